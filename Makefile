@@ -1,0 +1,145 @@
+# One Makefile for everything; `make help` names the targets. Everything made goes to $(O).
+
+O      ?= build
+V      ?= 0
+SAN    ?=
+COVERAGE ?=
+CC     ?= gcc
+CLANG  ?= clang
+BPFTOOL ?= $(or $(shell command -v bpftool),/usr/sbin/bpftool)
+SUDO   := $(if $(filter 0,$(shell id -u)),,sudo)
+ARCH   := $(shell uname -m | sed -e 's/x86_64/x86/' -e 's/aarch64/arm64/')
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+MAKEFLAGS += --no-builtin-rules
+
+Q   := $(if $(filter 1,$(V)),,@)
+say  = $(if $(filter 1,$(V)),,@printf '  %-8s %s\n' '$(1)' '$(2)';)
+
+WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+CFLAGS ?= -O2 -g
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) -I. -I$(O) -I$(O)/gen $(CFLAGS) \
+	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
+	$(if $(COVERAGE),--coverage)
+ALL_LDFLAGS = $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage) -Wl,--as-needed $(LDFLAGS)
+
+# ---- floors, lowest first: a library each, linked from the top down -------------------------
+
+base_SRC   := $(wildcard user/base/*.c)
+probes_SRC := $(filter-out probes/generate.c,$(wildcard probes/*.c))
+store_SRC  := $(wildcard store/*.c)
+user_SRC   := $(filter-out user/main.c,$(wildcard user/*.c))
+PUBSUB_MAINS := probes/pubsub/psp-broadcaster.c probes/pubsub/psp-subscriber.c probes/pubsub/psp-notify.c
+pubsub_SRC := $(filter-out $(PUBSUB_MAINS),$(wildcard probes/pubsub/*.c))
+
+FLOORS := base probes store user pubsub
+define floor
+$(1)_OBJ := $$(patsubst %.c,$$(O)/obj/%.o,$$($(1)_SRC))
+$$(O)/lib/$(1).a: $$($(1)_OBJ)
+	$$(call say,AR,$$@)rm -f $$@ && mkdir -p $$(@D) && ar rcs $$@ $$^
+endef
+$(foreach f,$(FLOORS),$(eval $(call floor,$(f))))
+
+lib  = $(addprefix $(O)/lib/,$(addsuffix .a,$(1)))
+pkg  = $(shell pkg-config --libs $(1))
+PROBES_LIBS = $(call pkg,yaml-0.1 libcrypto)
+STORE_LIBS  = $(call pkg,sqlite3)
+USER_LIBS   = $(call pkg,libbpf libelf jansson zlib) $(STORE_LIBS) $(PROBES_LIBS)
+PUBSUB_LIBS = $(call pkg,libmicrohttpd libcurl sqlite3 libcrypto jansson)
+
+# ---- generated: probe headers, vmlinux.h, BPF skeleton ----------------------------------------
+
+CATALOGUES    := $(wildcard probes/catalogue/*.yaml)
+PROBE_HEADERS := $(patsubst probes/catalogue/%.yaml,$(O)/gen/outspan/%.h,$(CATALOGUES)) $(O)/gen/outspan/op.h
+SKELETON      := $(if $(wildcard bpf/outspan.bpf.c),$(O)/gen/outspan.skel.h)
+
+$(O)/outspan-generate: $(O)/obj/probes/generate.o $(call lib,probes base)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PROBES_LIBS)
+
+$(O)/gen/outspan/op.h: probes/op.h
+	$(call say,GEN,$@)mkdir -p $(@D) && cp $< $@
+
+$(O)/gen/outspan/%.h: probes/catalogue/%.yaml $(O)/outspan-generate
+	$(call say,GEN,$@)mkdir -p $(@D) && $(O)/outspan-generate header $< > $@
+
+$(O)/gen/vmlinux.h:
+	$(call say,GEN,$@)mkdir -p $(@D) && $(BPFTOOL) btf dump file /sys/kernel/btf/vmlinux format c > $@
+
+$(O)/bpf/outspan.bpf.o: bpf/outspan.bpf.c $(wildcard bpf/*.h) $(O)/gen/vmlinux.h
+	$(call say,BPF,$@)mkdir -p $(@D) && $(CLANG) -O2 -g -Wall -Werror -target bpf -mcpu=v3 \
+		-D__TARGET_ARCH_$(ARCH) -I. -I$(O)/gen -idirafter /usr/include/$(shell uname -m)-linux-gnu -c $< -o $@
+
+$(O)/gen/outspan.skel.h: $(O)/bpf/outspan.bpf.o
+	$(call say,GEN,$@)$(BPFTOOL) gen skeleton $< name outspan_bpf > $@
+
+# ---- objects -----------------------------------------------------------------------------------
+
+$(O)/obj/user/%.o: | $(SKELETON)
+$(O)/obj/probes/pubsub/%.o: | $(PROBE_HEADERS)
+$(O)/obj/tests/%.o: | $(PROBE_HEADERS)
+
+$(O)/obj/%.o: %.c
+	$(call say,CC,$@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(EXTRA_$(basename $(notdir $<))) -MMD -MP -c $< -o $@
+
+-include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
+
+# ---- programs ----------------------------------------------------------------------------------
+
+PROGRAMS := $(if $(wildcard user/main.c),$(O)/outspan) \
+	$(patsubst probes/pubsub/%.c,$(O)/%,$(wildcard $(PUBSUB_MAINS)))
+
+$(O)/outspan: $(O)/obj/user/main.o $(call lib,user store probes base)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(USER_LIBS)
+
+$(O)/psp-%: $(O)/obj/probes/pubsub/psp-%.o $(call lib,pubsub base)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PUBSUB_LIBS)
+
+.PHONY: all help setup demo check unit golden clean format measure
+all: $(PROGRAMS) ## build every program
+
+help: ## show the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s'|'
+	@echo '  O=DIR where to build, V=1 show commands, SAN=address,undefined, COVERAGE=1'
+
+setup: ## install the Debian packages that are missing
+	$(Q)scripts/setup
+
+demo: setup ## one broadcaster, three subscribers, a stitched trace
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(SUDO) scripts/demo $(O)
+
+check: setup ## build and run every test; last line: N passed, N failed, N skipped
+	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)$(MAKE) --no-print-directory O=$(O)/san SAN=address,undefined CFLAGS='-O1 -g' unit-programs
+	$(Q)scripts/check $(O)
+
+# ---- tests: tests/unit/X.c and tests/golden/X.c are cmocka programs ------------------------------
+
+UNIT_PROGRAMS := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/unit/*.c tests/golden/*.c tests/contract/*.c))
+TEST_LIBS = $(USER_LIBS) $(PUBSUB_LIBS) $(call pkg,cmocka)
+
+$(UNIT_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,pubsub user store probes base)
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+
+.PHONY: tests unit-programs
+unit-programs: $(UNIT_PROGRAMS)
+tests: unit-programs
+
+unit: unit-programs ## unit, golden and contract tests (no root)
+	$(Q)scripts/run-tests $(O) $(UNIT_PROGRAMS)
+
+golden-update: $(O)/tests/golden/golden ## rewrite the expected span trees (review the diff)
+	$(Q)GOLDEN_UPDATE=1 $<
+
+format: ## rewrite the sources with clang-format
+	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
+
+measure: ## print the size table of the sources
+	$(Q)scripts/measure
+
+clean: ## remove what was built
+	$(Q)rm -rf $(O)
+
+-include $(wildcard tests/probes/rules.mk)

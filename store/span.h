@@ -1,0 +1,232 @@
+/*
+ * The span model: what the recorder hands to a store and what a store hands to readers. Names
+ * are plain text here (operations, points, attributes): a store knows no catalogue.
+ *
+ * Written: struct osp_row, an operation with its nested spans and steps; struct osp_edge, a link;
+ * and the session's own rows (processes, losses, ...), all as struct osp_part in one batch.
+ * Read: struct osp_span, flat, the same from every store (store/unpack.c makes it from rows).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Kinds, statuses: the numbers of OpenTelemetry's protobuf. */
+enum osp_span_kind { OSP_SPAN_INTERNAL = 1, OSP_SPAN_SERVER, OSP_SPAN_CLIENT, OSP_SPAN_PRODUCER, OSP_SPAN_CONSUMER };
+enum osp_span_status { OSP_SPAN_UNSET, OSP_SPAN_OK, OSP_SPAN_ERROR };
+
+/* Marks of a span; a trace has the union of its spans' marks. */
+enum osp_mark {
+	OSP_MARK_INCOMPLETE = 1 << 0,   /* never ended while it was watched */
+	OSP_MARK_BEGAN_BEFORE = 1 << 1, /* began before attach */
+	OSP_MARK_MAY_BE_CUT = 1 << 2,   /* a loss, or attach or detach, touched it */
+	OSP_MARK_UNEXPECTED = 1 << 3,   /* a step came where its automaton has none */
+	OSP_MARK_TIMED_OUT = 1 << 4,    /* closed by its time-out */
+	OSP_MARK_AMBIGUOUS = 1 << 5,    /* a link to it has several candidates */
+};
+
+enum osp_value_type { OSP_VALUE_I64, OSP_VALUE_U64, OSP_VALUE_F64, OSP_VALUE_BOOL, OSP_VALUE_STR, OSP_VALUE_BYTES };
+
+/* A value. STR is valid UTF-8 without NUL; what is not is stored as BYTES. */
+struct osp_value {
+	enum osp_value_type type;
+	union {
+		int64_t i64;
+		uint64_t u64;
+		double f64;
+		bool boolean;
+	};
+	const void *data;   /* STR, BYTES: borrowed; not NUL-terminated */
+	uint32_t size;      /* bytes at data */
+	uint32_t true_size; /* bytes there were; more than size = cut off */
+};
+
+struct osp_attribute {
+	const char *name;
+	struct osp_value value;
+};
+
+/* A step as stored: which span of the row it lies in, and its arguments. */
+struct osp_step {
+	int64_t time_ns;
+	const char *name;  /* of the point: "auth_accepted" */
+	uint16_t span;     /* index into the row's spans */
+	uint16_t attribute_count;
+	uint32_t first_attribute; /* index into the row's attributes */
+	bool unexpected;
+};
+
+/* One span of an operation: [0] is the operation itself, the others its nested spans. */
+struct osp_row_span {
+	uint16_t number;    /* 0, or n of the n-th nested span opened: id = operation id + n */
+	uint16_t parent;    /* index into the row's spans; 0 for the operation */
+	const char *kind_name; /* catalogue name of operation or nested span: "handle_notify" */
+	const char *name;   /* for people: "handle foo/bar" */
+	enum osp_span_kind kind;
+	int64_t start_ns, end_ns; /* end_ns = last step seen, while incomplete */
+	enum osp_span_status status;
+	const char *code;   /* or NULL */
+	uint32_t marks;     /* enum osp_mark */
+};
+
+/* An operation as a store keeps it. */
+struct osp_row {
+	uint64_t id;         /* span id of the operation */
+	uint64_t trace;      /* key of the trace it belongs to: derived, may change (patch) */
+	uint64_t parent_id;  /* operation of the same process that this one is a child of, or 0 */
+	uint32_t process;    /* key of struct osp_process_row */
+	uint32_t tid;        /* thread of the first step */
+	bool complete;       /* false: a start part; a later part of the same id replaces it */
+	const char *provider, *side, *layer, *feature; /* or NULL */
+	const struct osp_row_span *spans;
+	size_t span_count;
+	const struct osp_step *steps;
+	size_t step_count;
+	const struct osp_attribute *attributes; /* of the steps */
+	size_t attribute_count;
+};
+
+/* Moves a stored operation to another trace, or adds marks to it. */
+struct osp_patch {
+	uint64_t id;
+	uint64_t trace; /* 0 = unchanged */
+	uint32_t marks; /* added to the operation's */
+};
+
+/* A link between spans. (from, to, rule) is its key: a later part replaces the earlier. */
+struct osp_edge {
+	uint64_t from, to;     /* span ids */
+	const char *rule;      /* name of the catalogue's link */
+	const char *makes;     /* parent, link, fan_in */
+	const char *evidence;  /* trace_context, message_id, ... */
+	const char *grade;     /* exact, strong, weak, ambiguous */
+	const char *also;      /* other evidence that agrees, or that contradicts ("!message_id"), or NULL */
+};
+
+struct osp_process_row {
+	uint32_t key;         /* 1, 2, ... in order of appearance */
+	uint32_t parent_key;  /* 0 = not recorded */
+	uint32_t pid, namespace_pid, uid, exec_id;
+	int64_t start_ns;     /* boot time */
+	int64_t seen_ns;      /* first seen by the recorder */
+	int64_t end_ns;       /* 0 = still running when last seen */
+	int32_t exit_code;    /* as in wait(2); valid with end_ns */
+	const char *comm, *exe, *cmdline; /* exe may be "" */
+};
+
+/* Sites of a point in a process, and from when to when they were attached. */
+struct osp_attach_row {
+	uint32_t process;     /* key */
+	const char *provider, *probe, *level;
+	int64_t from_ns, to_ns; /* boot time; to_ns = 0: still attached */
+	uint32_t sites;       /* found there and attached */
+};
+
+/* hits = stored + sum of lost, per process and point: kept up to date, replaced by key. */
+struct osp_loss_row {
+	uint32_t process;
+	const char *provider, *probe;
+	uint64_t hits, stored;
+	const char *const *reasons; /* names, `count` of them */
+	const uint64_t *lost;
+	size_t count;
+};
+
+/* An interval in which a process lost steps. */
+struct osp_gap_row {
+	uint32_t process;
+	int64_t from_ns, to_ns;
+	uint64_t lost;
+	const char *reason;
+};
+
+/* How boot time and wall time relate, at a moment; wall = boot + offset. */
+struct osp_clock_row {
+	int64_t boot_ns, offset_ns, error_ns;
+};
+
+/* Settings and facts of the session: version, kernel, command line, times, attach form, ... */
+struct osp_session_row {
+	const char *name, *value;
+};
+
+/* A catalogue file as it was used. */
+struct osp_catalogue_row {
+	const char *name, *text;
+};
+
+enum osp_part_kind {
+	OSP_PART_ROW, OSP_PART_PATCH, OSP_PART_EDGE, OSP_PART_PROCESS, OSP_PART_ATTACH, OSP_PART_LOSS,
+	OSP_PART_GAP, OSP_PART_CLOCK, OSP_PART_SESSION, OSP_PART_CATALOGUE,
+};
+
+struct osp_part {
+	enum osp_part_kind kind;
+	union {
+		struct osp_row row;
+		struct osp_patch patch;
+		struct osp_edge edge;
+		struct osp_process_row process;
+		struct osp_attach_row attach;
+		struct osp_loss_row loss;
+		struct osp_gap_row gap;
+		struct osp_clock_row clock;
+		struct osp_session_row session;
+		struct osp_catalogue_row catalogue;
+	};
+};
+
+/* ---- what readers get ---- */
+
+struct osp_span_link {
+	uint64_t span_id;      /* the other end */
+	bool incoming;         /* this span is the `to` end */
+	const char *rule, *makes, *evidence, *grade, *also;
+};
+
+struct osp_span_event {
+	int64_t time_ns;
+	const char *name;
+	bool unexpected;
+	const struct osp_attribute *attributes;
+	size_t attribute_count;
+};
+
+/*
+ * A span, flat. parent_id is the enclosing span of the operation, the parent operation, or the
+ * other end of a link that makes a parent (not of an ambiguous one). Times are boot time; the
+ * session's clock rows make wall time of them.
+ */
+struct osp_span {
+	uint64_t id, parent_id, trace;
+	uint64_t operation;      /* id of the operation it lies in */
+	const char *operation_name; /* "handle_notify" */
+	const char *kind_name;   /* "handle_notify", "deliver" */
+	const char *name;
+	const char *provider, *side, *layer, *feature;
+	enum osp_span_kind kind;
+	uint32_t process, tid;
+	int64_t start_ns, end_ns;
+	enum osp_span_status status;
+	const char *code;
+	uint32_t marks;
+	const struct osp_attribute *attributes;  /* of its events, last value of each name, in order */
+	size_t attribute_count;
+	const struct osp_span_event *events;
+	size_t event_count;
+	const struct osp_span_link *links;
+	size_t link_count;
+};
+
+/* A trace in a listing. */
+struct osp_trace {
+	uint64_t key;
+	uint8_t id[16];          /* stable for a session and a root: see osp_trace_id */
+	const char *root;        /* name of the root span */
+	uint64_t root_id;
+	int64_t start_ns, end_ns;
+	uint32_t processes, spans, links;
+	enum osp_span_status status;  /* error if any span has it, else the root's */
+	uint32_t marks;
+};

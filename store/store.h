@@ -1,0 +1,78 @@
+/*
+ * The store contract: one table of functions, no optional ones, chosen by URI. Semantics belong
+ * to this page and to tests/contract, not to a database.
+ *
+ *   mem:                 the reference
+ *   sqlite:PATH          a session file (store/README.md describes tables and views)
+ *
+ * A store is used from one thread. Strings and arrays that a read returns belong to the cursor
+ * or result and live until it is advanced or closed.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/span.h"
+
+struct osp_store;
+struct osp_cursor;
+
+enum osp_store_mode {
+	OSP_STORE_CREATE,    /* new; -EEXIST if something is there */
+	OSP_STORE_OVERWRITE, /* new, replacing what is there only if that is a session or empty */
+	OSP_STORE_READ,      /* existing, read only */
+};
+
+/* What the last failing call on a store said, for people. */
+const char *osp_store_error(const struct osp_store *s);
+
+/*
+ * Opens. On failure *error (a buffer of the caller) says what, on which file, why and what to do.
+ * -EINVAL unknown scheme, -EEXIST, -ENOENT, -EACCES, -EROFS, -ENOTSUP a newer format,
+ * -EBADMSG not a session file.
+ */
+int osp_store_open(struct osp_store **out, const char *uri, enum osp_store_mode mode,
+		   char error[512]);
+
+/*
+ * Closes. After writing, `clean` finishes the session: indexes, checkpoint, journal_mode=DELETE;
+ * else the file is left as a crash would. 0 or -errno; the store is gone either way.
+ */
+int osp_store_close(struct osp_store **s, bool clean);
+
+/* One batch, one transaction: all or nothing. -ENOSPC, -EIO, -EINVAL (part's index in the text). */
+int osp_store_write(struct osp_store *s, const struct osp_part *parts, size_t count);
+
+/* Makes all that was written before survive a power loss. */
+int osp_store_flush(struct osp_store *s);
+
+/* ---- reading: cursors give 0 = got one, 1 = end, <0 error ---- */
+
+struct osp_trace_query {
+	int64_t limit;    /* -1 = all */
+};
+
+/* Traces by (start, key); membership is what rows and patches last said. */
+int osp_store_traces(struct osp_store *s, const struct osp_trace_query *q, struct osp_cursor **out);
+int osp_cursor_next_trace(struct osp_cursor *c, struct osp_trace *t);
+
+/* All spans of one trace, or of all (key 0), by trace, then causal order: parents before children, then start, id. */
+int osp_store_spans(struct osp_store *s, uint64_t trace, struct osp_cursor **out);
+int osp_cursor_next_span(struct osp_cursor *c, struct osp_span *span);
+
+/* Session's own rows, in a fixed order: processes, attach, losses, gaps, clocks, settings, catalogues. */
+int osp_store_parts(struct osp_store *s, enum osp_part_kind kind, struct osp_cursor **out);
+int osp_cursor_next_part(struct osp_cursor *c, struct osp_part *part);
+
+void osp_cursor_close(struct osp_cursor **c);
+
+/* The trace whose id starts with these hexadecimal digits. -ENOENT, -EEXIST if several do. */
+int osp_store_find_trace(struct osp_store *s, const char *prefix, uint64_t *trace);
+
+/* 16-byte trace id: first half from the session's id, second the root's span id. */
+void osp_trace_id(uint8_t id[16], uint64_t session, uint64_t root_id);
+
+/* One driver (store/mem.c, store/sqlite.c): a row in the table of store/store.c. */
+struct osp_store_ops;

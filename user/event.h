@@ -1,0 +1,43 @@
+/*
+ * A decoded step: the type between decode, order and stitch. Values point into the record and
+ * live as long as it does (the call of osp_pipeline_push); stitch copies what it keeps.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "probes/catalogue.h"
+
+struct osp_event_value {
+	const void *data;   /* str, bytes, context; NULL = could not be read */
+	uint32_t size;      /* bytes at data */
+	uint32_t true_size; /* bytes there were in the program */
+	union {
+		uint64_t u64; /* integers, bool, op */
+		int64_t i64;
+		double f64;
+	};
+	bool present;       /* false: unreadable, or an absent context */
+};
+
+/* A trace context as it travels: what a value of type context_in or context_out points to. */
+struct osp_event_context {
+	uint8_t trace_id[16];
+	uint8_t span_id[8]; /* big-endian, as on the wire */
+	uint8_t flags;
+	uint8_t reserved[7];
+};
+
+struct osp_event {
+	const struct osp_point *point;
+	uint32_t slot;      /* process */
+	uint32_t tid;
+	int64_t time_ns;    /* boot time; one clock within an operation */
+	uint64_t op_id;     /* 0 for foreign points */
+	uint32_t sequence;  /* of the step in its operation (own points) */
+	uint16_t nested;    /* nested spans opened so far (own points) */
+	uint64_t lost;      /* steps this process has lost in the kernel so far */
+	uint64_t ordinal;   /* of the hit among those of (process, point) */
+	struct osp_event_value values[OSP_CATALOGUE_ARGS]; /* by argument of the point */
+};

@@ -1,0 +1,41 @@
+/*
+ * The line that every input travels: decode, order, stitch, link, batch. Pure: no libbpf, no
+ * clock, no I/O. Three doors lead in: the live ring (user/recorder.c), a raw capture
+ * (user/replay.c) and the tests.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "probes/catalogue.h"
+#include "store/span.h"
+#include "user/input.h"
+
+struct osp_pipeline;
+
+/* Maxima; 0 = the default behind each. */
+struct osp_pipeline_limits {
+	size_t operations;  /* open at once: 262144 */
+	size_t steps;       /* of one operation: 65535 */
+	size_t links;       /* link ends remembered: 262144 */
+	int64_t start_part_ns; /* an operation open this long is stored as a start part: 5 s */
+};
+
+/* Takes parts out of the pipeline; what they point to lives until it returns. 0 or -errno. */
+typedef int (*osp_sink_fn)(void *arg, const struct osp_part *part);
+
+/* `c` is borrowed: it outlives the pipeline. -ENOMEM. */
+int osp_pipeline_new(struct osp_pipeline **out, const struct osp_catalogue *c,
+		     const struct osp_pipeline_limits *limits, osp_sink_fn sink, void *arg);
+void osp_pipeline_free(struct osp_pipeline **p);
+
+/* Pushes one input through. Bad data is counted, not an error; -ENOMEM or the sink's error is. */
+int osp_pipeline_push(struct osp_pipeline *p, const struct osp_input *in);
+
+/* Running figures for the progress line and the summary. */
+struct osp_pipeline_stats {
+	uint64_t records, events, operations, spans, links, ambiguous, open, unexpected;
+	uint64_t lost[OSP_LOSS_COUNT]; /* kernel reasons: known after the counters are in */
+	uint64_t kernel_lost;          /* seen so far, by the records' own count */
+};
+void osp_pipeline_stats(const struct osp_pipeline *p, struct osp_pipeline_stats *out);
