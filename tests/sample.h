@@ -39,7 +39,7 @@ struct sample {
 
 static inline int64_t sample_time(double ms)
 {
-	return SAMPLE_BOOT + (int64_t)(ms * 1000) * (SAMPLE_MS / 1000);
+	return SAMPLE_BOOT + (int64_t)(ms * 1000 + 0.5) * (SAMPLE_MS / 1000);
 }
 
 /* The n-th operation of a process; its nested spans follow its id. */

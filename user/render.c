@@ -26,7 +26,7 @@ enum {
 	BAR = 12,
 	PROCESS = 21,
 	DEEPEST = 12, /* levels that are indented */
-	ROOT = 20,    /* columns of a root's name in the listing */
+	ROOT = 19,    /* columns of a root's name in the listing */
 };
 
 static const char *const RED = "\x1b[31m", *const YELLOW = "\x1b[33m", *const DIM = "\x1b[2m",
@@ -158,8 +158,8 @@ enum { MARKS = sizeof(marks) / sizeof(marks[0]) };
 void osp_render_heading(const struct osp_render *r)
 {
 	colour_on(r, BOLD);
-	fprintf(r->out, "%-12s  %-29s  %-*s %9s %4s %5s  %-5s %s", "ID", "START", ROOT, "ROOT",
-		"DURATION", "PROC", "SPANS", "STATE", "MARKS");
+	fprintf(r->out, "%-12s  %-29s  %-*s %9s %4s %5s  %-6s %s", "ID", "START", ROOT, "ROOT",
+		"DURATION", "PROC", "SPANS", "STATUS", "MARKS");
 	colour_off(r, BOLD);
 	fputc('\n', r->out);
 }
@@ -207,7 +207,7 @@ void osp_render_trace(const struct osp_render *r, const struct osp_trace *t)
 	fputs(status_text(t->status), r->out);
 	colour_off(r, colour);
 	if (t->marks) {
-		put_spaces(r->out, 6 - strlen(status_text(t->status)));
+		put_spaces(r->out, 7 - strlen(status_text(t->status)));
 		colour_on(r, YELLOW);
 		for (size_t i = 0; i < MARKS; i++)
 			if (t->marks & marks[i].mark)
