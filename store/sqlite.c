@@ -421,7 +421,7 @@ static int create_schema(struct sqlite_store *s)
 	snprintf(pragma, sizeof(pragma),
 		 "PRAGMA page_size = 16384; PRAGMA application_id = %d; PRAGMA user_version = %d;",
 		 SESSION_APPLICATION, SESSION_FORMAT);
-	r = sqlite_exec(s, "PRAGMA journal_mode = MEMORY; PRAGMA temp_store = MEMORY;");
+	r = sqlite_exec(s, "PRAGMA journal_mode = MEMORY");
 	r = r ? r : sqlite_exec(s, pragma);
 	r = r ? r : sqlite_exec(s, "BEGIN");
 	for (int i = 0; !r && i < SESSION_FORMAT; i++)
@@ -494,8 +494,7 @@ static int open_old(struct sqlite_store **out, const char *path, char error[512]
 	r = connect_file(s, SQLITE_OPEN_READONLY);
 	if (!r)
 		sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
-	r = r ? r
-	      : sqlite_exec(s, "PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON; BEGIN;");
+	r = r ? r : sqlite_exec(s, "PRAGMA cell_size_check = ON; BEGIN;");
 	r = r ? r : sqlite_read_index(s);
 	if (r == -EACCES || r == -EPERM || r == -EROFS) {
 		snprintf(error, 512,

@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "store/span.h"
+#include "store/view.h"
 
 struct osp_store;
 struct osp_cursor;

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "store/arena.h"
-#include "store/span.h"
+#include "store/view.h"
 
 /* One trace as a driver gave it. Everything is borrowed from the arena it was read into. */
 struct osp_unpack_input {

@@ -165,6 +165,8 @@ static void trees_look_as_checked_by_hand(void **state)
 	}
 	expect_golden("show -v --utc @ 8c1f1e2a4b6f", "show_verbose.txt");
 	expect_narrow();
+	expect_golden("show -v @ #7", "show_hostile_verbose.txt");
+	expect_narrow();
 }
 
 static void last_and_prefix_name_the_same_trace(void **state)
