@@ -125,7 +125,10 @@ $(UNIT_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,pubsub user store 
 
 .PHONY: tests unit-programs
 unit-programs: $(UNIT_PROGRAMS)
-tests: unit-programs
+tests: unit-programs $(O)/tests/house
+
+$(O)/tests/house: scripts/check-house
+	$(Q)mkdir -p $(@D) && printf '#!/bin/sh\nexec %s %s\n' $(abspath scripts/check-house) $(O) > $@ && chmod +x $@
 
 unit: unit-programs ## unit, golden and contract tests (no root)
 	$(Q)scripts/run-tests $(O) $(UNIT_PROGRAMS)

@@ -16,26 +16,28 @@ enum {
 	OSP_EVENT_ABI = 1,
 	OSP_EVENT_POINTS = 1024,    /* points that one session can hold */
 	OSP_EVENT_PROCESSES = 4096, /* processes seen in one session */
-	OSP_EVENT_ARGS = 12,        /* arguments of a point, as in a USDT note */
-	OSP_EVENT_DATA = 3584,      /* largest variable part of a record, bytes */
+	OSP_EVENT_ARGS = 12,	    /* arguments of a point, as in a USDT note */
+	OSP_EVENT_DATA = 3584,	    /* largest variable part of a record, bytes */
 };
 
 /* Reasons for a hit that is not stored. One list for kernel and user (name, help). */
 #define OSP_LOSS_REASONS(X)                                                                        \
-	X(RING_FULL, "ring_full", "the kernel ring was full: the recorder was too slow or stopped")  \
-	X(ARGUMENT_FAULT, "argument_fault", "the arguments could not be read from the process")      \
-	X(TABLE_FULL, "table_full", "more processes than the session can hold")                      \
-	X(DECODE, "decode_error", "the record did not have the layout of its point")                 \
-	X(FORKED, "forked_copy", "a step of an operation copied by fork, which belongs to the parent") \
-	X(LATE, "late", "the step came after its operation was closed")                              \
-	X(OPERATIONS_FULL, "operations_full", "more open operations than the recorder holds")        \
+	X(RING_FULL, "ring_full",                                                                  \
+	  "the kernel ring was full: the recorder was too slow or stopped")                        \
+	X(ARGUMENT_FAULT, "argument_fault", "the arguments could not be read from the process")    \
+	X(TABLE_FULL, "table_full", "more processes than the session can hold")                    \
+	X(DECODE, "decode_error", "the record did not have the layout of its point")               \
+	X(FORKED, "forked_copy",                                                                   \
+	  "a step of an operation copied by fork, which belongs to the parent")                    \
+	X(LATE, "late", "the step came after its operation was closed")                            \
+	X(OPERATIONS_FULL, "operations_full", "more open operations than the recorder holds")      \
 	X(STORE, "store_refused", "the store refused the row")
 
 enum osp_loss_reason {
 #define X(id, name, help) OSP_LOSS_##id,
 	OSP_LOSS_REASONS(X)
 #undef X
-	OSP_LOSS_COUNT
+		OSP_LOSS_COUNT
 };
 
 /* The reasons below this one are counted in the kernel, the others in the recorder. */
@@ -57,31 +59,31 @@ enum osp_record_kind {
  *   FOREIGN  data = value count in `value`: that many struct osp_foreign_value, then bytes
  */
 struct osp_record {
-	__u32 kind;       /* enum osp_record_kind */
-	__s32 data_size;  /* bytes behind the header that hold data, or -errno */
-	__u64 time_ns;    /* boot time, read after the space was reserved */
-	__u64 start_ns;   /* start_boottime of the thread group: identity with pid and exec_id */
-	__u32 pid;        /* thread group id in the initial pid namespace */
+	__u32 kind;	 /* enum osp_record_kind */
+	__s32 data_size; /* bytes behind the header that hold data, or -errno */
+	__u64 time_ns;	 /* boot time, read after the space was reserved */
+	__u64 start_ns;	 /* start_boottime of the thread group: identity with pid and exec_id */
+	__u32 pid;	 /* thread group id in the initial pid namespace */
 	__u32 tid;
-	__u32 exec_id;    /* how often the process has called exec */
-	__u32 process;    /* slot in `processes` */
-	__u64 ordinal;    /* hits of this (process, point) before this one, lost ones included */
-	__u64 lost;       /* hits of this process lost in the kernel so far, all points */
-	__u32 point;      /* low half of the attach cookie */
-	__u32 site;       /* high half of the attach cookie: which binary's site */
-	__u64 op_id;      /* STEP: operation id */
-	__u64 block;      /* STEP: address of the operation block */
-	__u32 sequence;   /* STEP: number of the step in its operation */
-	__u16 number;     /* STEP: the point's number in the binary's own header */
-	__u16 nested;     /* STEP: nested spans opened so far, this step's included */
-	__u64 stamp;      /* STEP: CPU counter at the point */
-	__u64 value;      /* STEP: first integer argument; FOREIGN: values; FORK, EXIT: see above */
+	__u32 exec_id;	/* how often the process has called exec */
+	__u32 process;	/* slot in `processes` */
+	__u64 ordinal;	/* hits of this (process, point) before this one, lost ones included */
+	__u64 lost;	/* hits of this process lost in the kernel so far, all points */
+	__u32 point;	/* low half of the attach cookie */
+	__u32 site;	/* high half of the attach cookie: which binary's site */
+	__u64 op_id;	/* STEP: operation id */
+	__u64 block;	/* STEP: address of the operation block */
+	__u32 sequence; /* STEP: number of the step in its operation */
+	__u16 number;	/* STEP: the point's number in the binary's own header */
+	__u16 nested;	/* STEP: nested spans opened so far, this step's included */
+	__u64 stamp;	/* STEP: CPU counter at the point */
+	__u64 value;	/* STEP: first integer argument; FOREIGN: values; FORK, EXIT: see above */
 };
 
 /* One argument of a foreign site. Strings and byte fields follow the array, back to back. */
 struct osp_foreign_value {
-	__u64 value; /* the integer, or the address */
-	__s32 size;  /* 8 = integer; else bytes kept of what value points to, or -errno */
+	__u64 value;  /* the integer, or the address */
+	__s32 size;   /* 8 = integer; else bytes kept of what value points to, or -errno */
 	__u32 offset; /* of the kept bytes, from the start of the data */
 };
 
@@ -89,8 +91,8 @@ struct osp_foreign_value {
 enum osp_shape_kind { OSP_SHAPE_NONE, OSP_SHAPE_PLAIN, OSP_SHAPE_BLOCK, OSP_SHAPE_FOREIGN };
 
 struct osp_shape {
-	__u32 kind;    /* enum osp_shape_kind; PLAIN: at most one integer, no user memory read */
-	__u32 args;    /* FOREIGN: how many */
+	__u32 kind; /* enum osp_shape_kind; PLAIN: at most one integer, no user memory read */
+	__u32 args; /* FOREIGN: how many */
 	struct {
 		__u16 max;   /* 0 = integer, else bytes to keep of what the argument points to */
 		__u8 text;   /* ends at the first NUL */
@@ -103,19 +105,19 @@ enum osp_operand { OSP_OPERAND_CONST = 1, OSP_OPERAND_REGISTER, OSP_OPERAND_MEMO
 
 struct osp_site_spec {
 	struct {
-		__u8 operand;     /* enum osp_operand */
-		__s8 size;        /* 1, 2, 4, 8 bytes, negative = signed */
-		__s16 base;       /* byte offset of the base register in struct pt_regs */
-		__s16 index;      /* of the index register, or -1 */
-		__u16 scale;      /* 1, 2, 4, 8 */
-		__s64 offset;     /* constant, or displacement */
+		__u8 operand;  /* enum osp_operand */
+		__s8 size;     /* 1, 2, 4, 8 bytes, negative = signed */
+		__s16 base;    /* byte offset of the base register in struct pt_regs */
+		__s16 index;   /* of the index register, or -1 */
+		__u16 scale;   /* 1, 2, 4, 8 */
+		__s64 offset;  /* constant, or displacement */
 	} arg[OSP_EVENT_ARGS]; /* in the order of the shape */
 };
 
 /* A process the kernel side knows: the hash map `members`, by pid (thread group). */
 struct osp_member {
 	__u64 start_ns;
-	__u64 lost;    /* as in struct osp_record */
+	__u64 lost; /* as in struct osp_record */
 	__u32 exec_id;
 	__u32 process; /* slot: also the upper half of a counter's key */
 };
