@@ -15,20 +15,23 @@ static const struct command {
 	const char *help;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{"probes", "list the trace points of a process, a file or the whole machine", osp_cmd_probes},
+	{"probes", "list the trace points of a process, a file or the whole machine",
+	 osp_cmd_probes},
 	{"record", "attach to running processes and write a session file", osp_cmd_record},
 	{"replay", "make a session file from a raw capture", osp_cmd_replay},
 	{"ls", "list the traces of a session file", osp_cmd_ls},
 	{"show", "show one trace as a tree", osp_cmd_show},
 	{"export", "write a session file in another format", osp_cmd_export},
-	{"doctor", "try what this kernel and user can do, and say how to mend the rest", osp_cmd_doctor},
+	{"doctor", "try what this kernel and user can do, and say how to mend the rest",
+	 osp_cmd_doctor},
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 static int usage(FILE *out, int status)
 {
-	fprintf(out, "usage: outspan COMMAND [OPTION...]\n\n"
-		     "Looks at pub/sub programs from outside: traces their messages across processes.\n\n");
+	fprintf(out,
+		"usage: outspan COMMAND [OPTION...]\n\n"
+		"Looks at pub/sub programs from outside: traces their messages across processes.\n\n");
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
 	fprintf(out, "\n`outspan COMMAND --help` explains a command. Three to start with:\n"
