@@ -64,6 +64,13 @@ $(O)/gen/outspan/op.h: probes/op.h
 $(O)/gen/outspan/%.h: probes/catalogue/%.yaml $(O)/outspan-generate
 	$(call say,GEN,$@)mkdir -p $(@D) && $(O)/outspan-generate header $< > $@
 
+# One line per catalogue, for user/builtin.c, which lays their texts into the program.
+$(O)/gen/builtin.inc: $(CATALOGUES)
+	$(call say,GEN,$@)mkdir -p $(@D) && \
+		for f in $^; do echo "BUILTIN($$(basename $$f .yaml), \"$$f\")"; done > $@
+
+$(O)/obj/user/builtin.o: $(O)/gen/builtin.inc
+
 $(O)/gen/vmlinux.h:
 	$(call say,GEN,$@)mkdir -p $(@D) && $(BPFTOOL) btf dump file /sys/kernel/btf/vmlinux format c > $@
 

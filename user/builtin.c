@@ -6,11 +6,22 @@
 
 #include "user/base/log.h"
 
-__asm__(".pushsection .rodata\n"
-	"lonelypsp_yaml: .incbin \"probes/catalogue/lonelypsp.yaml\"\n"
-	"lonelypsp_yaml_end: .byte 0\n"
-	".popsection\n");
-extern const char lonelypsp_yaml[], lonelypsp_yaml_end[];
+#define BUILTIN(name, path)                                                                        \
+	__asm__(".pushsection .rodata\n"                                                           \
+		"builtin_" #name ": .incbin \"" path "\"\n"                                        \
+		"builtin_" #name "_end: .byte 0\n"                                                 \
+		".popsection\n");                                                                  \
+	extern const char builtin_##name[], builtin_##name##_end[];
+#include "gen/builtin.inc"
+#undef BUILTIN
+
+static const struct builtin {
+	const char *path, *text, *end;
+} builtins[] = {
+#define BUILTIN(name, path) {path, builtin_##name, builtin_##name##_end},
+#include "gen/builtin.inc"
+#undef BUILTIN
+};
 
 int osp_builtin_catalogue(struct osp_catalogue **out, const char *const *files, size_t count)
 {
@@ -20,8 +31,9 @@ int osp_builtin_catalogue(struct osp_catalogue **out, const char *const *files, 
 
 	if (r)
 		return osp_err(r, "load the built-in catalogue");
-	r = osp_catalogue_add(c, "lonelypsp.yaml", lonelypsp_yaml,
-			      (size_t)(lonelypsp_yaml_end - lonelypsp_yaml), &error);
+	for (size_t i = 0; !r && i < sizeof(builtins) / sizeof(builtins[0]); i++)
+		r = osp_catalogue_add(c, builtins[i].path, builtins[i].text,
+				      (size_t)(builtins[i].end - builtins[i].text), &error);
 	for (size_t i = 0; !r && i < count; i++)
 		r = osp_catalogue_read(c, files[i], &error);
 	if (r) {
