@@ -86,6 +86,7 @@ $(O)/gen/outspan.skel.h: $(O)/bpf/outspan.bpf.o
 $(O)/obj/user/%.o: | $(SKELETON)
 $(O)/obj/probes/pubsub/%.o: | $(PROBE_HEADERS)
 $(O)/obj/tests/%.o: | $(PROBE_HEADERS)
+$(O)/obj/store/sqlite.o: store/schema.sql
 
 $(O)/obj/%.o: %.c
 	$(call say,CC,$@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(EXTRA_$(basename $(notdir $<))) -MMD -MP -c $< -o $@
