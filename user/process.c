@@ -247,7 +247,7 @@ int osp_process_open_mapping(uint32_t pid, const struct osp_mapping *m, int *fd)
 
 	snprintf(path, sizeof(path), "/proc/%u/map_files/%" PRIx64 "-%" PRIx64, pid, m->start,
 		 m->end);
-	opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	opened = open(path, O_PATH | O_CLOEXEC);
 	if (opened < 0)
 		return process_errno();
 	*fd = opened;

@@ -48,7 +48,10 @@ struct osp_mapping {
 int osp_process_mappings(uint32_t pid, int (*fn)(void *arg, const struct osp_mapping *m),
 			 void *arg);
 
-/* Opens the file behind a mapping through /proc/PID/map_files: works when its path does not. */
+/*
+ * Opens (O_PATH) the file behind a mapping through /proc/PID/map_files: works when its path does
+ * not.
+ */
 int osp_process_open_mapping(uint32_t pid, const struct osp_mapping *m, int *fd);
 
 /* Reads the process's memory. -EIO: not mapped. */
