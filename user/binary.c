@@ -255,17 +255,16 @@ int osp_binaries_open(struct osp_binary **out, struct osp_binaries *b, const cha
 	return 0;
 }
 
-int osp_binaries_reload(struct osp_binaries *b, struct osp_binary *binary)
+bool osp_binary_is_changed(const struct osp_binary *binary)
 {
 	struct stat st;
-	int r;
 
-	if (fstat(binary->fd, &st))
-		return -errno;
-	if (is_same_file(&st, &binary->file))
-		return 0;
-	r = read_binary(binary, binary->fd, b->catalogue);
-	return r ? r : 1;
+	return fstat(binary->fd, &st) || !is_same_file(&st, &binary->file);
+}
+
+int osp_binaries_reload(struct osp_binaries *b, struct osp_binary *binary)
+{
+	return read_binary(binary, binary->fd, b->catalogue);
 }
 
 bool osp_binary_has_mapping(const struct osp_binary *binary, const struct osp_mapping *m)

@@ -42,6 +42,7 @@ struct osp_binary {
 	size_t count;
 	size_t known;		/* sites that can be attached */
 	uint64_t linker_offset; /* a dynamic linker's notice function, or 0 */
+	const char *asked;	/* borrowed: the target's path that names it, or NULL */
 	void *attachment;	/* borrowed: loader.c's */
 };
 
@@ -64,8 +65,11 @@ int osp_binaries_open(struct osp_binary **out, struct osp_binaries *b, const cha
 int osp_binaries_scan(struct osp_binaries *b, uint32_t pid,
 		      int (*fn)(void *arg, struct osp_binary *binary), void *arg);
 
-/* Reads the file again if it was changed. 1: it was, 0: it was not; -errno: keep it detached. */
+/* Reads the file again: its sites are others then. The binary must not be attached. -errno. */
 int osp_binaries_reload(struct osp_binaries *b, struct osp_binary *binary);
+
+/* True if the file is not as it was when it was read. */
+bool osp_binary_is_changed(const struct osp_binary *binary);
 
 /* True if the mapping belongs to the binary. */
 bool osp_binary_has_mapping(const struct osp_binary *binary, const struct osp_mapping *m);
