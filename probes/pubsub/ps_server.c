@@ -40,6 +40,11 @@ static void run(struct ps_server *s);
 
 static const struct ps_route *find_route(const struct ps_server *s, const char *path)
 {
+	const char *prefix = s->options.prefix ? s->options.prefix : "";
+
+	if (strncmp(path, prefix, strlen(prefix)))
+		return NULL;
+	path += strlen(prefix);
 	for (size_t i = 0; i < s->options.route_count; i++)
 		if (!strcmp(s->options.routes[i].path, path))
 			return &s->options.routes[i];

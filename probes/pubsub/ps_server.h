@@ -40,6 +40,7 @@ struct ps_request {
 
 struct ps_server_options {
 	const char *listen; /* HOST:PORT, [V6]:PORT; port 0 takes a free one */
+	const char *prefix; /* in front of every route's path; "" or "/some/where" */
 	const struct ps_route *routes;
 	size_t route_count;
 	void *owner; /* given to begin */
