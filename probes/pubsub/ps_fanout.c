@@ -37,11 +37,15 @@ static void log_deliver(struct ps_publish *p, const char *outcome, uint32_t subs
 
 static void unavailable(struct ps_publish *p)
 {
+	lonelypsp_handle_notify__unavailable(
+		lonelypsp_handle_notify_at_trusted_notify_scan(&p->op));
 	ps_publish_refuse(p, 503, "unavailable", 0);
 }
 
 static void no_more_subscribers(struct ps_publish *p)
 {
+	PS_STEP(lonelypsp_handle_notify__no_more_subscribers(
+		lonelypsp_handle_notify_at_trusted_notify_scan(&p->op)));
 	ps_publish_respond(p);
 }
 
@@ -49,18 +53,25 @@ static void no_more_subscribers(struct ps_publish *p)
 
 static void handle_missed_skipped(struct ps_publish *p)
 {
+	PS_STEP(lonelypsp_handle_notify__handle_missed_skipped(
+		lonelypsp_handle_notify_at_trusted_notify_handle_missed_done(&p->op),
+		p->deliver.row.recovery.data, p->deliver.row.recovery.size, 0.0));
 	next_subscriber(p);
 }
 
 static void handle_missed_success(struct ps_publish *p, double next_retry_at)
 {
-	(void)next_retry_at;
+	PS_STEP(lonelypsp_handle_notify__handle_missed_success(
+		lonelypsp_handle_notify_at_trusted_notify_handle_missed_done(&p->op),
+		p->deliver.row.recovery.data, p->deliver.row.recovery.size, next_retry_at));
 	next_subscriber(p);
 }
 
 static void handle_missed_unavailable(struct ps_publish *p, double next_retry_at)
 {
-	(void)next_retry_at;
+	PS_STEP(lonelypsp_handle_notify__handle_missed_unavailable(
+		lonelypsp_handle_notify_at_trusted_notify_handle_missed_done(&p->op),
+		p->deliver.row.recovery.data, p->deliver.row.recovery.size, next_retry_at));
 	next_subscriber(p);
 }
 
@@ -70,6 +81,8 @@ static void handle_missed_start(struct ps_publish *p)
 	const struct ps_row *row = &p->deliver.row;
 	int r;
 
+	PS_STEP(lonelypsp_handle_notify__handle_missed_start(
+		lonelypsp_handle_notify_at_trusted_notify_handle_missed_start(&p->op)));
 	if (!row->recovery.size || delay < 0) {
 		handle_missed_skipped(p);
 		return;
@@ -87,48 +100,84 @@ static void handle_missed_start(struct ps_publish *p)
 
 static void network_error(struct ps_publish *p)
 {
+	PS_STEP(lonelypsp_handle_notify__network_error(
+		lonelypsp_handle_notify_at_trusted_notify_received_response(&p->op)));
 	log_deliver(p, p->deliver.call.error == -ETIMEDOUT ? "timeout" : "network_error", 0);
 	handle_missed_start(p);
 }
 
 static void response_received(struct ps_call *c)
 {
-	(void)c;
+	struct ps_publish *p = c->owner;
+
+	PS_STEP(lonelypsp_handle_notify__response_received(
+		lonelypsp_handle_notify_at_trusted_notify_received_response(&p->op),
+		(uint16_t)c->status));
 }
 
 static void bad_receive_response(struct ps_publish *p)
 {
+	PS_STEP(lonelypsp_handle_notify__bad_receive_response(
+		lonelypsp_handle_notify_at_trusted_notify_response_auth_result(&p->op)));
 	log_deliver(p, "bad_response", 0);
 	handle_missed_start(p);
 }
 
 static void bad_receive_auth_result(struct ps_publish *p, enum ps_auth_result result)
 {
-	(void)result;
+	PS_STEP(lonelypsp_handle_notify__bad_receive_auth_result(
+		lonelypsp_handle_notify_at_trusted_notify_response_auth_result(&p->op), result));
 	log_deliver(p, "bad_auth", 0);
 	handle_missed_start(p);
 }
 
+static void unsubscribe_immediate_success(struct ps_publish *p)
+{
+	PS_STEP(lonelypsp_handle_notify__unsubscribe_immediate_success(
+		lonelypsp_handle_notify_at_trusted_notify_unsubscribe_immediate_done(&p->op)));
+	next_subscriber(p);
+}
+
+static void unsubscribe_immediate_not_found(struct ps_publish *p)
+{
+	PS_STEP(lonelypsp_handle_notify__unsubscribe_immediate_not_found(
+		lonelypsp_handle_notify_at_trusted_notify_unsubscribe_immediate_done(&p->op)));
+	next_subscriber(p);
+}
+
 static void unsubscribe_immediate_unavailable(struct ps_publish *p)
 {
+	lonelypsp_handle_notify__unsubscribe_immediate_unavailable(
+		lonelypsp_handle_notify_at_trusted_notify_unsubscribe_immediate_done(&p->op));
 	ps_publish_refuse(p, 500, "unavailable", 0);
 }
 
 static void unsubscribe_immediate_requested(struct ps_publish *p)
 {
-	int r = ps_db_remove(p->b->db, &p->deliver.row);
+	int r;
 
+	PS_STEP(lonelypsp_handle_notify__unsubscribe_immediate_requested(
+		lonelypsp_handle_notify_at_trusted_notify_response_auth_result(&p->op)));
+	r = ps_db_remove(p->b->db, &p->deliver.row);
 	log_deliver(p, "unsubscribed", 0);
-	if (r && r != -ENOENT)
-		unsubscribe_immediate_unavailable(p);
+	if (!r)
+		unsubscribe_immediate_success(p);
+	else if (r == -ENOENT)
+		unsubscribe_immediate_not_found(p);
 	else
-		next_subscriber(p);
+		unsubscribe_immediate_unavailable(p);
 }
 
-static void receive_confirmed(struct ps_publish *p, uint32_t subscribers)
+static void receive_confirmed(struct ps_publish *p, const struct ps_response *a)
 {
+	uint32_t subscribers = a->subscribers;
 	bool overflow = subscribers > UINT32_MAX - p->subscribers;
+	struct outspan_context context;
 
+	ps_trace_read(&context, a->tracing);
+	PS_STEP(lonelypsp_handle_notify__receive_confirmed(
+		lonelypsp_handle_notify_at_trusted_notify_response_auth_result(&p->op), &context,
+		subscribers));
 	p->subscribers = overflow ? UINT32_MAX : p->subscribers + subscribers;
 	log_deliver(p, "ok", subscribers);
 	next_subscriber(p);
@@ -148,7 +197,7 @@ static void check_confirmation(struct ps_publish *p, const struct ps_response *a
 	if (result != PS_AUTH_OK)
 		bad_receive_auth_result(p, result);
 	else
-		receive_confirmed(p, a->subscribers);
+		receive_confirmed(p, a);
 }
 
 static void take_answer(struct ps_publish *p)
@@ -226,11 +275,16 @@ static void sending_receive(struct ps_publish *p)
 {
 	struct ps_deliver *d = &p->deliver;
 	int r = ps_system_random(d->identifier, sizeof(d->identifier));
+	struct outspan_context context;
+	struct ps_tracing tracing;
 
+	PS_STEP(lonelypsp_handle_notify__sending_receive(
+		lonelypsp_handle_notify_at_trusted_notify_sending_receive(&p->op), d->identifier,
+		sizeof(d->identifier), &context));
 	d->begin_ns = ps_system_wall_ns();
 	d->call.status = 0;
 	if (!r)
-		r = encode_receive(p, ps_bytes(NULL, 0));
+		r = encode_receive(p, ps_trace_bytes(&tracing, &context));
 	if (!r) {
 		start_call(p);
 		return;
@@ -242,11 +296,17 @@ static void sending_receive(struct ps_publish *p)
 
 static void exact_subscriber_found(struct ps_publish *p)
 {
+	PS_STEP(lonelypsp_handle_notify__exact_subscriber_found(
+		lonelypsp_handle_notify_at_trusted_notify_scan(&p->op), p->deliver.row.url.data,
+		p->deliver.row.url.size));
 	sending_receive(p);
 }
 
 static void glob_subscriber_found(struct ps_publish *p)
 {
+	PS_STEP(lonelypsp_handle_notify__glob_subscriber_found(
+		lonelypsp_handle_notify_at_trusted_notify_scan(&p->op), p->deliver.row.key.data,
+		p->deliver.row.key.size, p->deliver.row.url.data, p->deliver.row.url.size));
 	sending_receive(p);
 }
 

@@ -30,34 +30,48 @@ static void log_notify(struct ps_publish *p, unsigned status, const char *outcom
 
 void ps_publish_refuse(struct ps_publish *p, unsigned status, const char *outcome, int error)
 {
-	(void)error;
+	if (error)
+		lonelypsp_handle_notify_leave(&p->op, -error);
 	log_notify(p, status, outcome);
 	ps_spool_clear(&p->message); /* what is still arriving is dropped */
 	ps_server_answer(p->request, status, ps_bytes(NULL, 0));
 }
 
+static void received(struct ps_publish *p)
+{
+	PS_STEP(lonelypsp_handle_notify__received(lonelypsp_handle_notify_begin(&p->op)));
+}
+
 static void bad_request(struct ps_publish *p)
 {
+	lonelypsp_handle_notify__bad_request(lonelypsp_handle_notify_at_auth_result(&p->op));
 	ps_publish_refuse(p, 400, "bad_request", 0);
 }
 
 static void bad_auth_result(struct ps_publish *p, enum ps_auth_result result)
 {
+	lonelypsp_handle_notify__bad_auth_result(lonelypsp_handle_notify_at_auth_result(&p->op),
+						 result);
 	ps_publish_refuse(p, ps_auth_result_to_status(result), ps_auth_result_to_str(result), 0);
 }
 
 static void auth_tentatively_accepted(struct ps_publish *p)
 {
-	(void)p;
+	PS_STEP(lonelypsp_handle_notify__auth_tentatively_accepted(
+		lonelypsp_handle_notify_at_auth_result(&p->op)));
 }
 
 static void auth_mismatch(struct ps_publish *p)
 {
+	lonelypsp_handle_notify__auth_mismatch(lonelypsp_handle_notify_at_auth_verified(&p->op));
 	ps_publish_refuse(p, 400, "mismatch", 0);
 }
 
 static void auth_accepted(struct ps_publish *p)
 {
+	PS_STEP(lonelypsp_handle_notify__auth_accepted(
+		lonelypsp_handle_notify_at_auth_verified(&p->op), p->m.topic.data, p->m.topic.size,
+		p->m.length, p->m.identifier.data, p->m.identifier.size, &p->context));
 	ps_fanout_start(p);
 }
 
@@ -86,6 +100,7 @@ static int begin(struct ps_request *r, void *owner)
 		return e;
 	}
 	r->state = p;
+	received(p);
 	return 0;
 }
 
@@ -140,6 +155,7 @@ static void take_head(struct ps_publish *p, struct ps_bytes part)
 	if (r)
 		return;
 	p->has_head = true;
+	ps_trace_read(&p->context, p->m.tracing);
 	check_authorization(p);
 	if (!p->request->answered)
 		take_message(p, ps_bytes((const char *)part.data + (used - before),
@@ -183,7 +199,13 @@ static void sending_response(struct ps_publish *p)
 			      .digest = p->m.digest,
 			      .numbers = {p->subscribers}};
 
-	a.tracing = s.tracing = ps_bytes(NULL, 0);
+	struct outspan_context context;
+	struct ps_tracing tracing;
+
+	lonelypsp_handle_notify__sending_response(
+		lonelypsp_handle_notify_at_sending_response(&p->op), &context);
+	context.valid &= p->context.valid; /* answered with one only if asked with one */
+	a.tracing = s.tracing = ps_trace_bytes(&tracing, &context);
 	ps_broadcaster_answer(p->b, p->request, &a, &s);
 }
 
@@ -199,6 +221,7 @@ static void gone(struct ps_request *r)
 
 	if (!r->answered)
 		log_notify(p, 0, "canceled");
+	lonelypsp_handle_notify_leave(&p->op, ECANCELED);
 	ps_fanout_clear(p);
 	ps_digest_clear(&p->digest);
 	ps_spool_clear(&p->message);

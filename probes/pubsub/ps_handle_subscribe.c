@@ -9,6 +9,7 @@
 #include "probes/pubsub/ps_broadcaster.h"
 #include "probes/pubsub/ps_message.h"
 #include "probes/pubsub/ps_system.h"
+#include "probes/pubsub/ps_trace.h"
 #include "probes/pubsub/ps_url.h"
 
 /* What tells the four routes apart. */
@@ -17,15 +18,46 @@ struct verb {
 	enum ps_db_kind kind;
 };
 
+/* The four operations' blocks; `verb` says which one is in use. */
+union change_op {
+	struct lonelypsp_handle_subscribe_exact subscribe_exact;
+	struct lonelypsp_handle_subscribe_glob subscribe_glob;
+	struct lonelypsp_handle_unsubscribe_exact unsubscribe_exact;
+	struct lonelypsp_handle_unsubscribe_glob unsubscribe_glob;
+};
+
 struct change {
 	struct ps_broadcaster *b;   /* borrowed: outlives every request */
 	struct ps_request *request; /* borrowed: its `gone` frees this */
 	struct verb verb;
+	union change_op op;
+	struct outspan_context context; /* the request's, if it carried one of ours */
 	int64_t begin_ns;
 	struct osp_buffer body; /* what `m` points into */
 	bool overflow, decoded;
 	struct ps_subscribe m;
 };
+
+/* One statement of the four that `make` spells for an operation, the one of this change. */
+#define EACH(c, make, ...)                                                                         \
+	do {                                                                                       \
+		if ((c)->verb.subscribe && (c)->verb.kind == PS_DB_EXACT)                          \
+			make(subscribe_exact, &(c)->op.subscribe_exact, __VA_ARGS__);              \
+		else if ((c)->verb.subscribe)                                                      \
+			make(subscribe_glob, &(c)->op.subscribe_glob, __VA_ARGS__);                \
+		else if ((c)->verb.kind == PS_DB_EXACT)                                            \
+			make(unsubscribe_exact, &(c)->op.unsubscribe_exact, __VA_ARGS__);          \
+		else                                                                               \
+			make(unsubscribe_glob, &(c)->op.unsubscribe_glob, __VA_ARGS__);            \
+	} while (0)
+#define AT(o, block, state) lonelypsp_handle_##o##_at_handle_change_##state(block)
+#define STEP(o, block, state, point, ...)                                                          \
+	PS_STEP(lonelypsp_handle_##o##__##point(AT(o, block, state), ##__VA_ARGS__))
+#define END(o, block, state, point, ...)                                                           \
+	lonelypsp_handle_##o##__##point(AT(o, block, state), ##__VA_ARGS__)
+#define BEGIN(o, block, point)                                                                     \
+	PS_STEP(lonelypsp_handle_##o##__##point(lonelypsp_handle_##o##_begin(block)))
+#define LEAVE(o, block, error) lonelypsp_handle_##o##_leave(block, error)
 
 static void log_change(struct change *c, unsigned status, const char *outcome)
 {
@@ -51,28 +83,44 @@ static void refuse(struct change *c, unsigned status, const char *outcome)
 	ps_server_answer(c->request, status, ps_bytes(NULL, 0));
 }
 
+static void received(struct change *c)
+{
+	EACH(c, BEGIN, received);
+}
+
 static void bad_request(struct change *c)
 {
+	EACH(c, END, auth_result, bad_request);
 	refuse(c, 400, "bad_request");
 }
 
 static void bad_auth_result(struct change *c, enum ps_auth_result result)
 {
+	EACH(c, END, auth_result, bad_auth_result, result);
 	refuse(c, ps_auth_result_to_status(result), ps_auth_result_to_str(result));
 }
 
 static void already_subscribed(struct change *c)
 {
+	if (c->verb.kind == PS_DB_EXACT)
+		END(subscribe_exact, &c->op.subscribe_exact, store_result, already_subscribed);
+	else
+		END(subscribe_glob, &c->op.subscribe_glob, store_result, already_subscribed);
 	refuse(c, 409, "conflict");
 }
 
 static void not_subscribed(struct change *c)
 {
+	if (c->verb.kind == PS_DB_EXACT)
+		END(unsubscribe_exact, &c->op.unsubscribe_exact, store_result, not_subscribed);
+	else
+		END(unsubscribe_glob, &c->op.unsubscribe_glob, store_result, not_subscribed);
 	refuse(c, 409, "conflict");
 }
 
 static void unavailable(struct change *c)
 {
+	EACH(c, END, store_result, unavailable);
 	refuse(c, 503, "unavailable");
 }
 
@@ -85,22 +133,36 @@ static void sending_response(struct change *c)
 			      .recovery = c->m.recovery,
 			      .key = c->m.key};
 
-	a.tracing = s.tracing = ps_bytes(NULL, 0);
+	struct outspan_context context;
+	struct ps_tracing tracing;
+
+	EACH(c, END, sending_response, sending_response, &context);
+	context.valid &= c->context.valid; /* answered with one only if asked with one */
+	a.tracing = s.tracing = ps_trace_bytes(&tracing, &context);
 	ps_broadcaster_answer(c->b, c->request, &a, &s);
 	log_change(c, c->request->status, c->request->status == 200 ? "ok" : "failed");
 }
 
 static void stored(struct change *c)
 {
+	EACH(c, STEP, store_result, stored);
 	sending_response(c);
+}
+
+static int change_row(struct change *c)
+{
+	return c->verb.subscribe
+		       ? ps_db_subscribe(c->b->db, c->verb.kind, c->m.url, c->m.key, c->m.recovery)
+		       : ps_db_unsubscribe(c->b->db, c->verb.kind, c->m.url, c->m.key);
 }
 
 static void auth_accepted(struct change *c)
 {
-	int r = c->verb.subscribe
-			? ps_db_subscribe(c->b->db, c->verb.kind, c->m.url, c->m.key, c->m.recovery)
-			: ps_db_unsubscribe(c->b->db, c->verb.kind, c->m.url, c->m.key);
+	int r;
 
+	EACH(c, STEP, auth_result, auth_accepted, c->m.url.data, c->m.url.size, c->m.recovery.data,
+	     c->m.recovery.size, c->m.key.data, c->m.key.size, &c->context);
+	r = change_row(c);
 	if (r == -EEXIST)
 		already_subscribed(c);
 	else if (r == -ENOENT)
@@ -125,6 +187,7 @@ static int begin(struct ps_request *r, void *owner, struct verb verb)
 	c->begin_ns = ps_system_wall_ns();
 	c->body.max = PS_SUBSCRIBE_MAX;
 	r->state = c;
+	received(c);
 	return 0;
 }
 
@@ -188,6 +251,8 @@ static void end(struct ps_request *r)
 	c->decoded = !c->overflow &&
 		     !ps_message_decode_subscribe(&c->m, bytes, c->verb.kind == PS_DB_GLOB,
 						  c->verb.subscribe);
+	if (c->decoded)
+		ps_trace_read(&c->context, c->m.tracing);
 	if (!c->decoded || !is_acceptable(c))
 		bad_request(c);
 	else
@@ -200,6 +265,7 @@ static void gone(struct ps_request *r)
 
 	if (!r->answered)
 		log_change(c, 0, "canceled");
+	EACH(c, LEAVE, ECANCELED);
 	osp_buffer_clear(&c->body);
 	free(c);
 }

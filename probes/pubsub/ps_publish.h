@@ -3,6 +3,7 @@
 
 #include "probes/pubsub/ps_broadcaster.h"
 #include "probes/pubsub/ps_message.h"
+#include "probes/pubsub/ps_trace.h"
 
 /* One delivery of the message to one subscriber; used again for the next. */
 struct ps_deliver {
@@ -16,6 +17,8 @@ struct ps_deliver {
 struct ps_publish {
 	struct ps_broadcaster *b;   /* borrowed: outlives every request */
 	struct ps_request *request; /* borrowed: its `gone` frees this */
+	struct lonelypsp_handle_notify op;
+	struct outspan_context context; /* the request's, if it carried one of ours */
 	int64_t begin_ns;
 	struct osp_buffer head; /* what `m` points into */
 	bool has_head, overrun;

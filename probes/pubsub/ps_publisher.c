@@ -84,16 +84,19 @@ static void finish(struct ps_notification *n, enum ps_outcome outcome)
 
 static void retry_prevented(struct ps_notification *n)
 {
+	lonelypsp_notify__retry_prevented(lonelypsp_notify_at_retry_retry_determined(&n->op));
 	finish(n, PS_OUTCOME_PREVENTED);
 }
 
 static void retries_exhausted(struct ps_notification *n)
 {
+	lonelypsp_notify__retries_exhausted(lonelypsp_notify_at_retry_retry_determined(&n->op));
 	finish(n, PS_OUTCOME_EXHAUSTED);
 }
 
 static void retrying(struct ps_notification *n)
 {
+	PS_STEP(lonelypsp_notify__retrying(lonelypsp_notify_at_retry_retry_determined(&n->op)));
 	attempt(n);
 }
 
@@ -104,6 +107,8 @@ static void waited(struct ps_timer *t)
 
 static void waiting_to_retry(struct ps_notification *n, int64_t wait_ns)
 {
+	PS_STEP(lonelypsp_notify__waiting_to_retry(
+		lonelypsp_notify_at_retry_retry_determined(&n->op)));
 	n->wait = (struct ps_timer){.expired = waited, .owner = n};
 	ps_loop_arm(n->publisher->loop, &n->wait, wait_ns);
 }
@@ -127,6 +132,7 @@ static void network_error(struct ps_notification *n)
 {
 	bool ambiguous = n->call.error != -ECONNREFUSED && n->call.error != -EHOSTUNREACH;
 
+	PS_STEP(lonelypsp_notify__network_error(lonelypsp_notify_at_response_received(&n->op)));
 	log_attempt(n, n->call.error == -ETIMEDOUT ? "timeout" : "network_error");
 	if (ambiguous && !n->publisher->retry_ambiguous)
 		retry_prevented(n);
@@ -136,24 +142,34 @@ static void network_error(struct ps_notification *n)
 
 static void response_received(struct ps_call *c)
 {
-	(void)c;
+	struct ps_notification *n = c->owner;
+
+	PS_STEP(lonelypsp_notify__response_received(lonelypsp_notify_at_response_received(&n->op),
+						    (uint16_t)c->status));
 }
 
 static void bad_response(struct ps_notification *n)
 {
+	PS_STEP(lonelypsp_notify__bad_response(lonelypsp_notify_at_response_auth_result(&n->op)));
 	log_attempt(n, "bad_response");
 	determine_retry(n);
 }
 
 static void bad_auth_result(struct ps_notification *n, enum ps_auth_result result)
 {
-	(void)result;
+	PS_STEP(lonelypsp_notify__bad_auth_result(lonelypsp_notify_at_response_auth_result(&n->op),
+						  result));
 	log_attempt(n, "bad_auth");
 	determine_retry(n);
 }
 
 static void response_notify_accepted(struct ps_notification *n, const struct ps_response *a)
 {
+	struct outspan_context context;
+
+	ps_trace_read(&context, a->tracing);
+	lonelypsp_notify__response_notify_accepted(lonelypsp_notify_at_response_auth_result(&n->op),
+						   &context, a->subscribers);
 	n->subscribers = a->subscribers;
 	log_attempt(n, "ok");
 	finish(n, PS_OUTCOME_OK);
@@ -228,6 +244,7 @@ static void fail(struct ps_timer *t)
 {
 	struct ps_notification *n = t->owner;
 
+	lonelypsp_notify_leave(&n->op, EIO);
 	n->reason = "failed";
 	finish(n, PS_OUTCOME_FAILED);
 }
@@ -240,7 +257,13 @@ static void fail_later(struct ps_notification *n)
 
 static void sending_request(struct ps_notification *n)
 {
-	if (encode_request(n, ps_bytes(NULL, 0))) {
+	struct outspan_context context;
+	struct ps_tracing tracing;
+
+	PS_STEP(lonelypsp_notify__sending_request(lonelypsp_notify_at_sending(&n->op), n->url,
+						  strlen(n->url), n->identifier, n->identifier_size,
+						  &context));
+	if (encode_request(n, ps_trace_bytes(&tracing, &context))) {
 		fail_later(n);
 		return;
 	}
@@ -293,6 +316,7 @@ static int hash(struct ps_notification *n)
 
 static void hashed(struct ps_notification *n)
 {
+	PS_STEP(lonelypsp_notify__hashed(lonelypsp_notify_at_hashed(&n->op)));
 	attempt(n);
 }
 
@@ -300,6 +324,8 @@ static void start_without_hash(struct ps_notification *n)
 {
 	int64_t wait_ns;
 
+	PS_STEP(lonelypsp_notify__start_without_hash(lonelypsp_notify_begin(&n->op), n->topic.data,
+						     n->topic.size, n->message->size, n->filelike));
 	if (hash(n) || ps_retry_init(&n->retry, n->publisher->broadcasters,
 				     n->publisher->broadcaster_count, n->publisher->passes)) {
 		fail_later(n);
@@ -324,6 +350,7 @@ void ps_publisher_clear(struct ps_notification *n)
 {
 	if (!n->publisher)
 		return;
+	lonelypsp_notify_leave(&n->op, ECANCELED);
 	ps_loop_disarm(n->publisher->loop, &n->wait);
 	ps_client_clear(&n->call);
 	ps_retry_clear(&n->retry);

@@ -6,6 +6,7 @@
 #include "probes/pubsub/ps_log.h"
 #include "probes/pubsub/ps_message.h"
 #include "probes/pubsub/ps_retry.h"
+#include "probes/pubsub/ps_trace.h"
 
 struct ps_publisher {
 	struct ps_loop *loop; /* borrowed: outlives it, as auth, client, log and the list */
@@ -49,6 +50,7 @@ struct ps_notification {
 	int64_t begin_ns, end_ns;
 	/* private to ps_publisher.c */
 	struct ps_publisher *publisher;
+	struct lonelypsp_notify op;
 	uint8_t digest[PS_DIGEST_SIZE];
 	struct ps_retry retry;
 	const char *url;
