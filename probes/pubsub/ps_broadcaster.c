@@ -7,9 +7,6 @@
 
 #include <string.h>
 
-#include "probes/pubsub/ps_message.h"
-#include "user/base/cleanup.h"
-
 static void set_routes(struct ps_broadcaster *b)
 {
 	b->routes[0] = ps_route_notify;
@@ -49,17 +46,4 @@ void ps_broadcaster_close(struct ps_broadcaster *b)
 	ps_server_close(&b->server);
 	ps_client_close(&b->client);
 	ps_db_close(&b->db);
-}
-
-void ps_broadcaster_answer(struct ps_broadcaster *b, struct ps_request *r, struct ps_response *a,
-			   struct ps_signed *s)
-{
-	_cleanup_(osp_buffer_clear) struct osp_buffer authorization = OSP_BUFFER_INIT(PS_TOPIC_MAX);
-	_cleanup_(osp_buffer_clear) struct osp_buffer body = OSP_BUFFER_INIT(PS_RESPONSE_MAX);
-	int e = ps_auth_authorize(&authorization, &b->auth->to_subscriber, s);
-
-	a->authorization = ps_bytes(authorization.data, authorization.size);
-	if (!e)
-		e = ps_message_encode_response(&body, a);
-	ps_server_answer(r, e ? 500 : 200, ps_bytes(body.data, e ? 0 : body.size));
 }

@@ -40,10 +40,6 @@ int ps_broadcaster_open(struct ps_broadcaster *b, struct ps_loop *l, const struc
 /* Ends everything at once: publishes under way are answered with 503. */
 void ps_broadcaster_close(struct ps_broadcaster *b);
 
-/* Signs and sends a GENERIC or NOTIFY answer (authorization is filled in), or 500. */
-void ps_broadcaster_answer(struct ps_broadcaster *b, struct ps_request *r, struct ps_response *a,
-			   struct ps_signed *s);
-
 /* The routes: one per kind of request (ps_handle_notify.c, ps_handle_subscribe.c). */
 extern const struct ps_route ps_route_notify;
 extern const struct ps_route ps_route_subscribe_exact, ps_route_subscribe_glob;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "probes/pubsub/ps_publish.h"
+#include "probes/pubsub/ps_answer.h"
 #include "probes/pubsub/ps_system.h"
 
 static void log_notify(struct ps_publish *p, unsigned status, const char *outcome)
@@ -206,7 +207,7 @@ static void sending_response(struct ps_publish *p)
 		lonelypsp_handle_notify_at_sending_response(&p->op), &context);
 	context.valid &= p->context.valid; /* answered with one only if asked with one */
 	a.tracing = s.tracing = ps_trace_bytes(&tracing, &context);
-	ps_broadcaster_answer(p->b, p->request, &a, &s);
+	ps_answer_signed(p->request, &a, &p->b->auth->to_subscriber, &s);
 }
 
 void ps_publish_respond(struct ps_publish *p)

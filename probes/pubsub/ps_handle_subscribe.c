@@ -8,6 +8,7 @@
 
 #include "probes/pubsub/ps_broadcaster.h"
 #include "probes/pubsub/ps_message.h"
+#include "probes/pubsub/ps_answer.h"
 #include "probes/pubsub/ps_system.h"
 #include "probes/pubsub/ps_trace.h"
 #include "probes/pubsub/ps_url.h"
@@ -139,7 +140,7 @@ static void sending_response(struct change *c)
 	EACH(c, END, sending_response, sending_response, &context);
 	context.valid &= c->context.valid; /* answered with one only if asked with one */
 	a.tracing = s.tracing = ps_trace_bytes(&tracing, &context);
-	ps_broadcaster_answer(c->b, c->request, &a, &s);
+	ps_answer_signed(c->request, &a, &c->b->auth->to_subscriber, &s);
 	log_change(c, c->request->status, c->request->status == 200 ? "ok" : "failed");
 }
 

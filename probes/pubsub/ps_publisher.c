@@ -84,19 +84,19 @@ static void finish(struct ps_notification *n, enum ps_outcome outcome)
 
 static void retry_prevented(struct ps_notification *n)
 {
-	lonelypsp_notify__retry_prevented(lonelypsp_notify_at_retry_retry_determined(&n->op));
+	lonelypsp_notify__retry_prevented(lonelypsp_notify_at_retry_determined(&n->op));
 	finish(n, PS_OUTCOME_PREVENTED);
 }
 
 static void retries_exhausted(struct ps_notification *n)
 {
-	lonelypsp_notify__retries_exhausted(lonelypsp_notify_at_retry_retry_determined(&n->op));
+	lonelypsp_notify__retries_exhausted(lonelypsp_notify_at_retry_determined(&n->op));
 	finish(n, PS_OUTCOME_EXHAUSTED);
 }
 
 static void retrying(struct ps_notification *n)
 {
-	PS_STEP(lonelypsp_notify__retrying(lonelypsp_notify_at_retry_retry_determined(&n->op)));
+	PS_STEP(lonelypsp_notify__retrying(lonelypsp_notify_at_retry_determined(&n->op)));
 	attempt(n);
 }
 
@@ -107,8 +107,7 @@ static void waited(struct ps_timer *t)
 
 static void waiting_to_retry(struct ps_notification *n, int64_t wait_ns)
 {
-	PS_STEP(lonelypsp_notify__waiting_to_retry(
-		lonelypsp_notify_at_retry_retry_determined(&n->op)));
+	PS_STEP(lonelypsp_notify__waiting_to_retry(lonelypsp_notify_at_retry_determined(&n->op)));
 	n->wait = (struct ps_timer){.expired = waited, .owner = n};
 	ps_loop_arm(n->publisher->loop, &n->wait, wait_ns);
 }
