@@ -21,22 +21,35 @@ struct ps_log {
 	bool failed; /* said once */
 };
 
+static int new_log(struct ps_log **out, int fd)
+{
+	struct ps_log *l = fd < 0 ? NULL : calloc(1, sizeof(*l));
+
+	if (!l) {
+		if (fd >= 0)
+			close(fd);
+		return -ENOMEM;
+	}
+	l->fd = fd;
+	*out = l;
+	return 0;
+}
+
 int ps_log_open(struct ps_log **out, const char *path)
 {
-	struct ps_log *l = calloc(1, sizeof(*l));
-	int r = 0;
+	int fd = path ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)
+		      : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 
-	if (!l)
-		return -ENOMEM;
-	l->fd = path ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)
-		     : dup(STDERR_FILENO);
-	if (l->fd < 0)
-		r = osp_err(-errno, "open log %s", path ? path : "on stderr");
-	if (r)
-		free(l);
-	else
-		*out = l;
-	return r;
+	if (fd < 0)
+		return osp_err(-errno, "open log %s", path ? path : "on stderr");
+	return new_log(out, fd);
+}
+
+int ps_log_open_stdout(struct ps_log **out)
+{
+	int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+
+	return fd < 0 ? -errno : new_log(out, fd);
 }
 
 void ps_log_close(struct ps_log **l)
@@ -73,6 +86,12 @@ void ps_log_begin(struct ps_line *line, struct ps_log *l, const char *what)
 	line->log = l;
 	line->size = 0;
 	put(line, what, strlen(what));
+}
+
+void ps_log_append(struct ps_line *line, const char *text)
+{
+	put(line, " ", 1);
+	put(line, text, strlen(text));
 }
 
 void ps_log_text(struct ps_line *line, const char *key, struct ps_bytes value)
@@ -120,13 +139,19 @@ void ps_log_number(struct ps_line *line, const char *key, int64_t value)
 		put_pair(line, key, text, (size_t)snprintf(text, sizeof(text), "%" PRId64, value));
 }
 
-void ps_log_end(struct ps_line *line)
+int ps_log_end(struct ps_line *line)
 {
-	if (!line->log)
-		return;
+	struct ps_log *l = line->log;
+	int r = 0;
+
+	if (!l)
+		return 0;
 	line->text[line->size++] = '\n';
-	if (write(line->log->fd, line->text, line->size) >= 0 || line->log->failed)
-		return;
-	line->log->failed = true;
-	osp_err(-errno, "write the message log - later failures are not repeated");
+	if (write(l->fd, line->text, line->size) < 0)
+		r = -errno;
+	if (r && r != -EPIPE && !l->failed) {
+		l->failed = true;
+		osp_err(r, "write the message log - later failures are not repeated");
+	}
+	return r;
 }

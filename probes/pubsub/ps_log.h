@@ -19,6 +19,8 @@ struct ps_log; /* a destination; NULL everywhere below means "not wanted" */
 
 /* Opens a file for appending, or takes stderr for `path` NULL. Says why it cannot. -errno. */
 int ps_log_open(struct ps_log **out, const char *path);
+/* The same lines as data on stdout. -ENOMEM, -errno. */
+int ps_log_open_stdout(struct ps_log **out);
 void ps_log_close(struct ps_log **l);
 
 /* Builds one line and writes it with one call. Cut at 8 KiB; fields beyond are left out. */
@@ -29,8 +31,9 @@ struct ps_line {
 };
 
 void ps_log_begin(struct ps_line *line, struct ps_log *l, const char *what);
+void ps_log_append(struct ps_line *line, const char *text); /* bare, after a blank */
 void ps_log_text(struct ps_line *line, const char *key, struct ps_bytes value);
 void ps_log_word(struct ps_line *line, const char *key, const char *value);
 void ps_log_hex(struct ps_line *line, const char *key, struct ps_bytes value);
 void ps_log_number(struct ps_line *line, const char *key, int64_t value);
-void ps_log_end(struct ps_line *line);
+int ps_log_end(struct ps_line *line); /* -errno; said on stderr once, but for -EPIPE */

@@ -264,7 +264,6 @@ void ps_loop_on_signal(struct ps_loop *l, void (*stop)(void *owner), void *owner
 
 int ps_loop_run(struct ps_loop *l)
 {
-	l->stopped = false;
 	while (!l->stopped) {
 		int n = epoll_wait(l->epoll, l->events, EVENTS, wait_ms(l));
 
