@@ -84,9 +84,10 @@ $(O)/gen/outspan.skel.h: $(O)/bpf/outspan.bpf.o
 
 # ---- objects -----------------------------------------------------------------------------------
 
-$(O)/obj/user/%.o: | $(SKELETON)
-$(O)/obj/probes/pubsub/%.o: | $(PROBE_HEADERS)
-$(O)/obj/tests/%.o: | $(PROBE_HEADERS)
+# (explicit targets: a pattern rule without a recipe adds no prerequisites)
+$(user_OBJ) $(O)/obj/user/main.o: | $(SKELETON)
+$(pubsub_OBJ) $(patsubst %.c,$(O)/obj/%.o,$(PUBSUB_MAINS)): | $(PROBE_HEADERS)
+$(patsubst %.c,$(O)/obj/%.o,$(wildcard tests/*/*.c)): | $(PROBE_HEADERS) $(SKELETON)
 $(O)/obj/store/sqlite.o: store/schema.sql
 
 $(O)/obj/%.o: %.c
