@@ -29,7 +29,9 @@ enum {
 	X(FORKED, "forked_copy", "a step of an operation copied by fork, which belongs to the parent") \
 	X(LATE, "late", "the step came after its operation was closed")                              \
 	X(OPERATIONS_FULL, "operations_full", "more open operations than the recorder holds")        \
-	X(STORE, "store_refused", "the store refused the row")
+	X(STORE, "store_refused", "the store refused the row")                                       \
+	X(STEPS_FULL, "steps_full", "more steps in one operation than the recorder holds")           \
+	X(DUPLICATE, "duplicate", "the step of its operation had come before")
 
 enum osp_loss_reason {
 #define X(id, name, help) OSP_LOSS_##id,
@@ -50,6 +52,9 @@ enum osp_record_kind {
 	OSP_RECORD_MAPPED,   /* a member's dynamic linker mapped objects */
 };
 
+/* Added to the kind of a STEP: the block is a copy that fork made; it belongs to the parent. */
+enum { OSP_RECORD_FORKED = 1 << 16, OSP_RECORD_KIND_MASK = 0xffff };
+
 /*
  * A record: this header, then data_size bytes (none if data_size is negative: -errno of the
  * read that failed).
@@ -57,7 +62,7 @@ enum osp_record_kind {
  *   FOREIGN  data = value count in `value`: that many struct osp_foreign_value, then bytes
  */
 struct osp_record {
-	__u32 kind;       /* enum osp_record_kind */
+	__u32 kind;       /* enum osp_record_kind, OSP_RECORD_FORKED */
 	__s32 data_size;  /* bytes behind the header that hold data, or -errno */
 	__u64 time_ns;    /* boot time, read after the space was reserved */
 	__u64 start_ns;   /* start_boottime of the thread group: identity with pid and exec_id */
