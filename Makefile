@@ -52,13 +52,14 @@ PUBSUB_LIBS = $(call pkg,libmicrohttpd libcurl sqlite3 libcrypto jansson)
 # ---- generated: probe headers, vmlinux.h, BPF skeleton ----------------------------------------
 
 CATALOGUES    := $(wildcard probes/catalogue/*.yaml)
-PROBE_HEADERS := $(patsubst probes/catalogue/%.yaml,$(O)/gen/outspan/%.h,$(CATALOGUES)) $(O)/gen/outspan/op.h
+OP_HEADERS    := $(patsubst probes/%,$(O)/gen/outspan/%,probes/op.h $(wildcard probes/op_*.h))
+PROBE_HEADERS := $(patsubst probes/catalogue/%.yaml,$(O)/gen/outspan/%.h,$(CATALOGUES)) $(OP_HEADERS)
 SKELETON      := $(if $(wildcard bpf/outspan.bpf.c),$(O)/gen/outspan.skel.h)
 
 $(O)/outspan-generate: $(O)/obj/probes/generate.o $(call lib,probes base)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PROBES_LIBS)
 
-$(O)/gen/outspan/op.h: probes/op.h
+$(OP_HEADERS): $(O)/gen/outspan/%: probes/%
 	$(call say,GEN,$@)mkdir -p $(@D) && cp $< $@
 
 $(O)/gen/outspan/%.h: probes/catalogue/%.yaml $(O)/outspan-generate
