@@ -15,7 +15,7 @@
 enum {
 	OSP_EVENT_ABI = 1,
 	OSP_EVENT_POINTS = 1024,    /* points that one session can hold */
-	OSP_EVENT_PROCESSES = 4096, /* processes seen in one session */
+	OSP_EVENT_PROCESSES = 4096, /* slots of a session: processes seen, and slot 0 */
 	OSP_EVENT_ARGS = 12,        /* arguments of a point, as in a USDT note */
 	OSP_EVENT_DATA = 3584,      /* largest variable part of a record, bytes */
 };
@@ -47,13 +47,12 @@ enum osp_record_kind {
 	OSP_RECORD_STEP = 1, /* one step of an operation block (probes/op.h) */
 	OSP_RECORD_FOREIGN,  /* a hit of somebody else's USDT site */
 	OSP_RECORD_FORK,     /* a member forked: pid is the child, value the parent's pid */
-	OSP_RECORD_EXEC,     /* a member (or, with cfg_all, anybody) called exec */
+	OSP_RECORD_EXEC,     /* a member (or, with cfg_all, anybody) called exec: see `site` */
 	OSP_RECORD_EXIT,     /* the last thread of a member ended: value is the exit code */
 	OSP_RECORD_MAPPED,   /* a member's dynamic linker mapped objects */
 };
 
-/* Added to the kind of a STEP: the block is a copy that fork made; it belongs to the parent. */
-enum { OSP_RECORD_FORKED = 1 << 16, OSP_RECORD_KIND_MASK = 0xffff };
+enum { OSP_RECORD_FORKED = 1 }; /* STEP: of a child's copy of its parent's operation */
 
 /*
  * A record: this header, then data_size bytes (none if data_size is negative: -errno of the
@@ -62,18 +61,20 @@ enum { OSP_RECORD_FORKED = 1 << 16, OSP_RECORD_KIND_MASK = 0xffff };
  *   FOREIGN  data = value count in `value`: that many struct osp_foreign_value, then bytes
  */
 struct osp_record {
-	__u32 kind;       /* enum osp_record_kind, OSP_RECORD_FORKED */
+	__u16 kind;       /* enum osp_record_kind */
+	__u16 flags;      /* OSP_RECORD_FORKED */
 	__s32 data_size;  /* bytes behind the header that hold data, or -errno */
 	__u64 time_ns;    /* boot time, read after the space was reserved */
 	__u64 start_ns;   /* start_boottime of the thread group: identity with pid and exec_id */
 	__u32 pid;        /* thread group id in the initial pid namespace */
 	__u32 tid;
 	__u32 exec_id;    /* how often the process has called exec */
-	__u32 process;    /* slot in `processes` */
+	__u32 process;    /* slot, unique per (pid, start, exec) in a session; 0: EXEC of no member */
 	__u64 ordinal;    /* hits of this (process, point) before this one, lost ones included */
 	__u64 lost;       /* hits of this process lost in the kernel so far, all points */
 	__u32 point;      /* low half of the attach cookie */
-	__u32 site;       /* high half of the attach cookie: which binary's site */
+	__u32 site;       /* high half of the cookie: which binary's site; FORK: the parent's slot;
+			     EXEC: the slot before, 0 = was no member */
 	__u64 op_id;      /* STEP: operation id */
 	__u64 block;      /* STEP: address of the operation block */
 	__u32 sequence;   /* STEP: number of the step in its operation */
@@ -83,10 +84,15 @@ struct osp_record {
 	__u64 value;      /* STEP: first integer argument; FOREIGN: values; FORK, EXIT: see above */
 };
 
-/* One argument of a foreign site. Strings and byte fields follow the array, back to back. */
+/*
+ * One argument of a foreign site. Strings and byte fields, if there are any, start behind room
+ * for OSP_EVENT_ARGS of these (OSP_FOREIGN_START) and follow each other without a gap. A text
+ * is kept without its NUL; one longer than its max has size = max + 1, so that the cut shows.
+ * Bytes longer than their max have size = max; the argument with their length tells how long.
+ */
 struct osp_foreign_value {
-	__u64 value; /* the integer, or the address */
-	__s32 size;  /* 8 = integer; else bytes kept of what value points to, or -errno */
+	__u64 value;  /* the integer, or the address */
+	__s32 size;   /* 8 = integer; else bytes kept of what value points to, or -errno */
 	__u32 offset; /* of the kept bytes, from the start of the data */
 };
 

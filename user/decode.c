@@ -14,9 +14,7 @@ enum { CONTEXT_TRUE_SIZE = 25 };
 
 bool osp_decode_has_steps(const struct osp_record *record)
 {
-	uint32_t kind = record->kind & OSP_RECORD_KIND_MASK;
-
-	return kind == OSP_RECORD_STEP || kind == OSP_RECORD_FOREIGN;
+	return record->kind == OSP_RECORD_STEP || record->kind == OSP_RECORD_FOREIGN;
 }
 
 int osp_decode_start(struct osp_decoder *d, const struct osp_catalogue *c,
@@ -28,8 +26,7 @@ int osp_decode_start(struct osp_decoder *d, const struct osp_catalogue *c,
 	    (record->data_size > 0 && (size_t)record->data_size > room) ||
 	    record->point >= c->point_count)
 		return -EBADMSG;
-	if (c->points[record->point]->foreign !=
-	    ((record->kind & OSP_RECORD_KIND_MASK) == OSP_RECORD_FOREIGN))
+	if (c->points[record->point]->foreign != (record->kind == OSP_RECORD_FOREIGN))
 		return -EBADMSG;
 	*d = (struct osp_decoder){.catalogue = c,
 				  .record = record,
@@ -126,24 +123,36 @@ static int decode_own(struct osp_decoder *d, struct osp_event *e)
 
 /* ---- foreign layout ---- */
 
-/*
- * The kernel keeps at most `max` bytes (of a string, its NUL included) and does not know how many
- * there were: a value that fills its room may have been longer, and counts as cut off.
- */
-static int take_foreign(const struct osp_decoder *d, const struct osp_arg *a,
-			const struct osp_foreign_value *f, struct osp_event_value *v)
+/* How many bytes there were, as the argument that holds the count says; at least those kept. */
+static uint32_t foreign_length(const struct osp_decoder *d, const struct osp_point *p,
+			       const struct osp_arg *a, uint32_t kept)
 {
-	size_t kept = (size_t)f->size, size = kept;
+	struct osp_foreign_value f;
+
+	for (size_t i = 0; i < p->arg_count; i++) {
+		if (!a->length || is_sized(&p->args[i]) || p->args[i].source != a->length)
+			continue;
+		memcpy(&f, d->data + i * sizeof(f), sizeof(f));
+		return f.value > kept ? (uint32_t)(f.value < UINT32_MAX ? f.value : UINT32_MAX)
+				      : kept;
+	}
+	/* Nobody says: bytes that fill their room may have been more, and count as cut off. */
+	return kept + (kept == a->max);
+}
+
+static int take_foreign(const struct osp_decoder *d, const struct osp_point *p,
+			const struct osp_arg *a, const struct osp_foreign_value *f,
+			struct osp_event_value *v)
+{
+	uint32_t kept = (uint32_t)f->size;
 
 	if (f->size < 0)
 		return 0;
-	if (f->offset > d->size || kept > d->size - f->offset || kept > a->max)
+	if (f->offset > d->size || kept > d->size - f->offset || kept > a->max + 1u)
 		return -EBADMSG;
 	v->data = d->data + f->offset;
-	if (a->type == OSP_TYPE_STR)
-		size = strnlen(v->data, kept);
-	v->size = (uint32_t)size;
-	v->true_size = v->size + (kept == a->max && size + 1 >= kept);
+	v->size = kept < a->max ? kept : a->max;
+	v->true_size = a->type == OSP_TYPE_STR ? kept : foreign_length(d, p, a, v->size);
 	v->present = true;
 	return 0;
 }
@@ -159,7 +168,7 @@ static int decode_foreign(struct osp_decoder *d, struct osp_event *e)
 	for (size_t i = 0; i < p->arg_count; i++) {
 		memcpy(&f, d->data + i * sizeof(f), sizeof(f));
 		if (is_sized(&p->args[i])) {
-			if (take_foreign(d, &p->args[i], &f, &e->values[i]))
+			if (take_foreign(d, p, &p->args[i], &f, &e->values[i]))
 				return -EBADMSG;
 		} else if (f.size >= 0) {
 			set_integer(&e->values[i], &p->args[i], f.value);

@@ -492,7 +492,7 @@ uint64_t osp_roster_lost(const struct osp_roster *r)
 
 int osp_roster_add_fork(struct osp_roster *r, const struct osp_record *record)
 {
-	struct osp_tracee *child, *parent = find_pid(r, (uint32_t)record->value);
+	struct osp_tracee *child, *parent = osp_roster_at(r, record->site);
 	int e = osp_roster_find(r, record, &child);
 
 	if (e || !child || !parent || parent == child || child->told_sites)

@@ -54,14 +54,14 @@ static const char *map_code(const struct osp_enum *map, const char *name, char t
 /* The argument that gives the code, or what an `exit` says: its first integer, unless zero. */
 static int code_argument(const struct osp_transition *t, const struct osp_event *e)
 {
-	if (t->code_arg >= 0)
-		return (size_t)t->code_arg < e->point->arg_count ? t->code_arg : -1;
-	if (!t->any)
+	int i = t->code_arg;
+
+	for (size_t k = 0; i < 0 && t->any && k < e->point->arg_count; k++)
+		if (e->point->args[k].type == OSP_TYPE_INT)
+			i = (int)k;
+	if (i < 0 || (size_t)i >= e->point->arg_count || (t->any && !e->values[i].u64))
 		return -1;
-	for (size_t i = 0; i < e->point->arg_count; i++)
-		if (e->point->args[i].type == OSP_TYPE_INT)
-			return e->values[i].i64 ? (int)i : -1;
-	return -1;
+	return i;
 }
 
 static bool is_integer(enum osp_type type)
