@@ -3,6 +3,7 @@
  * prints on stdout and is deterministic, so that equal catalogues give equal files.
  *
  *   outspan-generate header FILE.yaml   the C header that programs with trace points include
+ *   outspan-generate table FILE.yaml    a line per transition, for programs
  *   outspan-generate check FILE.yaml... nothing, if the catalogues are in order
  */
 #include <errno.h>
@@ -11,12 +12,14 @@
 
 #include "probes/catalogue.h"
 #include "probes/header.h"
+#include "probes/table.h"
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
 
 static int usage(void)
 {
-	osp_err(0, "usage: outspan-generate header FILE.yaml | check FILE.yaml...");
+	osp_err(0,
+		"usage: outspan-generate header FILE.yaml | table FILE.yaml | check FILE.yaml...");
 	return 2;
 }
 
@@ -33,6 +36,8 @@ static int generate(const char *what, char **files, int count)
 	}
 	if (!r && !strcmp(what, "header"))
 		r = osp_header_print(stdout, c);
+	if (!r && !strcmp(what, "table"))
+		r = osp_table_print(stdout, c);
 	if (!r && (fflush(stdout) || ferror(stdout)))
 		r = -EIO;
 	return r ? osp_err(r, "%s", files[0]), 1 : 0;
@@ -40,7 +45,7 @@ static int generate(const char *what, char **files, int count)
 
 int main(int argc, char **argv)
 {
-	if (argc == 3 && !strcmp(argv[1], "header"))
+	if (argc == 3 && (!strcmp(argv[1], "header") || !strcmp(argv[1], "table")))
 		return generate(argv[1], argv + 2, 1);
 	if (argc >= 3 && !strcmp(argv[1], "check"))
 		return generate(argv[1], argv + 2, argc - 2);

@@ -9,15 +9,15 @@
  */
 #include "probes/header.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "probes/automaton.h"
+#include "probes/names.h"
 #include "user/base/buffer.h"
 
-enum { MAX_NAME = 512, STEP_BYTES = 24 };
+enum { STEP_BYTES = 24 };
 
 struct printer {
 	FILE *f;
@@ -26,34 +26,9 @@ struct printer {
 	const struct osp_point *control; /* or NULL */
 	uint64_t digest;		 /* of all points: part of the symbols' names */
 	const struct osp_operation *op;
-	char name[MAX_NAME]; /* "<provider>_<operation>" */
+	char name[OSP_NAMES_BYTES]; /* "<provider>_<operation>" */
 	struct osp_open_spans open[OSP_CATALOGUE_STATES];
 };
-
-static void upper(char out[MAX_NAME], const char *text)
-{
-	size_t n = 0;
-
-	for (; text[n] && n < MAX_NAME - 1; n++)
-		out[n] = (char)toupper((unsigned char)text[n]);
-	out[n] = 0;
-}
-
-/* "AwaitingResponse" -> "awaiting_response", "trusted_notify.Scan" -> "trusted_notify_scan" */
-static void snake(char out[MAX_NAME], const char *state)
-{
-	size_t n = 0;
-
-	for (const char *p = state; *p && n < MAX_NAME - 2; p++) {
-		bool word = p > state && isupper((unsigned char)*p) && p[-1] != '.' &&
-			    (!isupper((unsigned char)p[-1]) || islower((unsigned char)p[1]));
-
-		if (word)
-			out[n++] = '_';
-		out[n++] = *p == '.' ? '_' : (char)tolower((unsigned char)*p);
-	}
-	out[n] = 0;
-}
 
 static bool is_text(const struct osp_arg *a)
 {
@@ -69,20 +44,12 @@ static bool is_context(const struct osp_arg *a)
 
 static void print_param(FILE *f, const struct osp_arg *a)
 {
-	if (is_text(a))
+	const char *type = osp_names_type(a);
+
+	if (!type)
 		fprintf(f, ", const void *%s, size_t %s_size", a->name, a->name);
-	else if (a->type == OSP_TYPE_OP)
-		fprintf(f, ", const struct outspan_op *%s", a->name);
-	else if (is_context(a))
-		fprintf(f, ", %sstruct outspan_context *%s",
-			a->type == OSP_TYPE_CONTEXT_IN ? "const " : "", a->name);
-	else if (a->type == OSP_TYPE_F64)
-		fprintf(f, ", double %s", a->name);
-	else if (a->type == OSP_TYPE_BOOL)
-		fprintf(f, ", bool %s", a->name);
 	else
-		fprintf(f, ", %sint%d_t %s", a->type == OSP_TYPE_UINT ? "u" : "", 8 * a->bytes,
-			a->name);
+		fprintf(f, ", %s%s%s", type, type[strlen(type) - 1] == '*' ? "" : " ", a->name);
 }
 
 static void print_params(FILE *f, const struct osp_point *p, bool contexts_only)
@@ -273,8 +240,8 @@ static void print_step(struct printer *p, const struct osp_transition *t, const 
 /* A transition's function: its name has a state at the end if several states have the point. */
 struct chain {
 	const struct osp_transition *t;
-	char name[MAX_NAME];
-	char from[MAX_NAME], to[MAX_NAME]; /* states, in the case of C */
+	char name[OSP_NAMES_BYTES];
+	char from[OSP_NAMES_BYTES], to[OSP_NAMES_BYTES]; /* states, in the case of C */
 	bool ends;
 };
 
@@ -345,7 +312,10 @@ static void print_macro(struct printer *p, const struct chain *c)
 	}
 	fprintf(p->f, " (%s) */\n#define %s(outspan_s", osp_level_to_str(point->level), c->name);
 	print_names(p->f, point, false);
-	fputs(") \\\n\t(", p->f);
+	if (c->ends)
+		fputs(") \\\n\t(", p->f);
+	else
+		fprintf(p->f, ") \\\n\t%s_to_%s(", p->name, c->to);
 	print_is_wanted(p, point);
 	fprintf(p->f, " \\\n\t\t ? %s_fire(outspan_s", c->name);
 	print_names(p->f, point, false);
@@ -354,26 +324,14 @@ static void print_macro(struct printer *p, const struct chain *c)
 	fputs("))\n\n", p->f);
 }
 
-static bool has_several(const struct osp_operation *op, const struct osp_transition *t)
-{
-	for (size_t i = 0; i < op->transition_count; i++)
-		if (op->transitions[i].point == t->point && op->transitions[i].from != t->from)
-			return true;
-	return false;
-}
-
 static void print_chain(struct printer *p, const struct osp_transition *t)
 {
 	struct chain c = {.t = t, .ends = t->to == OSP_STATE_END};
 
-	snake(c.from, p->op->states[t->from]);
+	osp_names_chain(c.name, p->op, t);
+	osp_names_snake(c.from, p->op->states[t->from]);
 	if (!c.ends)
-		snake(c.to, p->op->states[t->to]);
-	if (has_several(p->op, t))
-		snprintf(c.name, sizeof(c.name), "%.150s__%.64s_in_%.200s", p->name, t->point->name,
-			 c.from);
-	else
-		snprintf(c.name, sizeof(c.name), "%.150s__%.64s", p->name, t->point->name);
+		osp_names_snake(c.to, p->op->states[t->to]);
 	print_fire(p, &c);
 	print_pass(p, &c);
 	print_macro(p, &c);
@@ -418,7 +376,7 @@ static void print_leave(struct printer *p)
 {
 	const struct osp_operation *op = p->op;
 	const struct osp_point *exit_point = NULL;
-	char suffix[MAX_NAME], capitals[MAX_NAME];
+	char suffix[OSP_NAMES_BYTES], capitals[OSP_NAMES_BYTES];
 
 	for (size_t i = 0; i < op->transition_count; i++) {
 		const struct osp_transition *t = &op->transitions[i];
@@ -441,7 +399,7 @@ static void print_leave(struct printer *p)
 		p->name, p->name, p->name);
 	if (exit_point)
 		print_zeros(p->f, exit_point);
-	upper(capitals, p->name);
+	osp_names_upper(capitals, p->name);
 	fprintf(p->f,
 		");\n}\n\n/* Declares the block `name`; it is left when the scope is. */\n"
 		"#define %s_SCOPE(name) OUTSPAN_SCOPE(%s, name, %s_cleanup)\n\n",
@@ -450,19 +408,24 @@ static void print_leave(struct printer *p)
 
 /* ---- states -------------------------------------------------------------------------------------- */
 
+/* Around a macro's ?: stands NAME_to_<state>, for gcc sees no result ignored inside of one. */
 static void print_states(struct printer *p)
 {
-	char state[MAX_NAME], capitals[MAX_NAME];
+	char state[OSP_NAMES_BYTES], capitals[OSP_NAMES_BYTES];
 	const struct osp_operation *op = p->op;
 
-	upper(capitals, p->name);
+	osp_names_upper(capitals, p->name);
 	fprintf(p->f,
 		"struct %s {\n\tstruct outspan_op head;\n\tOUTSPAN_DATA(%zu)\n};\n"
 		"#define %s_INIT OUTSPAN_ZERO\n\n",
 		p->name, data_bytes(op), capitals);
 	for (size_t i = 0; i < op->state_count; i++) {
-		snake(state, op->states[i]);
-		fprintf(p->f, "struct %s_%s {\n\tOUTSPAN_STATE;\n};\n", p->name, state);
+		osp_names_snake(state, op->states[i]);
+		fprintf(p->f,
+			"struct %s_%s {\n\tOUTSPAN_STATE;\n};\n"
+			"OUTSPAN_INLINE OUTSPAN_RESULT struct %s_%s\n%s_to_%s(struct %s_%s outspan_s)"
+			"\n{\n\treturn outspan_s;\n}\n\n",
+			p->name, state, p->name, state, p->name, state, p->name, state);
 	}
 	fputs("\n", p->f);
 }
@@ -470,10 +433,10 @@ static void print_states(struct printer *p)
 /* States of a stored block: for code that is called back. */
 static void print_ats(struct printer *p)
 {
-	char state[MAX_NAME];
+	char state[OSP_NAMES_BYTES];
 
 	for (size_t i = 0; i < p->op->state_count; i++) {
-		snake(state, p->op->states[i]);
+		osp_names_snake(state, p->op->states[i]);
 		fprintf(p->f,
 			"OUTSPAN_INLINE OUTSPAN_RESULT struct %s_%s %s_at_%s(struct %s "
 			"*outspan_block)\n{\n\tstruct %s_%s outspan_next;\n\n"
@@ -485,9 +448,9 @@ static void print_ats(struct printer *p)
 
 static void print_begin(struct printer *p, uint32_t number)
 {
-	char state[MAX_NAME];
+	char state[OSP_NAMES_BYTES];
 
-	snake(state, p->op->states[p->op->start]);
+	osp_names_snake(state, p->op->states[p->op->start]);
 	fprintf(p->f,
 		"/* Arms the block and stamps nothing; `%s_leave` must follow if no end does. */\n"
 		"OUTSPAN_INLINE OUTSPAN_RESULT struct %s_%s %s_begin(struct %s *outspan_block)\n"
@@ -513,35 +476,35 @@ static size_t targets(const struct osp_operation *op, size_t from, uint8_t out[]
 	return count;
 }
 
-static void target_name(const struct osp_operation *op, uint8_t to, char out[MAX_NAME])
+static void target_name(const struct osp_operation *op, uint8_t to, char out[OSP_NAMES_BYTES])
 {
 	if (to == OSP_STATE_END)
-		snprintf(out, MAX_NAME, "end");
+		snprintf(out, OSP_NAMES_BYTES, "end");
 	else
-		snake(out, op->states[to]);
+		osp_names_snake(out, op->states[to]);
 }
 
 /* The way to hand a branch from one function to its caller: which one, and its state. */
 static void print_branch(struct printer *p, size_t from)
 {
 	uint8_t to[OSP_CATALOGUE_STATES + 1];
-	char state[MAX_NAME], next[MAX_NAME], capitals[MAX_NAME];
+	char state[OSP_NAMES_BYTES], next[OSP_NAMES_BYTES], capitals[OSP_NAMES_BYTES];
 	size_t count = targets(p->op, from, to);
 
 	if (count < 2)
 		return;
-	snake(state, p->op->states[from]);
+	osp_names_snake(state, p->op->states[from]);
 	fprintf(p->f,
 		"/* What a function returns that takes %s and may lead to: */\n"
 		"enum %s_from_%s_to {",
 		state, p->name, state);
 	for (size_t i = 0; i < count; i++) {
-		char whole[MAX_NAME];
+		char whole[OSP_NAMES_BYTES];
 
 		target_name(p->op, to[i], next);
 		snprintf(whole, sizeof(whole), "%.120s_from_%.160s_to_%.160s", p->name, state,
 			 next);
-		upper(capitals, whole);
+		osp_names_upper(capitals, whole);
 		fprintf(p->f, "%s\n\t%s", i ? "," : "", capitals);
 	}
 	fprintf(p->f, "\n};\nstruct %s_from_%s {\n\tenum %s_from_%s_to to;\n\tunion {\n", p->name,
@@ -553,12 +516,12 @@ static void print_branch(struct printer *p, size_t from)
 		}
 	fputs("\t};\n};\n", p->f);
 	for (size_t i = 0; i < count; i++) {
-		char whole[MAX_NAME], parameter[MAX_NAME] = "void";
+		char whole[OSP_NAMES_BYTES], parameter[OSP_NAMES_BYTES] = "void";
 
 		target_name(p->op, to[i], next);
 		snprintf(whole, sizeof(whole), "%.120s_from_%.160s_to_%.160s", p->name, state,
 			 next);
-		upper(capitals, whole);
+		osp_names_upper(capitals, whole);
 		if (to[i] != OSP_STATE_END)
 			snprintf(parameter, sizeof(parameter), "struct %.120s_%.160s outspan_s",
 				 p->name, next);
@@ -611,7 +574,7 @@ static void print_enums(struct printer *p)
 	for (size_t i = 0; i < p->c->point_count; i++)
 		for (size_t k = 0; k < p->c->points[i]->arg_count; k++) {
 			const struct osp_enum *e = p->c->points[i]->args[k].enumeration;
-			char whole[MAX_NAME], capitals[MAX_NAME];
+			char whole[OSP_NAMES_BYTES], capitals[OSP_NAMES_BYTES];
 			size_t n = 0;
 
 			while (e && n < count && seen[n] != e)
@@ -620,7 +583,7 @@ static void print_enums(struct printer *p)
 				continue;
 			seen[count++] = e;
 			snprintf(whole, sizeof(whole), "%.64s_%.64s", p->provider, e->name);
-			upper(capitals, whole);
+			osp_names_upper(capitals, whole);
 			fprintf(p->f, "enum %s {", whole);
 			for (n = 0; n < e->count; n++)
 				fprintf(p->f, "%s\n\t%s_%s = %" PRId64, n ? "," : "", capitals,
@@ -629,11 +592,17 @@ static void print_enums(struct printer *p)
 		}
 }
 
+/* The words are declared under a plain name, too: a program may ask whether anybody traces. */
 static void print_externs(struct printer *p)
 {
+	char capitals[OSP_NAMES_BYTES];
+
 	fputs("OUTSPAN_EXTERN(", p->f);
 	print_wanted(p);
-	fputs(")\n", p->f);
+	osp_names_upper(capitals, p->provider);
+	fprintf(p->f, ")\n#define %s_WANTED ", capitals);
+	print_wanted(p);
+	fputs("\n", p->f);
 	for (size_t i = 0; i < p->c->point_count; i++) {
 		if (!is_ours(p, p->c->points[i]) || p->c->points[i]->control)
 			continue;
@@ -661,9 +630,9 @@ static void print_control(struct printer *p)
 
 static void print_head(struct printer *p)
 {
-	char capitals[MAX_NAME];
+	char capitals[OSP_NAMES_BYTES];
 
-	upper(capitals, p->provider);
+	osp_names_upper(capitals, p->provider);
 	fprintf(p->f,
 		"/*\n * Trace points of %s. Made from its catalogue by outspan-generate: change the\n"
 		" * catalogue, not this file. SPDX-License-Identifier: Apache-2.0\n */\n"

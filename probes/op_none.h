@@ -5,6 +5,9 @@
 #ifndef OUTSPAN_OP_NONE_H
 #define OUTSPAN_OP_NONE_H
 
+#ifndef OUTSPAN_NO_PROBES
+#define OUTSPAN_NO_PROBES 1
+#endif
 #include "outspan/op.h"
 
 /* ---- everything else as nothing ---------------------------------------------------------------- */
