@@ -560,21 +560,21 @@ static int find_view(struct osp_roster *r, struct osp_tracee *t)
 	return 0;
 }
 
-int osp_roster_view(struct osp_roster *r, struct osp_tracee *t, const struct osp_automaton *a,
-		    const struct osp_operation *o, const struct osp_automaton_view **out)
+int osp_roster_view(struct osp_roster *r, struct osp_tracee *t, const struct osp_nfa *a,
+		    const struct osp_operation *o, const struct osp_nfa_view **out)
 {
-	struct osp_automaton_view **view;
+	struct osp_nfa_view **view;
 	int e = t->view ? 0 : find_view(r, t);
 
 	if (e)
 		return e;
 	/* The roster owns what it shares: a process only borrows. */
-	view = (struct osp_automaton_view **)&t->view->automata[o->number];
+	view = (struct osp_nfa_view **)&t->view->automata[o->number];
 	if (!*view) {
 		*view = malloc(sizeof(**view));
 		if (!*view)
 			return -ENOMEM;
-		osp_automaton_init_view(a, t->view->visible, *view);
+		osp_nfa_init_view(a, t->view->visible, *view);
 	}
 	*out = *view;
 	return 0;

@@ -10,15 +10,14 @@
 
 #include "probes/catalogue.h"
 #include "store/span.h"
-#include "user/automaton.h"
+#include "user/nfa.h"
 #include "user/base/list.h"
 #include "user/input.h"
 
 /* What one set of attached points lets every operation's automaton do; shared by processes. */
 struct osp_view {
 	uint8_t visible[OSP_CATALOGUE_POINTS / 8];
-	struct osp_automaton_view
-		*automata[]; /* by operation number; owned; NULL = not needed yet */
+	struct osp_nfa_view *automata[]; /* by operation number; owned; NULL = not needed yet */
 };
 
 /* Intervals in which sites were half attached: the latest, and where all earlier ones ended. */
@@ -108,8 +107,8 @@ bool osp_roster_cut(const struct osp_roster *r, int64_t from_ns, int64_t to_ns);
 bool osp_roster_sees(const struct osp_roster *r, const struct osp_point *point);
 
 /* What the process' attached points let the operation do. -ENOMEM. */
-int osp_roster_view(struct osp_roster *r, struct osp_tracee *t, const struct osp_automaton *a,
-		    const struct osp_operation *o, const struct osp_automaton_view **out);
+int osp_roster_view(struct osp_roster *r, struct osp_tracee *t, const struct osp_nfa *a,
+		    const struct osp_operation *o, const struct osp_nfa_view **out);
 
 /* Steps lost in the kernel, of all processes, as far as their records have said. */
 uint64_t osp_roster_lost(const struct osp_roster *r);

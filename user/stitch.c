@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "user/automaton.h"
+#include "user/nfa.h"
 #include "user/base/map.h"
 #include "user/closed.h"
 #include "user/walk.h"
@@ -39,7 +39,7 @@ struct osp_stitch {
 	int64_t now_ns, checked_ns;
 	struct osp_list by_part;     /* next due first */
 	struct osp_list *by_timeout; /* per operation of the catalogue: longest silent first */
-	struct osp_automaton **automata;
+	struct osp_nfa **automata;
 	struct osp_open_titles *titles;
 };
 
@@ -48,8 +48,8 @@ struct passing {
 	struct osp_tracee *tracee;
 	const struct osp_event *event;
 	const struct osp_operation *operation;
-	const struct osp_automaton *automaton;
-	const struct osp_automaton_view *view;
+	const struct osp_nfa *automaton;
+	const struct osp_nfa_view *view;
 	uint8_t key[KEY_MAX];
 	size_t key_size;
 	bool starts; /* an operation may begin with this step */
@@ -82,7 +82,7 @@ void osp_stitch_free(struct osp_stitch **stitch)
 	}
 	osp_open_clear_pool(&s->pool);
 	for (size_t i = 0; s->automata && i < s->catalogue->operation_count; i++)
-		osp_automaton_free(&s->automata[i]);
+		osp_nfa_free(&s->automata[i]);
 	free(s->automata);
 	free(s->titles);
 	free(s->by_timeout);
@@ -106,7 +106,7 @@ static int compile(struct osp_stitch *s)
 
 		osp_list_init(&s->by_timeout[i]);
 		osp_open_init_titles(&s->titles[i], o);
-		if (osp_automaton_new(&s->automata[i], o))
+		if (osp_nfa_new(&s->automata[i], o))
 			return -ENOMEM;
 	}
 	return osp_closed_init(&s->closed, CLOSED_MAX);
@@ -217,7 +217,7 @@ static void look_for_cuts(struct osp_stitch *s, struct osp_open *o, int64_t now_
 	    !osp_roster_unsure(s->roster, o->tracee, o->last_ns, now_ns))
 		return;
 	o->marks |= OSP_MARK_MAY_BE_CUT;
-	o->live = osp_automaton_all(s->automata[o->operation->number]);
+	o->live = osp_nfa_all(s->automata[o->operation->number]);
 	o->guessed = true;
 	o->changed = true;
 }
@@ -264,7 +264,7 @@ static uint64_t foreign_id(struct osp_stitch *s, uint32_t slot)
 /* What is known of an operation whose first step, as far as was seen, is this one. */
 static void judge_first(struct osp_open *o, const struct passing *p)
 {
-	o->live = osp_automaton_start(p->automaton, p->view);
+	o->live = osp_nfa_start(p->automaton, p->view);
 	if (p->unsure)
 		o->marks |= OSP_MARK_MAY_BE_CUT;
 	if (p->starts)
@@ -273,7 +273,7 @@ static void judge_first(struct osp_open *o, const struct passing *p)
 		o->marks |= OSP_MARK_MAY_BE_CUT;
 	if (!p->tracee->lost || p->unsure)
 		o->marks |= OSP_MARK_BEGAN_BEFORE;
-	o->live = osp_automaton_all(p->automaton);
+	o->live = osp_nfa_all(p->automaton);
 	o->guessed = true;
 }
 
@@ -329,9 +329,9 @@ static int open_new(struct osp_stitch *s, const struct passing *p, struct osp_op
 
 static bool fits(const struct osp_open *o, const struct passing *p)
 {
-	struct osp_automaton_step step;
+	struct osp_nfa_step step;
 
-	osp_automaton_step(p->automaton, p->view, o->live, p->event->point, &step);
+	osp_nfa_step(p->automaton, p->view, o->live, p->event->point, &step);
 	return step.taken && !step.unexpected;
 }
 
@@ -422,7 +422,7 @@ static void touch(struct osp_stitch *s, struct osp_open *o, const struct passing
 	osp_list_add(&s->by_timeout[o->operation->number], &o->by_timeout);
 	o->guessed = p->unsure;
 	if (p->unsure)
-		o->live = osp_automaton_all(p->automaton);
+		o->live = osp_nfa_all(p->automaton);
 }
 
 static int advance(struct osp_stitch *s, struct osp_open *o, const struct passing *p,
@@ -465,8 +465,8 @@ static int pass(struct osp_stitch *s, struct passing *p, struct osp_page **page)
 	r = osp_roster_view(s->roster, p->tracee, p->automaton, p->operation, &p->view);
 	if (r)
 		return r;
-	p->starts = osp_automaton_accepts(p->automaton, osp_automaton_start(p->automaton, p->view),
-					  p->event->point);
+	p->starts = osp_nfa_accepts(p->automaton, osp_nfa_start(p->automaton, p->view),
+				    p->event->point);
 	r = find_open(s, p, &o);
 	return r ? r : advance(s, o, p, page);
 }

@@ -186,16 +186,15 @@ static void reach(struct osp_open *o, size_t span, int64_t time_ns)
 	}
 }
 
-int osp_walk_step(struct osp_open_pool *pool, struct osp_open *o, const struct osp_automaton *a,
-		  const struct osp_automaton_view *view, const struct osp_event *e,
-		  struct osp_walk *out)
+int osp_walk_step(struct osp_open_pool *pool, struct osp_open *o, const struct osp_nfa *a,
+		  const struct osp_nfa_view *view, const struct osp_event *e, struct osp_walk *out)
 {
-	struct osp_automaton_step step;
+	struct osp_nfa_step step;
 	size_t closing[4] = {0};
 	bool full;
 	int r;
 
-	osp_automaton_step(a, view, o->live, e->point, &step);
+	osp_nfa_step(a, view, o->live, e->point, &step);
 	if (!step.taken)
 		return -EBADMSG;
 	*out = (struct osp_walk){.unexpected = step.unexpected, .ended = step.ends};

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "user/automaton.h"
+#include "user/nfa.h"
 #include "user/event.h"
 #include "user/open.h"
 
@@ -23,9 +23,8 @@ struct osp_walk {
  * -ENOSPC: the step did not fit and is not stored, but everything else happened. -EBADMSG: the
  * operation has no such step; nothing happened. -ENOMEM.
  */
-int osp_walk_step(struct osp_open_pool *pool, struct osp_open *o, const struct osp_automaton *a,
-		  const struct osp_automaton_view *view, const struct osp_event *e,
-		  struct osp_walk *out);
+int osp_walk_step(struct osp_open_pool *pool, struct osp_open *o, const struct osp_nfa *a,
+		  const struct osp_nfa_view *view, const struct osp_event *e, struct osp_walk *out);
 
 /* Closes the operation's spans. Nested ones that are open get a status from `walk`'s. */
 void osp_walk_close(struct osp_open *o, int64_t end_ns, const struct osp_walk *walk,

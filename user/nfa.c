@@ -4,7 +4,7 @@
  * a step whose every possible transition leads there ends the operation. If some do and some do
  * not (after a loss, say), the operation goes on, and its time-out has the last word.
  */
-#include "user/automaton.h"
+#include "user/nfa.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@ struct move {
 	const struct osp_transition *transition;
 };
 
-struct osp_automaton {
+struct osp_nfa {
 	const struct osp_operation *operation; /* borrowed: the catalogue's */
 	uint64_t all;
 	size_t point_end; /* highest point number + 1 */
@@ -33,7 +33,7 @@ static uint64_t all_states(const struct osp_operation *o)
 }
 
 /* Counting sort by point: stable, so moves of one point keep the catalogue's order. */
-static void fill_moves(struct osp_automaton *a)
+static void fill_moves(struct osp_nfa *a)
 {
 	const struct osp_operation *o = a->operation;
 
@@ -53,9 +53,9 @@ static void fill_moves(struct osp_automaton *a)
 	a->first[a->point_end] = (uint32_t)o->transition_count;
 }
 
-int osp_automaton_new(struct osp_automaton **out, const struct osp_operation *operation)
+int osp_nfa_new(struct osp_nfa **out, const struct osp_operation *operation)
 {
-	struct osp_automaton *a = calloc(1, sizeof(*a));
+	struct osp_nfa *a = calloc(1, sizeof(*a));
 
 	if (!a)
 		return -ENOMEM;
@@ -67,7 +67,7 @@ int osp_automaton_new(struct osp_automaton **out, const struct osp_operation *op
 	a->first = calloc(a->point_end + 1, sizeof(*a->first));
 	a->moves = calloc(operation->transition_count + 1, sizeof(*a->moves));
 	if (!a->first || !a->moves) {
-		osp_automaton_free(&a);
+		osp_nfa_free(&a);
 		return -ENOMEM;
 	}
 	fill_moves(a);
@@ -75,7 +75,7 @@ int osp_automaton_new(struct osp_automaton **out, const struct osp_operation *op
 	return 0;
 }
 
-void osp_automaton_free(struct osp_automaton **a)
+void osp_nfa_free(struct osp_nfa **a)
 {
 	if (!*a)
 		return;
@@ -90,7 +90,7 @@ static bool is_visible(const uint8_t *visible, const struct osp_point *p)
 	return visible[p->number / 8] >> (p->number % 8) & 1;
 }
 
-static uint64_t close_set(const struct osp_automaton_view *view, uint64_t live)
+static uint64_t close_set(const struct osp_nfa_view *view, uint64_t live)
 {
 	uint64_t closed = 0;
 
@@ -99,8 +99,7 @@ static uint64_t close_set(const struct osp_automaton_view *view, uint64_t live)
 	return closed;
 }
 
-void osp_automaton_init_view(const struct osp_automaton *a, const uint8_t *visible,
-			     struct osp_automaton_view *view)
+void osp_nfa_init_view(const struct osp_nfa *a, const uint8_t *visible, struct osp_nfa_view *view)
 {
 	const struct osp_operation *o = a->operation;
 	bool grew = true;
@@ -123,17 +122,17 @@ void osp_automaton_init_view(const struct osp_automaton *a, const uint8_t *visib
 	}
 }
 
-uint64_t osp_automaton_all(const struct osp_automaton *a)
+uint64_t osp_nfa_all(const struct osp_nfa *a)
 {
 	return a->all;
 }
 
-uint64_t osp_automaton_start(const struct osp_automaton *a, const struct osp_automaton_view *view)
+uint64_t osp_nfa_start(const struct osp_nfa *a, const struct osp_nfa_view *view)
 {
 	return view->reach[a->operation->start & 63];
 }
 
-static const struct move *moves_of(const struct osp_automaton *a, const struct osp_point *p,
+static const struct move *moves_of(const struct osp_nfa *a, const struct osp_point *p,
 				   const struct move **end)
 {
 	if (p->number >= a->point_end) {
@@ -144,8 +143,7 @@ static const struct move *moves_of(const struct osp_automaton *a, const struct o
 	return a->moves + a->first[p->number];
 }
 
-bool osp_automaton_accepts(const struct osp_automaton *a, uint64_t live,
-			   const struct osp_point *point)
+bool osp_nfa_accepts(const struct osp_nfa *a, uint64_t live, const struct osp_point *point)
 {
 	const struct move *end, *m = moves_of(a, point, &end);
 
@@ -156,8 +154,8 @@ bool osp_automaton_accepts(const struct osp_automaton *a, uint64_t live,
 }
 
 /* Takes every move of the point that leaves `live`. A move of "*" counts only if no other does. */
-static void take_moves(const struct osp_automaton *a, uint64_t live, const struct osp_point *point,
-		       struct osp_automaton_step *out)
+static void take_moves(const struct osp_nfa *a, uint64_t live, const struct osp_point *point,
+		       struct osp_nfa_step *out)
 {
 	const struct move *end, *m = moves_of(a, point, &end);
 
@@ -178,11 +176,10 @@ static void take_moves(const struct osp_automaton *a, uint64_t live, const struc
 	}
 }
 
-void osp_automaton_step(const struct osp_automaton *a, const struct osp_automaton_view *view,
-			uint64_t live, const struct osp_point *point,
-			struct osp_automaton_step *out)
+void osp_nfa_step(const struct osp_nfa *a, const struct osp_nfa_view *view, uint64_t live,
+		  const struct osp_point *point, struct osp_nfa_step *out)
 {
-	*out = (struct osp_automaton_step){0};
+	*out = (struct osp_nfa_step){0};
 	take_moves(a, live, point, out);
 	if (!out->taken) {
 		out->unexpected = true;
