@@ -34,7 +34,9 @@ user_SRC   := $(filter-out user/main.c,$(wildcard user/*.c))
 PUBSUB_MAINS := probes/pubsub/psp-broadcaster.c probes/pubsub/psp-subscriber.c probes/pubsub/psp-notify.c
 pubsub_SRC := $(filter-out $(PUBSUB_MAINS),$(wildcard probes/pubsub/*.c))
 
-FLOORS := base probes store user pubsub
+support_SRC := $(wildcard tests/support/*.c)
+
+FLOORS := base probes store user pubsub support
 define floor
 $(1)_OBJ := $$(patsubst %.c,$$(O)/obj/%.o,$$($(1)_SRC))
 $$(O)/lib/$(1).a: $$($(1)_OBJ)
@@ -130,7 +132,7 @@ check: setup ## build and run every test; last line: N passed, N failed, N skipp
 UNIT_PROGRAMS := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/unit/*.c tests/golden/*.c tests/contract/*.c))
 TEST_LIBS = $(USER_LIBS) $(PUBSUB_LIBS) $(call pkg,cmocka)
 
-$(UNIT_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,pubsub user store probes base)
+$(UNIT_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,support pubsub user store probes base)
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
 
 .PHONY: tests unit-programs
