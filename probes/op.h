@@ -29,7 +29,8 @@
 #endif
 
 #define OUTSPAN_INLINE static inline __attribute__((always_inline, unused))
-#define OUTSPAN_COLD   static __attribute__((noinline, cold, unused))
+/* (inline, so that gcc -O0 drops those that nobody calls; the headers keep it from remarking on it) */
+#define OUTSPAN_COLD   static inline __attribute__((noinline, cold, unused))
 #define OUTSPAN_RESULT __attribute__((warn_unused_result))
 #ifdef __cplusplus
 #define OUTSPAN_ZERO                                                                               \
