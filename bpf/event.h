@@ -29,7 +29,9 @@ enum {
 	X(FORKED, "forked_copy", "a step of an operation copied by fork, which belongs to the parent") \
 	X(LATE, "late", "the step came after its operation was closed")                              \
 	X(OPERATIONS_FULL, "operations_full", "more open operations than the recorder holds")        \
-	X(STORE, "store_refused", "the store refused the row")
+	X(STORE, "store_refused", "the store refused the row")                                       \
+	X(STEPS_FULL, "steps_full", "more steps in one operation than the recorder holds")           \
+	X(DUPLICATE, "duplicate", "the step of its operation had come before")
 
 enum osp_loss_reason {
 #define X(id, name, help) OSP_LOSS_##id,
