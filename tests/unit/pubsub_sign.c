@@ -23,7 +23,7 @@ static const uint8_t tracing[] = {1, 2, 3}, dead_beef[] = {0xde, 0xad, 0xbe, 0xe
 static const uint8_t zeros[32];
 static uint8_t hello[PS_DIGEST_SIZE], etag[PS_DIGEST_SIZE], key[PS_DIGEST_SIZE];
 
-#define TEXT(s)  ((struct ps_bytes){s, sizeof(s) - 1})
+#define TEXT(s)	 ((struct ps_bytes){s, sizeof(s) - 1})
 #define BYTES(b) ((struct ps_bytes){b, sizeof(b)})
 
 struct vector {
