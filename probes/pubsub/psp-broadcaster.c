@@ -47,7 +47,7 @@ static const char doc[] =
 	"Examples:\n"
 	"  psp-broadcaster --listen 127.0.0.1:3003\n"
 	"  psp-broadcaster --db subscriptions.db --log broadcaster.log\n"
-	"  echo '{\"listen\": \"127.0.0.1:0\"}' > b.json; psp-broadcaster --config b.json -v\n";
+	"  psp-broadcaster --auth-to-broadcaster token:abc --max-message 1M -v\n";
 
 struct program {
 	struct ps_options common;
