@@ -112,7 +112,11 @@ def url_of(program):
 
 
 def subscriber(b, *args, **options):
-    return Program('psp-subscriber', '--broadcaster', url_of(b), *args, **options)
+    s = Program('psp-subscriber', '--broadcaster', url_of(b), *args, **options)
+    if options.get('ready', True):
+        keys = args.count('--exact') + args.count('--glob')
+        wait_until(lambda: len(s.lines) >= keys)
+    return s
 
 
 def notify(b, *args, data=None, code=0):
