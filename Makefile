@@ -34,7 +34,9 @@ user_SRC   := $(filter-out user/main.c,$(wildcard user/*.c))
 PUBSUB_MAINS := probes/pubsub/psp-broadcaster.c probes/pubsub/psp-subscriber.c probes/pubsub/psp-notify.c
 pubsub_SRC := $(filter-out $(PUBSUB_MAINS),$(wildcard probes/pubsub/*.c))
 
-FLOORS := base probes store user pubsub
+support_SRC := $(wildcard tests/support/*.c)
+
+FLOORS := base probes store user pubsub support
 define floor
 $(1)_OBJ := $$(patsubst %.c,$$(O)/obj/%.o,$$($(1)_SRC))
 $$(O)/lib/$(1).a: $$($(1)_OBJ)
@@ -65,6 +67,13 @@ $(OP_HEADERS): $(O)/gen/outspan/%: probes/%
 $(O)/gen/outspan/%.h: probes/catalogue/%.yaml $(O)/outspan-generate
 	$(call say,GEN,$@)mkdir -p $(@D) && $(O)/outspan-generate header $< > $@
 
+# One line per catalogue, for user/builtin.c, which lays their texts into the program.
+$(O)/gen/builtin.inc: $(CATALOGUES)
+	$(call say,GEN,$@)mkdir -p $(@D) && \
+		for f in $^; do echo "BUILTIN($$(basename $$f .yaml), \"$$f\")"; done > $@
+
+$(O)/obj/user/builtin.o: $(O)/gen/builtin.inc
+
 $(O)/gen/vmlinux.h:
 	$(call say,GEN,$@)mkdir -p $(@D) && $(BPFTOOL) btf dump file /sys/kernel/btf/vmlinux format c > $@
 
@@ -81,6 +90,7 @@ $(O)/gen/outspan.skel.h: $(O)/bpf/outspan.bpf.o
 $(user_OBJ) $(O)/obj/user/main.o: | $(SKELETON)
 $(pubsub_OBJ) $(patsubst %.c,$(O)/obj/%.o,$(PUBSUB_MAINS)): | $(PROBE_HEADERS)
 $(patsubst %.c,$(O)/obj/%.o,$(wildcard tests/*/*.c)): | $(PROBE_HEADERS) $(SKELETON)
+$(O)/obj/store/sqlite.o: store/schema.sql
 
 $(O)/obj/%.o: %.c
 	$(call say,CC,$@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(EXTRA_$(basename $(notdir $<))) -MMD -MP -c $< -o $@
@@ -122,12 +132,15 @@ check: setup ## build and run every test; last line: N passed, N failed, N skipp
 UNIT_PROGRAMS := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/unit/*.c tests/golden/*.c tests/contract/*.c))
 TEST_LIBS = $(USER_LIBS) $(PUBSUB_LIBS) $(call pkg,cmocka)
 
-$(UNIT_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,pubsub user store probes base)
+$(UNIT_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,support pubsub user store probes base)
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
 
 .PHONY: tests unit-programs
 unit-programs: $(UNIT_PROGRAMS)
-tests: unit-programs
+tests: unit-programs $(O)/tests/house
+
+$(O)/tests/house: scripts/check-house
+	$(Q)mkdir -p $(@D) && printf '#!/bin/sh\nexec %s %s\n' $(abspath scripts/check-house) $(O) > $@ && chmod +x $@
 
 unit: unit-programs ## unit, golden and contract tests (no root)
 	$(Q)scripts/run-tests $(O) $(UNIT_PROGRAMS)

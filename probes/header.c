@@ -312,7 +312,10 @@ static void print_macro(struct printer *p, const struct chain *c)
 	}
 	fprintf(p->f, " (%s) */\n#define %s(outspan_s", osp_level_to_str(point->level), c->name);
 	print_names(p->f, point, false);
-	fputs(") \\\n\t(", p->f);
+	if (c->ends)
+		fputs(") \\\n\t(", p->f);
+	else
+		fprintf(p->f, ") \\\n\t%s_to_%s(", p->name, c->to);
 	print_is_wanted(p, point);
 	fprintf(p->f, " \\\n\t\t ? %s_fire(outspan_s", c->name);
 	print_names(p->f, point, false);
@@ -405,6 +408,7 @@ static void print_leave(struct printer *p)
 
 /* ---- states -------------------------------------------------------------------------------------- */
 
+/* Around a macro's ?: stands NAME_to_<state>, for gcc sees no result ignored inside of one. */
 static void print_states(struct printer *p)
 {
 	char state[OSP_NAMES_BYTES], capitals[OSP_NAMES_BYTES];
@@ -417,7 +421,11 @@ static void print_states(struct printer *p)
 		p->name, data_bytes(op), capitals);
 	for (size_t i = 0; i < op->state_count; i++) {
 		osp_names_snake(state, op->states[i]);
-		fprintf(p->f, "struct %s_%s {\n\tOUTSPAN_STATE;\n};\n", p->name, state);
+		fprintf(p->f,
+			"struct %s_%s {\n\tOUTSPAN_STATE;\n};\n"
+			"OUTSPAN_INLINE OUTSPAN_RESULT struct %s_%s\n%s_to_%s(struct %s_%s outspan_s)"
+			"\n{\n\treturn outspan_s;\n}\n\n",
+			p->name, state, p->name, state, p->name, state, p->name, state);
 	}
 	fputs("\n", p->f);
 }

@@ -137,9 +137,9 @@ OUTSPAN_INLINE unsigned char *outspan_put_context(unsigned char *at,
 }
 
 #ifdef OUTSPAN_NO_PROBES
-#include "outspan/op_none.h"
+#include "op_none.h"
 #else
-#include "outspan/op_block.h"
+#include "op_block.h"
 #endif
 
 #endif /* OUTSPAN_OP_H */

@@ -5,16 +5,15 @@
 #ifndef OUTSPAN_OP_BLOCK_H
 #define OUTSPAN_OP_BLOCK_H
 
-#include "outspan/op.h"
-#include "outspan/op_process.h"
-#include "outspan/op_stub.h"
+#include "op.h"
+#include "op_process.h"
+#include "op_stub.h"
 
 enum {
 	OUTSPAN_ABI = 1,
 	OUTSPAN_MAGIC = 0x3150534f, /* "OSP1" */
 	OUTSPAN_HAS_CONTEXT = 1,    /* flags: a valid context came in */
 	OUTSPAN_HAS_SENT = 2,	    /* flags: a context was asked for; what comes now are answers */
-	OUTSPAN_HAS_ENDED = 4,	    /* flags */
 	OUTSPAN_STEP_FORKED = 1, /* flags of a step: this process is a copy of the one that began */
 };
 
@@ -111,7 +110,6 @@ OUTSPAN_INLINE bool outspan_is_begun(const struct outspan_op *op)
 OUTSPAN_INLINE void outspan_end(struct outspan_op *op)
 {
 	op->magic = 0;
-	op->flags = OUTSPAN_HAS_ENDED;
 }
 
 /* The point that opens a span with a context was not wanted: that span has no number. */
