@@ -287,7 +287,9 @@ static uint64_t parse_integer(struct script *s, uint32_t slot, const struct osp_
 		memcpy(&bits, &f, sizeof(bits));
 		return bits;
 	}
-	return text ? (uint64_t)strtoll(text, NULL, 0) : 0;
+	return !text	      ? 0
+	       : *text == '-' ? (uint64_t)strtoll(text, NULL, 0)
+			      : strtoull(text, NULL, 0);
 }
 
 static void add_own(struct script *s, struct osp_record *r, const struct osp_point *p)
