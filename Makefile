@@ -67,6 +67,13 @@ $(OP_HEADERS): $(O)/gen/outspan/%: probes/%
 $(O)/gen/outspan/%.h: probes/catalogue/%.yaml $(O)/outspan-generate
 	$(call say,GEN,$@)mkdir -p $(@D) && $(O)/outspan-generate header $< > $@
 
+# One line per catalogue, for user/builtin.c, which lays their texts into the program.
+$(O)/gen/builtin.inc: $(CATALOGUES)
+	$(call say,GEN,$@)mkdir -p $(@D) && \
+		for f in $^; do echo "BUILTIN($$(basename $$f .yaml), \"$$f\")"; done > $@
+
+$(O)/obj/user/builtin.o: $(O)/gen/builtin.inc
+
 $(O)/gen/vmlinux.h:
 	$(call say,GEN,$@)mkdir -p $(@D) && $(BPFTOOL) btf dump file /sys/kernel/btf/vmlinux format c > $@
 
@@ -79,9 +86,11 @@ $(O)/gen/outspan.skel.h: $(O)/bpf/outspan.bpf.o
 
 # ---- objects -----------------------------------------------------------------------------------
 
-$(O)/obj/user/%.o: | $(SKELETON)
-$(O)/obj/probes/pubsub/%.o: | $(PROBE_HEADERS)
-$(O)/obj/tests/%.o: | $(PROBE_HEADERS)
+# (explicit targets: a pattern rule without a recipe adds no prerequisites)
+$(user_OBJ) $(O)/obj/user/main.o: | $(SKELETON)
+$(pubsub_OBJ) $(patsubst %.c,$(O)/obj/%.o,$(PUBSUB_MAINS)): | $(PROBE_HEADERS)
+$(patsubst %.c,$(O)/obj/%.o,$(wildcard tests/*/*.c)): | $(PROBE_HEADERS) $(SKELETON)
+$(O)/obj/store/sqlite.o: store/schema.sql
 
 $(O)/obj/%.o: %.c
 	$(call say,CC,$@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(EXTRA_$(basename $(notdir $<))) -MMD -MP -c $< -o $@
@@ -128,7 +137,10 @@ $(UNIT_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,support pubsub use
 
 .PHONY: tests unit-programs
 unit-programs: $(UNIT_PROGRAMS)
-tests: unit-programs
+tests: unit-programs $(O)/tests/house
+
+$(O)/tests/house: scripts/check-house
+	$(Q)mkdir -p $(@D) && printf '#!/bin/sh\nexec %s %s\n' $(abspath scripts/check-house) $(O) > $@ && chmod +x $@
 
 unit: unit-programs ## unit, golden and contract tests (no root)
 	$(Q)scripts/run-tests $(O) $(UNIT_PROGRAMS)

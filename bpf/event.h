@@ -96,47 +96,76 @@ struct osp_foreign_value {
 	__u32 offset; /* of the kept bytes, from the start of the data */
 };
 
+enum { OSP_FOREIGN_START = OSP_EVENT_ARGS * 16 };
+
+/*
+ * Records of foreign points come in these sizes: text and bytes start at most `start` bytes into
+ * the data, each takes at most `most`: its max + 2. (The verifier wants constants.)
+ */
+#define OSP_FOREIGN_CLASSES(X)                                                                     \
+	X(INTEGERS, 192, 0)                                                                        \
+	X(SHORT, 390, 66)                                                                          \
+	X(ONE, 192, 258)                                                                           \
+	X(SOME, 708, 258)                                                                          \
+	X(MANY, 2574, 1026)
+
+enum osp_foreign_class {
+#define X(id, start, most) OSP_FOREIGN_##id,
+	OSP_FOREIGN_CLASSES(X)
+#undef X
+	OSP_FOREIGN_COUNT
+};
+
 /* How the kernel side reads a point: the array map `shapes`, by point. */
 enum osp_shape_kind { OSP_SHAPE_NONE, OSP_SHAPE_PLAIN, OSP_SHAPE_BLOCK, OSP_SHAPE_FOREIGN };
 
 struct osp_shape {
-	__u32 kind;    /* enum osp_shape_kind; PLAIN: at most one integer, no user memory read */
-	__u32 args;    /* FOREIGN: how many */
+	__u32 kind; /* enum osp_shape_kind; PLAIN: at most one integer, no user memory read */
+	__u16 args; /* FOREIGN: how many */
+	__u16 size; /* FOREIGN: enum osp_foreign_class */
 	struct {
 		__u16 max;   /* 0 = integer, else bytes to keep of what the argument points to */
 		__u8 text;   /* ends at the first NUL */
-		__u8 length; /* 1-based argument that holds the byte count, 0 = none */
+		__u8 length; /* 1-based entry of the site's spec with the byte count, 0 = none */
 	} arg[OSP_EVENT_ARGS];
 };
 
+/* Bytes of struct outspan_step (probes/op.h), which stand before a step's arguments. */
+enum { OSP_EVENT_STEP_HEAD = 24 };
+
 /* Where a foreign site keeps its arguments: the hash map `sites`, by site. */
-enum osp_operand { OSP_OPERAND_CONST = 1, OSP_OPERAND_REGISTER, OSP_OPERAND_MEMORY };
+enum osp_operand { /* 0 = cannot be read: the value's size is -ENOTSUP */
+	OSP_OPERAND_CONST = 1,
+	OSP_OPERAND_REGISTER,
+	OSP_OPERAND_MEMORY
+};
 
 struct osp_site_spec {
 	struct {
 		__u8 operand;     /* enum osp_operand */
 		__s8 size;        /* 1, 2, 4, 8 bytes, negative = signed */
-		__s16 base;       /* byte offset of the base register in struct pt_regs */
+		__s16 base;       /* byte offset of the base register in struct pt_regs, or -1 */
 		__s16 index;      /* of the index register, or -1 */
 		__u16 scale;      /* 1, 2, 4, 8 */
 		__s64 offset;     /* constant, or displacement */
-	} arg[OSP_EVENT_ARGS]; /* in the order of the shape */
+	} arg[OSP_EVENT_ARGS]; /* in the order of the shape, then byte counts it has no entry for */
 };
 
-/* A process the kernel side knows: the hash map `members`, by pid (thread group). */
+/*
+ * A process the kernel side knows: the hash map `members`, by pid (thread group). User space adds
+ * targets, the fork hook their children, and, with cfg_admit, the first hit anybody else.
+ */
 struct osp_member {
-	__u64 start_ns;
-	__u64 lost;    /* as in struct osp_record */
+	__u64 start_ns; /* 0: added by user space, filled in at the first use */
+	__u64 lost;     /* as in struct osp_record */
 	__u32 exec_id;
-	__u32 process; /* slot: also the upper half of a counter's key */
+	__u32 process;  /* slot; 0 = came after the last slot was taken: counted, not recorded */
 };
 
-/* Hits and losses: the hash map `counters`, by osp_counter_key. */
-struct osp_counter_key {
-	__u32 process;
-	__u32 point;
-};
-
+/*
+ * Hits and losses: the array map `counters`, at process * points + point, where `points` is the
+ * number of points of the session's catalogue. Row 0 belongs to the processes without a slot.
+ */
 struct osp_counter {
 	__u64 hits; /* all hits; stored = hits - every loss, once the ring is drained */
 	__u64 lost[OSP_LOSS_KERNEL_COUNT];

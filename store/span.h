@@ -13,20 +13,33 @@
 #include <stdint.h>
 
 /* Kinds, statuses: the numbers of OpenTelemetry's protobuf. */
-enum osp_span_kind { OSP_SPAN_INTERNAL = 1, OSP_SPAN_SERVER, OSP_SPAN_CLIENT, OSP_SPAN_PRODUCER, OSP_SPAN_CONSUMER };
+enum osp_span_kind {
+	OSP_SPAN_INTERNAL = 1,
+	OSP_SPAN_SERVER,
+	OSP_SPAN_CLIENT,
+	OSP_SPAN_PRODUCER,
+	OSP_SPAN_CONSUMER
+};
 enum osp_span_status { OSP_SPAN_UNSET, OSP_SPAN_OK, OSP_SPAN_ERROR };
 
 /* Marks of a span; a trace has the union of its spans' marks. */
 enum osp_mark {
-	OSP_MARK_INCOMPLETE = 1 << 0,   /* never ended while it was watched */
+	OSP_MARK_INCOMPLETE = 1 << 0,	/* never ended while it was watched */
 	OSP_MARK_BEGAN_BEFORE = 1 << 1, /* began before attach */
-	OSP_MARK_MAY_BE_CUT = 1 << 2,   /* a loss, or attach or detach, touched it */
-	OSP_MARK_UNEXPECTED = 1 << 3,   /* a step came where its automaton has none */
-	OSP_MARK_TIMED_OUT = 1 << 4,    /* closed by its time-out */
-	OSP_MARK_AMBIGUOUS = 1 << 5,    /* a link to it has several candidates */
+	OSP_MARK_MAY_BE_CUT = 1 << 2,	/* a loss, or attach or detach, touched it */
+	OSP_MARK_UNEXPECTED = 1 << 3,	/* a step came where its automaton has none */
+	OSP_MARK_TIMED_OUT = 1 << 4,	/* closed by its time-out */
+	OSP_MARK_AMBIGUOUS = 1 << 5,	/* a link to it has several candidates */
 };
 
-enum osp_value_type { OSP_VALUE_I64, OSP_VALUE_U64, OSP_VALUE_F64, OSP_VALUE_BOOL, OSP_VALUE_STR, OSP_VALUE_BYTES };
+enum osp_value_type {
+	OSP_VALUE_I64,
+	OSP_VALUE_U64,
+	OSP_VALUE_F64,
+	OSP_VALUE_BOOL,
+	OSP_VALUE_STR,
+	OSP_VALUE_BYTES
+};
 
 /* A value. STR is valid UTF-8 without NUL; what is not is stored as BYTES. */
 struct osp_value {
@@ -38,7 +51,7 @@ struct osp_value {
 		bool boolean;
 	};
 	const void *data;   /* STR, BYTES: borrowed; not NUL-terminated */
-	uint32_t size;      /* bytes at data */
+	uint32_t size;	    /* bytes at data */
 	uint32_t true_size; /* bytes there were; more than size = cut off */
 };
 
@@ -50,8 +63,8 @@ struct osp_attribute {
 /* A step as stored: which span of the row it lies in, and its arguments. */
 struct osp_step {
 	int64_t time_ns;
-	const char *name;  /* of the point: "auth_accepted" */
-	uint16_t span;     /* index into the row's spans */
+	const char *name; /* of the point: "auth_accepted" */
+	uint16_t span;	  /* index into the row's spans */
 	uint16_t attribute_count;
 	uint32_t first_attribute; /* index into the row's attributes */
 	bool unexpected;
@@ -59,25 +72,25 @@ struct osp_step {
 
 /* One span of an operation: [0] is the operation itself, the others its nested spans. */
 struct osp_row_span {
-	uint16_t number;    /* 0, or n of the n-th nested span opened: id = operation id + n */
-	uint16_t parent;    /* index into the row's spans; 0 for the operation */
+	uint16_t number;       /* 0, or n of the n-th nested span opened: id = operation id + n */
+	uint16_t parent;       /* index into the row's spans; 0 for the operation */
 	const char *kind_name; /* catalogue name of operation or nested span: "handle_notify" */
-	const char *name;   /* for people: "handle foo/bar" */
+	const char *name;      /* for people: "handle foo/bar" */
 	enum osp_span_kind kind;
 	int64_t start_ns, end_ns; /* end_ns = last step seen, while incomplete */
 	enum osp_span_status status;
-	const char *code;   /* or NULL */
-	uint32_t marks;     /* enum osp_mark */
+	const char *code; /* or NULL */
+	uint32_t marks;	  /* enum osp_mark */
 };
 
 /* An operation as a store keeps it. */
 struct osp_row {
-	uint64_t id;         /* span id of the operation */
-	uint64_t trace;      /* key of the trace it belongs to: derived, may change (patch) */
-	uint64_t parent_id;  /* operation of the same process that this one is a child of, or 0 */
-	uint32_t process;    /* key of struct osp_process_row */
-	uint32_t tid;        /* thread of the first step */
-	bool complete;       /* false: a start part; a later part of the same id replaces it */
+	uint64_t id;	    /* span id of the operation */
+	uint64_t trace;	    /* key of the trace it belongs to: derived, may change (patch) */
+	uint64_t parent_id; /* operation of the same process that this one is a child of, or 0 */
+	uint32_t process;   /* key of struct osp_process_row */
+	uint32_t tid;	    /* thread of the first step */
+	bool complete;	    /* false: a start part; a later part of the same id replaces it */
 	const char *provider, *side, *layer, *feature; /* or NULL */
 	const struct osp_row_span *spans;
 	size_t span_count;
@@ -96,31 +109,32 @@ struct osp_patch {
 
 /* A link between spans. (from, to, rule) is its key: a later part replaces the earlier. */
 struct osp_edge {
-	uint64_t from, to;     /* span ids */
-	const char *rule;      /* name of the catalogue's link */
-	const char *makes;     /* parent, link, fan_in */
-	const char *evidence;  /* trace_context, message_id, ... */
-	const char *grade;     /* exact, strong, weak, ambiguous */
-	const char *also;      /* other evidence that agrees, or that contradicts ("!message_id"), or NULL */
+	uint64_t from, to;    /* span ids */
+	const char *rule;     /* name of the catalogue's link */
+	const char *makes;    /* parent, link, fan_in */
+	const char *evidence; /* trace_context, message_id, ... */
+	const char *grade;    /* exact, strong, weak, ambiguous */
+	const char *
+		also; /* other evidence that agrees, or that contradicts ("!message_id"), or NULL */
 };
 
 struct osp_process_row {
-	uint32_t key;         /* 1, 2, ... in order of appearance */
-	uint32_t parent_key;  /* 0 = not recorded */
+	uint32_t key;	     /* 1, 2, ... in order of appearance */
+	uint32_t parent_key; /* 0 = not recorded */
 	uint32_t pid, namespace_pid, uid, exec_id;
-	int64_t start_ns;     /* boot time */
-	int64_t seen_ns;      /* first seen by the recorder */
-	int64_t end_ns;       /* 0 = still running when last seen */
-	int32_t exit_code;    /* as in wait(2); valid with end_ns */
+	int64_t start_ns;		  /* boot time */
+	int64_t seen_ns;		  /* first seen by the recorder */
+	int64_t end_ns;			  /* 0 = still running when last seen */
+	int32_t exit_code;		  /* as in wait(2); valid with end_ns */
 	const char *comm, *exe, *cmdline; /* exe may be "" */
 };
 
 /* Sites of a point in a process, and from when to when they were attached. */
 struct osp_attach_row {
-	uint32_t process;     /* key */
+	uint32_t process; /* key */
 	const char *provider, *probe, *level;
 	int64_t from_ns, to_ns; /* boot time; to_ns = 0: still attached */
-	uint32_t sites;       /* found there and attached */
+	uint32_t sites;		/* found there and attached */
 };
 
 /* hits = stored + sum of lost, per process and point: kept up to date, replaced by key. */
@@ -146,7 +160,12 @@ struct osp_clock_row {
 	int64_t boot_ns, offset_ns, error_ns;
 };
 
-/* Settings and facts of the session: version, kernel, command line, times, attach form, ... */
+/*
+ * Settings and facts of the session: version, kernel, command line, times, attach form, ...
+ * OSP_SESSION_ID: 16 lower-case hexadecimal digits, random per session; second half of
+ * every trace id (without it that half is 0).
+ */
+#define OSP_SESSION_ID "id"
 struct osp_session_row {
 	const char *name, *value;
 };
@@ -157,12 +176,25 @@ struct osp_catalogue_row {
 };
 
 enum osp_part_kind {
-	OSP_PART_ROW, OSP_PART_PATCH, OSP_PART_EDGE, OSP_PART_PROCESS, OSP_PART_ATTACH, OSP_PART_LOSS,
-	OSP_PART_GAP, OSP_PART_CLOCK, OSP_PART_SESSION, OSP_PART_CATALOGUE,
+	OSP_PART_ROW,
+	OSP_PART_PATCH,
+	OSP_PART_EDGE,
+	OSP_PART_PROCESS,
+	OSP_PART_ATTACH,
+	OSP_PART_LOSS,
+	OSP_PART_GAP,
+	OSP_PART_CLOCK,
+	OSP_PART_SESSION,
+	OSP_PART_CATALOGUE,
 };
 
+/*
+ * Parts merge by key; of two with the same key the greater seq wins (a complete row beats a start
+ * part first). seq 0 everywhere = in order of arrival; a patch then beats its row, early or late.
+ */
 struct osp_part {
 	enum osp_part_kind kind;
+	uint64_t seq; /* order of the part in its session, or 0 */
 	union {
 		struct osp_row row;
 		struct osp_patch patch;
@@ -180,8 +212,8 @@ struct osp_part {
 /* ---- what readers get ---- */
 
 struct osp_span_link {
-	uint64_t span_id;      /* the other end */
-	bool incoming;         /* this span is the `to` end */
+	uint64_t span_id; /* the other end */
+	bool incoming;	  /* this span is the `to` end */
 	const char *rule, *makes, *evidence, *grade, *also;
 };
 
@@ -200,9 +232,9 @@ struct osp_span_event {
  */
 struct osp_span {
 	uint64_t id, parent_id, trace;
-	uint64_t operation;      /* id of the operation it lies in */
+	uint64_t operation;	    /* id of the operation it lies in */
 	const char *operation_name; /* "handle_notify" */
-	const char *kind_name;   /* "handle_notify", "deliver" */
+	const char *kind_name;	    /* "handle_notify", "deliver" */
 	const char *name;
 	const char *provider, *side, *layer, *feature;
 	enum osp_span_kind kind;
@@ -211,7 +243,8 @@ struct osp_span {
 	enum osp_span_status status;
 	const char *code;
 	uint32_t marks;
-	const struct osp_attribute *attributes;  /* of its events, last value of each name, in order */
+	const struct osp_attribute
+		*attributes; /* of its events, last value of each name, in order */
 	size_t attribute_count;
 	const struct osp_span_event *events;
 	size_t event_count;
@@ -222,11 +255,11 @@ struct osp_span {
 /* A trace in a listing. */
 struct osp_trace {
 	uint64_t key;
-	uint8_t id[16];          /* stable for a session and a root: see osp_trace_id */
-	const char *root;        /* name of the root span */
+	uint8_t id[16];	  /* stable for a session and a root: see osp_trace_id */
+	const char *root; /* name of the root span: the first that has no parent here */
 	uint64_t root_id;
-	int64_t start_ns, end_ns;
-	uint32_t processes, spans, links;
-	enum osp_span_status status;  /* error if any span has it, else the root's */
+	int64_t start_ns, end_ns;	  /* first start and last end of its spans */
+	uint32_t processes, spans, links; /* links: edges that lead to one of its spans */
+	enum osp_span_status status;	  /* error if any span has it, else the root's */
 	uint32_t marks;
 };

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "store/span.h"
 
@@ -22,7 +23,7 @@ struct osp_cursor;
 enum osp_store_mode {
 	OSP_STORE_CREATE,    /* new; -EEXIST if something is there */
 	OSP_STORE_OVERWRITE, /* new, replacing what is there only if that is a session or empty */
-	OSP_STORE_READ,      /* existing, read only */
+	OSP_STORE_READ,	     /* existing, read only */
 };
 
 /* What the last failing call on a store said, for people. */
@@ -51,18 +52,25 @@ int osp_store_flush(struct osp_store *s);
 /* ---- reading: cursors give 0 = got one, 1 = end, <0 error ---- */
 
 struct osp_trace_query {
-	int64_t limit;    /* -1 = all */
+	int64_t limit; /* -1 = all, 0 = none; less is -EINVAL */
+	bool newest;   /* the limit leaves the last ones (still in ascending order) */
 };
 
 /* Traces by (start, key); membership is what rows and patches last said. */
 int osp_store_traces(struct osp_store *s, const struct osp_trace_query *q, struct osp_cursor **out);
 int osp_cursor_next_trace(struct osp_cursor *c, struct osp_trace *t);
 
-/* All spans of one trace, or of all (key 0), by trace, then causal order: parents before children, then start, id. */
+/*
+ * All spans of one trace, or of all (key 0), in the order of osp_store_traces, then in causal
+ * order: every span is followed by its children, those of one parent by (start, id).
+ */
 int osp_store_spans(struct osp_store *s, uint64_t trace, struct osp_cursor **out);
 int osp_cursor_next_span(struct osp_cursor *c, struct osp_span *span);
 
-/* Session's own rows, in a fixed order: processes, attach, losses, gaps, clocks, settings, catalogues. */
+/*
+ * What is stored of one kind, merged, by key. Rows come with their membership and the marks that
+ * patches gave them; patches are those whose row has not come.
+ */
 int osp_store_parts(struct osp_store *s, enum osp_part_kind kind, struct osp_cursor **out);
 int osp_cursor_next_part(struct osp_cursor *c, struct osp_part *part);
 
@@ -71,7 +79,20 @@ void osp_cursor_close(struct osp_cursor **c);
 /* The trace whose id starts with these hexadecimal digits. -ENOENT, -EEXIST if several do. */
 int osp_store_find_trace(struct osp_store *s, const char *prefix, uint64_t *trace);
 
-/* 16-byte trace id: first half from the session's id, second the root's span id. */
+/* The trace that the span lies in. -ENOENT. */
+int osp_store_find_span(struct osp_store *s, uint64_t span_id, uint64_t *trace);
+
+/*
+ * Writes everything as text, one line per fact, in a fixed order: equal sessions give equal bytes
+ * from every store. `skip` (NULL-terminated, or NULL) names what is left out: a section ("clock",
+ * "process", ...) or one setting ("session:started").
+ */
+int osp_store_dump(struct osp_store *s, FILE *out, const char *const *skip);
+
+/*
+ * 16-byte trace id: the root's span id, then the session's id. The root stands first so that a
+ * short prefix tells the traces of a session apart and an index on span ids finds it.
+ */
 void osp_trace_id(uint8_t id[16], uint64_t session, uint64_t root_id);
 
 /* One driver (store/mem.c, store/sqlite.c): a row in the table of store/store.c. */

@@ -1,0 +1,339 @@
+/*
+ * Names of a session file: each stored once and known by a number. Four small tables (classes,
+ * points, fields, kinds of link) are held whole by writer and reader; the table of strings has no
+ * bound, so only a part of it is held and the rest is looked up. Part of the SQLite driver.
+ */
+#include "store/sqlite.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/base/cleanup.h"
+
+enum { NAMES_MAX = 65535 };
+
+/* Columns: the number, `texts` texts, then an integer if there is one. */
+static const struct table {
+	const char *add, *get;
+	int texts;
+	bool integer;
+	unsigned required; /* bits of the texts that are never NULL */
+} tables[NAMES_COUNT] = {
+	[NAMES_CLASS] = {"INSERT INTO class VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+			 "SELECT * FROM class WHERE key >= ?1 ORDER BY 1", 6, true, 0x30},
+	[NAMES_POINT] = {"INSERT INTO point VALUES(?1, ?2, ?3)",
+			 "SELECT * FROM point WHERE number >= ?1 ORDER BY 1", 1, true, 0x1},
+	[NAMES_FIELD] = {"INSERT INTO field VALUES(?1, ?2, ?3, ?4, ?5)",
+			 "SELECT * FROM field WHERE number >= ?1 ORDER BY 1", 3, true, 0x7},
+	[NAMES_LINK_KIND] = {"INSERT INTO link_kind VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+			     "SELECT * FROM link_kind WHERE key >= ?1 ORDER BY 1", 5, false, 0xf},
+};
+
+static size_t recent_place(const struct name *n)
+{
+	return ((uintptr_t)n->texts[0] / 8 + (uintptr_t)n->integer) % 256;
+}
+
+/* One block: the entry and its texts behind it. */
+static struct name *copy_name(const struct table *t, const struct name *from)
+{
+	size_t size = sizeof(*from);
+	struct name *n;
+	char *at;
+
+	for (int i = 0; i < t->texts; i++)
+		size += from->texts[i] ? strlen(from->texts[i]) + 1 : 0;
+	n = calloc(1, size);
+	if (!n)
+		return NULL;
+	at = (char *)(n + 1);
+	n->integer = from->integer;
+	for (int i = 0; i < t->texts; i++) {
+		if (!from->texts[i])
+			continue;
+		n->texts[i] = strcpy(at, from->texts[i]);
+		at += strlen(at) + 1;
+	}
+	return n;
+}
+
+static int append_name(struct sqlite_store *s, enum name_table t, const struct name *columns)
+{
+	struct names *names = &s->names[t];
+	struct name *n;
+
+	if (names->count == NAMES_MAX)
+		return osp_store_fail(&s->base, -ENOSPC, "%s: more than %d names of one kind",
+				      s->path, NAMES_MAX);
+	if (names->count == names->room) {
+		size_t room = names->room ? 2 * names->room : 64;
+		struct name **entries = realloc(names->entries, room * sizeof(*entries));
+
+		if (!entries)
+			return -ENOMEM;
+		names->entries = entries;
+		names->room = room;
+	}
+	n = copy_name(&tables[t], columns);
+	if (!n)
+		return -ENOMEM;
+	names->entries[names->count++] = n;
+	return 0;
+}
+
+static bool is_same(const struct table *t, const struct name *a, const struct name *b)
+{
+	if (a->integer != b->integer)
+		return false;
+	for (int i = 0; i < t->texts; i++)
+		if (a->texts[i] != b->texts[i] &&
+		    (!a->texts[i] || !b->texts[i] || strcmp(a->texts[i], b->texts[i])))
+			return false;
+	return true;
+}
+
+static int make_key(struct sqlite_store *s, const struct table *t, const struct name *n)
+{
+	int r = 0;
+
+	osp_buffer_reset(&s->key);
+	for (int i = 0; !r && i < t->texts; i++)
+		r = n->texts[i] ? osp_buffer_add(&s->key, n->texts[i], strlen(n->texts[i]) + 1)
+				: osp_buffer_add(&s->key, "\xff", 2);
+	return r ? r : osp_buffer_add(&s->key, &n->integer, sizeof(n->integer));
+}
+
+static bool is_whole(const struct table *t, const struct name *n)
+{
+	for (int i = 0; i < t->texts; i++)
+		if (t->required >> i & 1 && !n->texts[i])
+			return false;
+	return true;
+}
+
+/* Reads the entries that the table has gained. */
+static int load_names(struct sqlite_store *s, enum name_table t)
+{
+	struct names *names = &s->names[t];
+	sqlite3_stmt *st = NULL;
+	int r = 0, code;
+
+	if (sqlite3_prepare_v2(s->db, tables[t].get, -1, &st, NULL))
+		return sqlite_fail(s, "read names");
+	sqlite3_bind_int64(st, 1, (int64_t)names->count);
+	while (!r && (code = sqlite3_step(st)) == SQLITE_ROW) {
+		struct name n = {.integer = 0};
+
+		for (int i = 0; i < tables[t].texts; i++)
+			n.texts[i] = (const char *)sqlite3_column_text(st, 1 + i);
+		if (tables[t].integer)
+			n.integer = sqlite3_column_int64(st, 1 + tables[t].texts);
+		if (sqlite3_column_int64(st, 0) != (int64_t)names->count ||
+		    !is_whole(&tables[t], &n))
+			r = osp_store_fail(&s->base, -EBADMSG, "%s: damaged table of names",
+					   s->path);
+		else
+			r = append_name(s, t, &n);
+	}
+	if (!r && code != SQLITE_DONE)
+		r = sqlite_fail(s, "read names");
+	sqlite3_finalize(st);
+	return r;
+}
+
+static int insert_name(struct sqlite_store *s, enum name_table t, const struct name *n)
+{
+	const struct table *table = &tables[t];
+	sqlite3_stmt *st = NULL;
+	int r;
+
+	if (sqlite3_prepare_v2(s->db, table->add, -1, &st, NULL))
+		return sqlite_fail(s, "add a name");
+	sqlite3_bind_int64(st, 1, (int64_t)s->names[t].count);
+	for (int i = 0; i < table->texts; i++)
+		sqlite3_bind_text(st, 2 + i, n->texts[i], -1, SQLITE_STATIC);
+	if (table->integer)
+		sqlite3_bind_int64(st, 2 + table->texts, n->integer);
+	r = sqlite_run(s, st);
+	sqlite3_finalize(st);
+	return r;
+}
+
+int sqlite_names_add(struct sqlite_store *s, enum name_table t, const struct name *columns,
+		     uint32_t *number)
+{
+	struct names *names = &s->names[t];
+	size_t place = recent_place(columns);
+	uint32_t hint = names->recent[place].number;
+	void *known;
+	int r;
+
+	if (names->recent[place].text == columns->texts[0] && hint < names->count &&
+	    is_same(&tables[t], names->entries[hint], columns)) {
+		*number = hint;
+		return 0;
+	}
+	r = make_key(s, &tables[t], columns);
+	if (r)
+		return r;
+	known = osp_map_find(&names->numbers, s->key.data, s->key.size);
+	if (!known) {
+		r = insert_name(s, t, columns);
+		r = r ? r : append_name(s, t, columns);
+		known = (void *)(uintptr_t)names->count;
+		r = r ? r : osp_map_add(&names->numbers, s->key.data, s->key.size, known);
+		if (r)
+			return r;
+	}
+	*number = (uint32_t)(uintptr_t)known - 1;
+	names->recent[place].text = columns->texts[0];
+	names->recent[place].number = *number;
+	return 0;
+}
+
+int sqlite_names_get(struct sqlite_store *s, enum name_table t, int64_t number,
+		     const struct name **out)
+{
+	struct names *names = &s->names[t];
+	int r = 0;
+
+	if (number >= (int64_t)names->count)
+		r = load_names(s, t);
+	if (r)
+		return r;
+	if (number < 0 || number >= (int64_t)names->count)
+		return osp_store_fail(&s->base, -EBADMSG, "%s: damaged: no name %lld", s->path,
+				      (long long)number);
+	*out = names->entries[number];
+	return 0;
+}
+
+/* ---- strings ---- */
+
+static int find_string(struct sqlite_store *s, const void *text, size_t size, int64_t *id)
+{
+	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_FIND_STRING);
+	int code;
+
+	if (!st)
+		return sqlite_fail(s, "find a string");
+	sqlite3_bind_text(st, 1, text, (int)size, SQLITE_STATIC);
+	code = sqlite3_step(st);
+	*id = code == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
+	sqlite3_reset(st);
+	return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : sqlite_fail(s, "find a string");
+}
+
+static int add_string(struct sqlite_store *s, const void *text, size_t size, int64_t *id)
+{
+	sqlite3_stmt *st;
+	int r = 0;
+
+	*id = 0;
+	if (s->strings_elsewhere || s->strings.count == s->strings.max)
+		r = find_string(s, text, size, id);
+	if (r || *id)
+		return r;
+	st = sqlite_statement(s, STATEMENT_ADD_STRING);
+	if (!st)
+		return sqlite_fail(s, "add a string");
+	sqlite3_bind_text(st, 1, text, (int)size, SQLITE_STATIC);
+	r = sqlite_run(s, st);
+	if (!r)
+		*id = sqlite3_last_insert_rowid(s->db);
+	return r;
+}
+
+static int intern(struct sqlite_store *s, const void *text, size_t size, int64_t *id)
+{
+	int r = add_string(s, text, size, id);
+
+	if (r || s->strings.count == s->strings.max)
+		return r;
+	return osp_map_add(&s->strings, text, size, (void *)(uintptr_t)*id);
+}
+
+int sqlite_string_add(struct sqlite_store *s, const char *text, int64_t *id)
+{
+	size_t size = text ? strlen(text) : 0;
+
+	*id = text ? (int64_t)(uintptr_t)osp_map_find(&s->strings, text, size) : 0;
+	return text && !*id ? intern(s, text, size, id) : 0;
+}
+
+int sqlite_string_add_value(struct sqlite_store *s, const void *text, size_t size, int64_t *id)
+{
+	*id = 0;
+	if (!size || size > SQLITE_VALUE_STRING_BYTES)
+		return 0;
+	*id = (int64_t)(uintptr_t)osp_map_find(&s->strings, text, size);
+	if (*id || s->value_strings == SQLITE_VALUE_STRINGS || s->strings.count == s->strings.max)
+		return 0;
+	s->value_strings++;
+	return intern(s, text, size, id);
+}
+
+int sqlite_string_get(struct sqlite_store *s, int64_t id, struct osp_arena *arena,
+		      const char **text, size_t *size)
+{
+	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_GET_STRING);
+	int r = 0, code;
+
+	if (!st)
+		return sqlite_fail(s, "read a string");
+	sqlite3_bind_int64(st, 1, id);
+	code = sqlite3_step(st);
+	if (code == SQLITE_ROW) {
+		const void *column = sqlite3_column_text(st, 0);
+
+		*size = (size_t)sqlite3_column_bytes(st, 0);
+		*text = column ? osp_arena_copy(arena, column, *size) : NULL;
+		r = *text ? 0 : -ENOMEM;
+	} else {
+		r = code == SQLITE_DONE
+			    ? osp_store_fail(&s->base, -EBADMSG, "%s: damaged: no string %lld",
+					     s->path, (long long)id)
+			    : sqlite_fail(s, "read a string");
+	}
+	sqlite3_reset(st);
+	return r;
+}
+
+int sqlite_names_reload(struct sqlite_store *s)
+{
+	sqlite_names_clear(s);
+	s->strings_elsewhere = true;
+	for (int t = 0; t < NAMES_COUNT; t++) {
+		struct names *names = &s->names[t];
+		int r = load_names(s, (enum name_table)t);
+
+		for (size_t i = 0; !r && i < names->count; i++) {
+			r = make_key(s, &tables[t], names->entries[i]);
+			r = r ? r
+			      : osp_map_add(&names->numbers, s->key.data, s->key.size,
+					    (void *)(uintptr_t)(i + 1));
+		}
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+void sqlite_names_clear(struct sqlite_store *s)
+{
+	for (int t = 0; t < NAMES_COUNT; t++) {
+		struct names *names = &s->names[t];
+
+		for (size_t i = 0; i < names->count; i++)
+			free(names->entries[i]);
+		free(names->entries);
+		osp_map_clear(&names->numbers);
+		memset(names, 0, sizeof(*names));
+		osp_map_init(&names->numbers, NAMES_MAX + 1, 0x6e616d65);
+	}
+	osp_map_clear(&s->strings);
+	osp_map_init(&s->strings, SQLITE_STRINGS, 0x73747269);
+	s->value_strings = 0;
+}
