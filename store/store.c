@@ -273,6 +273,19 @@ int osp_cursor_next_trace(struct osp_cursor *c, struct osp_trace *t)
 	return 0;
 }
 
+int osp_store_trace(struct osp_store *s, const struct osp_span *spans, size_t count,
+		    struct osp_trace *t)
+{
+	uint64_t session;
+	int r = count ? read_session_id(s, &session) : osp_store_fail(s, -ENOENT, "no such trace");
+
+	if (r)
+		return r;
+	osp_unpack_trace(t, spans, count);
+	osp_trace_id(t->id, session, t->root_id);
+	return 0;
+}
+
 int osp_store_spans(struct osp_store *s, uint64_t trace, struct osp_cursor **out)
 {
 	_cleanup_(osp_cursor_close) struct osp_cursor *c = NULL;
