@@ -616,9 +616,9 @@ static void print_externs(struct printer *p)
 	fputs("OUTSPAN_EXTERN(", p->f);
 	print_wanted(p);
 	osp_names_upper(capitals, p->provider);
-	fprintf(p->f, ")\n#define %s_WANTED ", capitals);
+	fprintf(p->f, ")\n#ifndef OUTSPAN_NO_PROBES\n#define %s_WANTED ", capitals);
 	print_wanted(p);
-	fputs("\n", p->f);
+	fputs("\n#endif\n", p->f);
 	for (size_t i = 0; i < p->c->point_count; i++) {
 		if (!is_ours(p, p->c->points[i]) || p->c->points[i]->control)
 			continue;
