@@ -7,9 +7,12 @@
 #include "user/feed.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
@@ -20,12 +23,30 @@ struct osp_feed {
 	struct osp_pipeline *pipeline;
 	struct osp_batch *batch;	/* borrowed: the recorder's, freed after the feed */
 	struct osp_raw *raw;		/* or NULL */
+	FILE *file;			/* of the capture */
 	bool told[OSP_EVENT_PROCESSES]; /* slots the pipeline knows */
 };
 
 static int into_batch(void *arg, const struct osp_part *part)
 {
 	return osp_batch_add(arg, part);
+}
+
+/* A new file for its owner alone: it holds what the session holds. */
+static int open_capture(struct osp_feed *f, const char *path, const struct osp_catalogue *c)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r;
+
+	if (fd < 0)
+		return osp_err(-errno, "create the raw capture %s - give another name", path);
+	f->file = fdopen(fd, "w");
+	if (!f->file) {
+		close(fd);
+		return -ENOMEM;
+	}
+	r = osp_raw_create(&f->raw, f->file, c);
+	return r ? osp_err(r, "write the raw capture %s", path) : 0;
 }
 
 int osp_feed_open(struct osp_feed **out, const struct osp_catalogue *c, struct osp_batch *batch,
@@ -39,7 +60,7 @@ int osp_feed_open(struct osp_feed **out, const struct osp_catalogue *c, struct o
 	f->batch = batch;
 	r = osp_pipeline_new(&f->pipeline, c, NULL, into_batch, batch);
 	if (!r && raw)
-		r = osp_raw_create(&f->raw, raw, c);
+		r = open_capture(f, raw, c);
 	if (r) {
 		osp_feed_close(&f);
 		return r;
@@ -54,8 +75,9 @@ int osp_feed_close(struct osp_feed **f)
 
 	if (!*f)
 		return 0;
-	if ((*f)->raw)
-		r = osp_raw_close(&(*f)->raw);
+	osp_raw_free(&(*f)->raw);
+	if ((*f)->file && fclose((*f)->file))
+		r = osp_err(-errno, "write the raw capture");
 	osp_pipeline_free(&(*f)->pipeline);
 	free(*f);
 	*f = NULL;
@@ -151,6 +173,55 @@ int osp_feed_setting(struct osp_feed *f, const char *name, const char *value)
 	in.setting.name = name;
 	in.setting.value = value;
 	return osp_feed_input(f, &in);
+}
+
+int osp_feed_sites(struct osp_feed *f, uint32_t slot, const struct osp_found *found)
+{
+	struct osp_input in = {.kind = OSP_INPUT_SITES, .time_ns = osp_feed_now()};
+	struct count {
+		uint16_t sites, attached;
+	} counts[OSP_CATALOGUE_POINTS] = {{0}};
+	int r = 0;
+
+	for (size_t i = 0; i < found->binary_count; i++) {
+		const struct osp_binary *b = found->binaries[i];
+
+		for (size_t k = 0; k < b->count; k++) {
+			if (b->sites[k].state != OSP_SITE_KNOWN)
+				continue;
+			counts[b->sites[k].point->number].sites++;
+			counts[b->sites[k].point->number].attached += b->sites[k].attached;
+		}
+	}
+	for (uint16_t n = 0; !r && n < OSP_CATALOGUE_POINTS; n++) {
+		if (!counts[n].sites)
+			continue;
+		in.sites =
+			(struct osp_input_sites){slot, n, counts[n].sites, counts[n].attached > 0};
+		r = osp_feed_input(f, &in);
+	}
+	return r;
+}
+
+int osp_feed_counters(struct osp_feed *f, uint32_t slot, uint32_t point,
+		      const struct osp_counter *counter)
+{
+	struct osp_input in = {.kind = OSP_INPUT_COUNTERS, .time_ns = osp_feed_now()};
+
+	in.counters = (struct osp_input_counters){slot, (uint16_t)point, *counter};
+	return osp_feed_input(f, &in);
+}
+
+int osp_feed_stop(struct osp_feed *f)
+{
+	struct osp_input in = {.kind = OSP_INPUT_STOP, .time_ns = osp_feed_now()};
+
+	return osp_feed_input(f, &in);
+}
+
+bool osp_feed_knows(const struct osp_feed *f, uint32_t slot)
+{
+	return slot >= OSP_EVENT_PROCESSES || f->told[slot];
 }
 
 int osp_feed_attach(struct osp_feed *f, uint32_t slot, bool detach, bool begins)

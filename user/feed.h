@@ -11,6 +11,7 @@
 #include "user/batch.h"
 #include "user/input.h"
 #include "user/pipeline.h"
+#include "user/target.h"
 
 struct osp_feed;
 
@@ -32,11 +33,22 @@ int osp_feed_input(struct osp_feed *f, const struct osp_input *in);
 int osp_feed_process(struct osp_feed *f, uint32_t slot, uint32_t pid, uint64_t start_ns,
 		     uint32_t exec_id);
 
+/* True if the pipeline was told of the process in this slot. */
+bool osp_feed_knows(const struct osp_feed *f, uint32_t slot);
+
+/* Which points the process has, and which of them are attached. */
+int osp_feed_sites(struct osp_feed *f, uint32_t slot, const struct osp_found *found);
+
 int osp_feed_tick(struct osp_feed *f);
 int osp_feed_clock(struct osp_feed *f);
 int osp_feed_setting(struct osp_feed *f, const char *name, const char *value);
 
 /* Attach or detach of everything begins or ends; slot UINT32_MAX = all processes. */
 int osp_feed_attach(struct osp_feed *f, uint32_t slot, bool detach, bool begins);
+
+/* Kernel counters of one (process, point), then the end: after the last drain. */
+int osp_feed_counters(struct osp_feed *f, uint32_t slot, uint32_t point,
+		      const struct osp_counter *counter);
+int osp_feed_stop(struct osp_feed *f);
 
 void osp_feed_stats(const struct osp_feed *f, struct osp_pipeline_stats *out);
