@@ -171,4 +171,5 @@ empty gcc-none gcc -O2 $strict
 empty clang-none clang -O2 $strict
 empty gxx-none g++ -x c++ -O0 $strict
 contexts contexts
+[ -z "$no_trace" ] || [ -n "$only" ] || skip "tracing the builds" "$no_trace"
 echo "1..$n"
