@@ -26,8 +26,8 @@ static const char yaml[] = "provider: here\n"
 			   "  o:\n"
 			   "    by: thread\n"
 			   "    points:\n"
-			   "      \"unit:known\": {level: detail, args: {n: {type: u64, arg: 1}}}\n"
-			   "      \"unit:few\": {level: detail, args: {n: {type: u64, arg: 5}}}\n"
+			   "      \"unit:known\": {level: essential, args: {n: {type: u64, arg: 1}}}\n"
+			   "      \"unit:few\": {level: essential, args: {n: {type: u64, arg: 5}}}\n"
 			   "    start: Idle\n"
 			   "    states:\n"
 			   "      Idle: {\"unit:known\": Busy}\n"
@@ -57,8 +57,10 @@ static int set_up(void **state)
 
 	(void)state;
 	if (osp_catalogue_new(&f.catalogue) ||
-	    osp_catalogue_add(f.catalogue, "test", yaml, sizeof(yaml) - 1, &e))
+	    osp_catalogue_add(f.catalogue, "test", yaml, sizeof(yaml) - 1, &e)) {
+		print_error("%s\n", e.text);
 		return -1;
+	}
 	return osp_binaries_new(&f.binaries, f.catalogue);
 }
 
