@@ -182,7 +182,7 @@ static const char reserved[] =
 	"typeid typename typeof union unsigned using virtual void volatile wchar_t while xor xor_eq "
 	"linux unix i386";
 
-int osp_load_name(struct osp_load *l, const struct osp_node *n)
+int osp_load_word(struct osp_load *l, const struct osp_node *n)
 {
 	const char *name = n->kind == OSP_NODE_SCALAR ? n->text : "";
 
@@ -193,6 +193,16 @@ int osp_load_name(struct osp_load *l, const struct osp_node *n)
 				     "expected a name of lower-case letters, digits and single "
 				     "underscores, at most %d bytes",
 				     OSP_LOAD_NAME_BYTES);
+	return 0;
+}
+
+int osp_load_name(struct osp_load *l, const struct osp_node *n)
+{
+	const char *name = n->text;
+	int r = osp_load_word(l, n);
+
+	if (r)
+		return r;
 	if (has_word(reserved, name, NULL) || !strncmp(name, "outspan", 7))
 		return osp_load_fail(l, n, "expected a name that is no word of C, C++ or outspan");
 	return 0;

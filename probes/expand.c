@@ -84,7 +84,7 @@ static int check_words(struct osp_load *l, const struct osp_node *n, const char 
 	if (list && list->kind != OSP_NODE_LIST)
 		return osp_load_fail(l, list, "%s: expected a list of names", key);
 	for (size_t i = 0; list && i < list->count; i++) {
-		int r = osp_load_name(l, list->values[i]);
+		int r = osp_load_word(l, list->values[i]);
 
 		if (r)
 			return r;
@@ -135,7 +135,7 @@ static int read_span(struct osp_build *b, const struct osp_node *key, const stru
 
 	r = osp_load_keys(l, n, "kind name context doc");
 	if (!r)
-		r = osp_load_name(l, key);
+		r = osp_load_word(l, key);
 	s->name = s->title = key->text;
 	if (!r)
 		r = osp_load_choice(l, n, "kind", "INTERNAL SERVER CLIENT PRODUCER CONSUMER",

@@ -345,7 +345,7 @@ static int read_implementation(struct osp_load *l, const struct osp_node *key,
 	int r = osp_load_keys(l, n, "doc lacks");
 
 	if (!r)
-		r = osp_load_name(l, key);
+		r = osp_load_word(l, key);
 	if (!r && (!lacks || lacks->kind != OSP_NODE_LIST))
 		r = osp_load_fail(l, n, "lacks: expected a list");
 	if (r)

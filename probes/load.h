@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "probes/arena.h"
+#include "user/base/arena.h"
 #include "probes/catalogue.h"
 
 enum {
@@ -114,7 +114,8 @@ int osp_load_duration(struct osp_load *l, const struct osp_node *n, const char *
 int osp_load_choice(struct osp_load *l, const struct osp_node *n, const char *key,
 		    const char *words, int *out);
 
-/* The text is a name: [a-z][a-z0-9_]*, no word of C or C++, at most OSP_LOAD_NAME_BYTES. */
+/* The text is [a-z][a-z0-9_]* and at most OSP_LOAD_NAME_BYTES long; a name is no word of C. */
+int osp_load_word(struct osp_load *l, const struct osp_node *n);
 int osp_load_name(struct osp_load *l, const struct osp_node *n);
 /* The text is the name of a state: [A-Z][A-Za-z0-9]*. */
 int osp_load_state_name(struct osp_load *l, const struct osp_node *n);

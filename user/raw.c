@@ -314,7 +314,7 @@ static uint64_t get_u64(struct osp_raw *r)
 static const char *get_text(struct osp_raw *r)
 {
 	uint32_t size = get_u32(r);
-	const uint8_t *bytes = get(r, size);
+	const uint8_t *bytes = r->bad ? NULL : get(r, size);
 	char *text;
 
 	if (!bytes || memchr(bytes, 0, size)) {

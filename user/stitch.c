@@ -322,7 +322,12 @@ static int open_new(struct osp_stitch *s, const struct passing *p, struct osp_op
 	judge_first(o, p);
 	enter(s, o);
 	*out = o;
-	return s->to.opened(s->to.arg, o);
+	r = s->to.opened(s->to.arg, o);
+	if (r || !below || p->apart)
+		return r;
+	/* What a thread begins before it has ended something else lies in that. */
+	o->parent_id = below->id;
+	return s->to.child(s->to.arg, o);
 }
 
 /* ---- finding ---- */
