@@ -20,18 +20,19 @@
 __extension__ unsigned short unit_known_semaphore __attribute__((section(".probes"), used));
 __extension__ unsigned short unit_stranger_semaphore __attribute__((section(".probes"), used));
 
-static const char yaml[] = "provider: here\n"
-			   "abi: 1\n"
-			   "operations:\n"
-			   "  o:\n"
-			   "    by: thread\n"
-			   "    points:\n"
-			   "      \"unit:known\": {level: essential, args: {n: {type: u64, arg: 1}}}\n"
-			   "      \"unit:few\": {level: essential, args: {n: {type: u64, arg: 5}}}\n"
-			   "    start: Idle\n"
-			   "    states:\n"
-			   "      Idle: {\"unit:known\": Busy}\n"
-			   "      Busy: {\"unit:few\": {end: ok}}\n";
+static const char yaml[] =
+	"provider: here\n"
+	"abi: 1\n"
+	"operations:\n"
+	"  o:\n"
+	"    by: thread\n"
+	"    points:\n"
+	"      \"unit:known\": {level: essential, args: {n: {type: u64, arg: 1}}}\n"
+	"      \"unit:few\": {level: essential, args: {n: {type: u64, arg: 5}}}\n"
+	"    start: Idle\n"
+	"    states:\n"
+	"      Idle: {\"unit:known\": Busy}\n"
+	"      Busy: {\"unit:few\": {end: ok}}\n";
 
 static struct {
 	struct osp_catalogue *catalogue;
