@@ -484,12 +484,47 @@ static void target_name(const struct osp_operation *op, uint8_t to, char out[OSP
 		osp_names_snake(out, op->states[to]);
 }
 
+/* One way out of a state: its target, its enumerator and the function that makes the branch. */
+struct way {
+	char next[OSP_NAMES_BYTES];	/* state, or "end" */
+	char function[OSP_NAMES_BYTES]; /* NAME_from_<state>_to_<next> */
+	char capitals[OSP_NAMES_BYTES];
+	bool ends;
+};
+
+static struct way way_to(const struct printer *p, const char *state, uint8_t to)
+{
+	struct way w = {.ends = to == OSP_STATE_END};
+
+	target_name(p->op, to, w.next);
+	snprintf(w.function, sizeof(w.function), "%.120s_from_%.160s_to_%.160s", p->name, state,
+		 w.next);
+	osp_names_upper(w.capitals, w.function);
+	return w;
+}
+
+static void print_way(struct printer *p, const char *state, const struct way *w)
+{
+	fprintf(p->f, "OUTSPAN_INLINE OUTSPAN_RESULT struct %s_from_%s\n%s(", p->name, state,
+		w->function);
+	if (w->ends)
+		fputs("void", p->f);
+	else
+		fprintf(p->f, "struct %s_%s outspan_s", p->name, w->next);
+	fprintf(p->f, ")\n{\n\tstruct %s_from_%s outspan_branch;\n\n\toutspan_branch.to = %s;\n",
+		p->name, state, w->capitals);
+	if (!w->ends)
+		fprintf(p->f, "\toutspan_branch.%s_ = outspan_s;\n", w->next);
+	fputs("\treturn outspan_branch;\n}\n", p->f);
+}
+
 /* The way to hand a branch from one function to its caller: which one, and its state. */
 static void print_branch(struct printer *p, size_t from)
 {
 	uint8_t to[OSP_CATALOGUE_STATES + 1];
-	char state[OSP_NAMES_BYTES], next[OSP_NAMES_BYTES], capitals[OSP_NAMES_BYTES];
 	size_t count = targets(p->op, from, to);
+	char state[OSP_NAMES_BYTES];
+	struct way w;
 
 	if (count < 2)
 		return;
@@ -499,39 +534,20 @@ static void print_branch(struct printer *p, size_t from)
 		"enum %s_from_%s_to {",
 		state, p->name, state);
 	for (size_t i = 0; i < count; i++) {
-		char whole[OSP_NAMES_BYTES];
-
-		target_name(p->op, to[i], next);
-		snprintf(whole, sizeof(whole), "%.120s_from_%.160s_to_%.160s", p->name, state,
-			 next);
-		osp_names_upper(capitals, whole);
-		fprintf(p->f, "%s\n\t%s", i ? "," : "", capitals);
+		w = way_to(p, state, to[i]);
+		fprintf(p->f, "%s\n\t%s", i ? "," : "", w.capitals);
 	}
 	fprintf(p->f, "\n};\nstruct %s_from_%s {\n\tenum %s_from_%s_to to;\n\tunion {\n", p->name,
 		state, p->name, state);
-	for (size_t i = 0; i < count; i++)
-		if (to[i] != OSP_STATE_END) {
-			target_name(p->op, to[i], next);
-			fprintf(p->f, "\t\tstruct %s_%s %s_;\n", p->name, next, next);
-		}
+	for (size_t i = 0; i < count; i++) {
+		w = way_to(p, state, to[i]);
+		if (!w.ends)
+			fprintf(p->f, "\t\tstruct %s_%s %s_;\n", p->name, w.next, w.next);
+	}
 	fputs("\t};\n};\n", p->f);
 	for (size_t i = 0; i < count; i++) {
-		char whole[OSP_NAMES_BYTES], parameter[OSP_NAMES_BYTES] = "void";
-
-		target_name(p->op, to[i], next);
-		snprintf(whole, sizeof(whole), "%.120s_from_%.160s_to_%.160s", p->name, state,
-			 next);
-		osp_names_upper(capitals, whole);
-		if (to[i] != OSP_STATE_END)
-			snprintf(parameter, sizeof(parameter), "struct %.120s_%.160s outspan_s",
-				 p->name, next);
-		fprintf(p->f,
-			"OUTSPAN_INLINE OUTSPAN_RESULT struct %s_from_%s\n%s(%s)\n{\n"
-			"\tstruct %s_from_%s outspan_branch;\n\n\toutspan_branch.to = %s;\n",
-			p->name, state, whole, parameter, p->name, state, capitals);
-		if (to[i] != OSP_STATE_END)
-			fprintf(p->f, "\toutspan_branch.%s_ = outspan_s;\n", next);
-		fputs("\treturn outspan_branch;\n}\n", p->f);
+		w = way_to(p, state, to[i]);
+		print_way(p, state, &w);
 	}
 	fputs("\n", p->f);
 }
@@ -637,7 +653,8 @@ static void print_head(struct printer *p)
 		"/*\n * Trace points of %s. Made from its catalogue by outspan-generate: change the\n"
 		" * catalogue, not this file. SPDX-License-Identifier: Apache-2.0\n */\n"
 		"#ifndef OUTSPAN_PROVIDER_%s_H\n#define OUTSPAN_PROVIDER_%s_H\n\n"
-		"#include \"outspan/op.h\"\n\n",
+		"#include \"outspan/op.h\"\n\n#pragma GCC diagnostic push\n"
+		"#pragma GCC diagnostic ignored \"-Wattributes\"\n\n",
 		p->provider, capitals, capitals);
 }
 
@@ -669,6 +686,6 @@ int osp_header_print(FILE *f, const struct osp_catalogue *c)
 	for (size_t i = 0; !r && i < c->operation_count; i++)
 		if (c->operations[i]->key == OSP_KEY_OP)
 			r = print_operation(&p, c->operations[i], (uint32_t)i);
-	fputs("#endif\n", f);
+	fputs("#pragma GCC diagnostic pop\n\n#endif\n", f);
 	return r ? r : ferror(f) ? -EIO : 0;
 }

@@ -35,15 +35,16 @@ static int allocate_lists(struct osp_catalogue *c, struct osp_arena *a)
 
 int osp_catalogue_new(struct osp_catalogue **out)
 {
-	struct osp_arena *a = NULL;
-	struct osp_catalogue *c;
-	int r = osp_arena_new(&a, OSP_LOAD_ARENA_BYTES);
+	struct osp_arena *a = calloc(1, sizeof(*a));
+	struct osp_catalogue *c = NULL;
 
-	if (r)
-		return r;
+	if (!a)
+		return -ENOMEM;
+	a->max = OSP_LOAD_ARENA_BYTES;
 	c = osp_arena_alloc(a, 1, sizeof(*c));
 	if (!c || allocate_lists(c, a)) {
-		osp_arena_free(&a);
+		osp_arena_clear(a);
+		free(a);
 		return -ENOMEM;
 	}
 	c->memory = a;
@@ -55,7 +56,9 @@ void osp_catalogue_free(struct osp_catalogue **c)
 {
 	struct osp_arena *a = *c ? (*c)->memory : NULL;
 
-	osp_arena_free(&a);
+	if (a)
+		osp_arena_clear(a);
+	free(a);
 	*c = NULL;
 }
 

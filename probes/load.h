@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "probes/arena.h"
+#include "user/base/arena.h"
 #include "probes/catalogue.h"
 
 enum {

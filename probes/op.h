@@ -29,7 +29,8 @@
 #endif
 
 #define OUTSPAN_INLINE static inline __attribute__((always_inline, unused))
-#define OUTSPAN_COLD   static __attribute__((noinline, cold, unused))
+/* (inline, so that gcc -O0 drops those that nobody calls; the headers keep it from remarking on it) */
+#define OUTSPAN_COLD   static inline __attribute__((noinline, cold, unused))
 #define OUTSPAN_RESULT __attribute__((warn_unused_result))
 #ifdef __cplusplus
 #define OUTSPAN_ZERO                                                                               \
@@ -137,9 +138,9 @@ OUTSPAN_INLINE unsigned char *outspan_put_context(unsigned char *at,
 }
 
 #ifdef OUTSPAN_NO_PROBES
-#include "outspan/op_none.h"
+#include "op_none.h"
 #else
-#include "outspan/op_block.h"
+#include "op_block.h"
 #endif
 
 #endif /* OUTSPAN_OP_H */

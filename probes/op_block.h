@@ -5,9 +5,9 @@
 #ifndef OUTSPAN_OP_BLOCK_H
 #define OUTSPAN_OP_BLOCK_H
 
-#include "outspan/op.h"
-#include "outspan/op_process.h"
-#include "outspan/op_stub.h"
+#include "op.h"
+#include "op_process.h"
+#include "op_stub.h"
 
 enum {
 	OUTSPAN_ABI = 1,

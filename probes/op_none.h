@@ -8,7 +8,7 @@
 #ifndef OUTSPAN_NO_PROBES
 #define OUTSPAN_NO_PROBES 1
 #endif
-#include "outspan/op.h"
+#include "op.h"
 
 /* ---- everything else as nothing ---------------------------------------------------------------- */
 

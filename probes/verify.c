@@ -196,6 +196,42 @@ static int check_names(struct osp_build *b)
 	return 0;
 }
 
+static bool has_arg(const struct osp_operation *op, const char *name, size_t size)
+{
+	for (size_t i = 0; i < op->point_count; i++)
+		for (size_t k = 0; k < op->points[i]->arg_count; k++) {
+			const char *arg = op->points[i]->args[k].name;
+
+			if (strlen(arg) == size && !memcmp(arg, name, size))
+				return true;
+		}
+	return false;
+}
+
+/* "deliver {url}": what stands in braces can be filled from some point of the operation. */
+static int check_title(struct osp_build *b, const struct osp_node *at, const char *title)
+{
+	for (const char *p = strchr(title, '{'); p; p = strchr(p, '{')) {
+		size_t size = strcspn(++p, "}");
+
+		if (!p[size] || !has_arg(b->op, p, size))
+			return osp_load_fail(b->load, at,
+					     "name: expected an argument of a point in {}, got %s",
+					     title);
+	}
+	return 0;
+}
+
+static int check_titles(struct osp_build *b)
+{
+	const struct osp_node *name = osp_node_find(b->node, "name");
+	int r = check_title(b, name, b->op->title);
+
+	for (size_t i = 0; !r && i < b->op->span_count; i++)
+		r = check_title(b, b->span_keys[i], b->op->spans[i].title);
+	return r;
+}
+
 int osp_load_verify(struct osp_build *b)
 {
 	struct osp_open_spans open[OSP_CATALOGUE_STATES];
@@ -215,5 +251,7 @@ int osp_load_verify(struct osp_build *b)
 		r = check_points(b);
 	if (!r)
 		r = check_opened(b);
+	if (!r)
+		r = check_titles(b);
 	return r ? r : check_contexts(b, open);
 }

@@ -507,13 +507,17 @@ static int sqlite_open(struct osp_store **out, const char *address, enum osp_sto
 
 /* ---- finishing ---- */
 
+/* From here on nothing moves: the names of the traces are written down and indexed. */
+static const char name_traces[] =
+	"BEGIN; CREATE TEMP TABLE known AS SELECT * FROM trace_name; DROP VIEW trace_name;"
+	"CREATE TABLE trace_name(trace INTEGER PRIMARY KEY, operation INTEGER NOT NULL,"
+	" trace_id TEXT NOT NULL UNIQUE); INSERT INTO trace_name SELECT * FROM temp.known; COMMIT;";
+
 static int finish(struct sqlite_store *s)
 {
 	int r = sqlite_read_index(s);
 
-	r = r ? r
-	      : sqlite_exec(s, "BEGIN; INSERT INTO trace_root SELECT * FROM trace_root_now;"
-			       "COMMIT;");
+	r = r ? r : sqlite_exec(s, name_traces);
 	if (r && !sqlite3_get_autocommit(s->db))
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	if (r)

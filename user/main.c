@@ -9,6 +9,7 @@
 
 #include "user/base/log.h"
 #include "user/command.h"
+#include "user/version.h"
 
 static const struct command {
 	const char *name;

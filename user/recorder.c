@@ -30,6 +30,7 @@
 #include "user/base/text.h"
 #include "user/batch.h"
 #include "user/command.h"
+#include "user/version.h"
 #include "user/feed.h"
 #include "user/follow.h"
 #include "user/launch.h"

@@ -28,10 +28,12 @@ static int read_object(json_t **out, const char *path)
 
 	errno = 0;
 	j = json_load_file(path, JSON_REJECT_DUPLICATES, &e);
-	if (!j)
-		return e.line < 0 ? osp_err(errno ? -errno : -EIO, "read %s", path)
-				  : osp_err(0, "%s:%d: %s", path, e.line, e.text),
-		       -EINVAL;
+	if (!j && e.line < 0)
+		return osp_err(errno ? -errno : -EIO, "read %s", path);
+	if (!j) {
+		osp_err(0, "%s:%d: %s", path, e.line, e.text);
+		return -EINVAL;
+	}
 	if (!json_is_object(j)) {
 		json_decref(j);
 		osp_err(0, "%s:1: expected an object { ... }", path);
@@ -107,10 +109,11 @@ static int add_file(struct arguments *a, const char *path)
 	json_object_foreach(j, key, value)
 	{
 		r = add_setting(a, key, value);
-		if (r)
-			return osp_err(
-				r, "%s: %s: expected a string, a number, true, false, or a list",
-				path, key);
+		if (!r)
+			continue;
+		osp_err(0, "%s: %s: expected a string, a number, true, false, or a list", path,
+			key);
+		return r;
 	}
 	return 0;
 }

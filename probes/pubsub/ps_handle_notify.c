@@ -14,6 +14,7 @@ static void log_notify(struct ps_publish *p, unsigned status, const char *outcom
 {
 	struct ps_line line;
 
+	p->logged = true;
 	ps_log_begin(&line, p->b->log, "notify");
 	if (p->has_head) {
 		ps_log_hex(&line, "identifier", p->m.identifier);
@@ -220,8 +221,8 @@ static void gone(struct ps_request *r)
 {
 	struct ps_publish *p = r->state;
 
-	if (!r->answered)
-		log_notify(p, 0, "canceled");
+	if (!p->logged)
+		log_notify(p, r->status, "canceled");
 	lonelypsp_handle_notify_leave(&p->op, ECANCELED);
 	ps_fanout_clear(p);
 	ps_digest_clear(&p->digest);

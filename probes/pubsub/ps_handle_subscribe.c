@@ -35,7 +35,7 @@ struct change {
 	struct outspan_context context; /* the request's, if it carried one of ours */
 	int64_t begin_ns;
 	struct osp_buffer body; /* what `m` points into */
-	bool overflow, decoded;
+	bool overflow, decoded, logged;
 	struct ps_subscribe m;
 };
 
@@ -64,6 +64,7 @@ static void log_change(struct change *c, unsigned status, const char *outcome)
 {
 	struct ps_line line;
 
+	c->logged = true;
 	ps_log_begin(&line, c->b->log, c->verb.subscribe ? "subscribe" : "unsubscribe");
 	ps_log_word(&line, "kind", c->verb.kind == PS_DB_GLOB ? "glob" : "exact");
 	if (c->decoded) {
@@ -264,8 +265,8 @@ static void gone(struct ps_request *r)
 {
 	struct change *c = r->state;
 
-	if (!r->answered)
-		log_change(c, 0, "canceled");
+	if (!c->logged)
+		log_change(c, r->status, "canceled");
 	EACH(c, LEAVE, ECANCELED);
 	osp_buffer_clear(&c->body);
 	free(c);

@@ -21,7 +21,7 @@ struct ps_publish {
 	struct outspan_context context; /* the request's, if it carried one of ours */
 	int64_t begin_ns;
 	struct osp_buffer head; /* what `m` points into */
-	bool has_head, overrun;
+	bool has_head, overrun, logged;
 	struct ps_notify m;
 	struct ps_digest digest;
 	struct ps_spool message;

@@ -21,7 +21,7 @@ struct reception {
 	int64_t begin_ns;
 	uint8_t header_digest[PS_DIGEST_SIZE];
 	struct osp_buffer head; /* what `m` points into */
-	bool has_head, overrun;
+	bool has_head, overrun, logged;
 	struct ps_receive m;
 	struct ps_digest digest;
 	struct ps_spool message;
@@ -36,6 +36,7 @@ static void log_receive(struct reception *p, unsigned status, const char *outcom
 {
 	struct ps_line line;
 
+	p->logged = true;
 	ps_log_begin(&line, p->s->log, "receive");
 	if (p->has_head) {
 		ps_log_hex(&line, "identifier", p->m.identifier);
@@ -167,7 +168,6 @@ static void handler_error(struct reception *p)
 static void handler_canceled(struct reception *p)
 {
 	lonelypsp_receive__handler_canceled(lonelypsp_receive_at_handler_done(&p->op));
-	log_receive(p, 503, "canceled");
 }
 
 static void sending_response(struct reception *p)
@@ -361,6 +361,8 @@ static void gone(struct ps_request *r)
 
 	if (p->in_handler)
 		handler_canceled(p);
+	if (!p->logged)
+		log_receive(p, r->status, "canceled");
 	lonelypsp_receive_leave(&p->op, ECANCELED);
 	ps_loop_disarm(p->s->loop, &p->delay);
 	ps_digest_clear(&p->digest);

@@ -19,9 +19,12 @@ static bool has_only_visible(const char *p, size_t size)
 	return true;
 }
 
-static bool starts_with_scheme(const char *text)
+/* libcurl itself takes http:///host, too. */
+static bool starts_with_scheme_and_host(const char *text)
 {
-	return !strncmp(text, "http://", 7) || !strncmp(text, "https://", 8);
+	size_t n = !strncmp(text, "http://", 7) ? 7 : !strncmp(text, "https://", 8) ? 8 : 0;
+
+	return n && text[n] && !strchr("/?#:", text[n]);
 }
 
 int ps_url_check(struct ps_bytes url)
@@ -39,7 +42,7 @@ int ps_url_check(struct ps_bytes url)
 	curl_url_cleanup(u);
 	if (bad == CURLUE_OUT_OF_MEMORY)
 		return -ENOMEM;
-	return bad || !starts_with_scheme(text) ? -EINVAL : 0;
+	return bad || !starts_with_scheme_and_host(text) ? -EINVAL : 0;
 }
 
 struct ps_bytes ps_url_without_fragment(struct ps_bytes url)

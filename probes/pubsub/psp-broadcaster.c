@@ -46,10 +46,8 @@ static const char doc[] =
 	"Takes published messages and delivers them to subscribers (lonelypsp over HTTP).\v"
 	"Examples:\n"
 	"  psp-broadcaster --listen 127.0.0.1:3003\n"
-	"  psp-broadcaster --listen 0.0.0.0:3003 --db subscriptions.db --log broadcaster.log \\\n"
-	"      --secrets broadcaster-secrets.json\n"
-	"  echo '{\"listen\": \"127.0.0.1:0\", \"auth-to-broadcaster\": \"token:abc\"}' > b.json\n"
-	"  psp-broadcaster --config b.json -v\n";
+	"  psp-broadcaster --db subscriptions.db --log broadcaster.log\n"
+	"  psp-broadcaster --auth-to-broadcaster token:abc --max-message 1M -v\n";
 
 struct program {
 	struct ps_options common;

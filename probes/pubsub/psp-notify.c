@@ -54,8 +54,8 @@ static const char doc[] =
 	"Exit status 0: every message was confirmed; 1: one was not.\n\n"
 	"Examples:\n"
 	"  psp-notify --broadcaster http://127.0.0.1:3003 foo/bar 'hello'\n"
-	"  psp-notify --file picture.png --retries 3 pictures/new\n"
-	"  journalctl -f -o cat | psp-notify --stdin-lines --log publish.log logs/all\n";
+	"  psp-notify --file /etc/hostname --retries 3 hosts/new\n"
+	"  dmesg | psp-notify --stdin-lines --log publish.log kernel/log\n";
 
 struct program {
 	struct ps_options common;
@@ -419,8 +419,10 @@ int main(int argc, char **argv)
 	int r;
 
 	ps_options_init(&p.common);
-	p.common.read_ns = p.common.total_ns; /* the broadcaster answers when all are served */
+	p.common.read_ns = 0;
 	ps_options_parse(&argp, argc, argv, &p);
+	if (!p.common.read_ns) /* the broadcaster answers when all are served */
+		p.common.read_ns = p.common.total_ns;
 	r = ps_options_open(&p.common);
 	if (!r)
 		r = run(&p);

@@ -67,8 +67,7 @@ static const char doc[] =
 	"  unsubscribe exact TOPIC  unsubscribe glob GLOB  quit\n\n"
 	"Examples:\n"
 	"  psp-subscriber --broadcaster http://127.0.0.1:3003 --exact foo/bar\n"
-	"  psp-subscriber --listen 0.0.0.0:3002 --url http://host.example:3002 --glob 'foo/*' \\\n"
-	"      --secrets subscriber-secrets.json --log subscriber.log\n"
+	"  psp-subscriber --listen 127.0.0.1:3002 --glob 'foo/*' --log subscriber.log\n"
 	"  (echo subscribe exact foo/bar; cat) | psp-subscriber --handler-delay 100ms\n";
 
 struct program {

@@ -1,24 +1,26 @@
 #!/bin/bash
 # The build matrix: the same program under many compilers, options and linkers. Of each build:
 #  - it prints what it prints without trace points, and computes no argument for an unwanted point;
-#  - every site has its two notes, once, and they say the truth (notes.py);
+#  - every site has its two notes, once, and they say the truth (tools/notes.py);
 #  - traced (as root), every step arrives whole and in order (matrix.expected).
 # usage: matrix.sh [BUILD_DIR] [NAME...]    prints TAP
 set -u
 cd "$(dirname "$0")/../.."
 out=${1:-build}; [ $# -gt 0 ] && shift
 only="$*"
-here=tests/probes work=$out/tests/probes/matrix
+here=$PWD/tests/probes
+work=$(realpath -m "$out/tests/probes/matrix")
 rm -rf "$work"; mkdir -p "$work/include/outspan"
 names=job__started,job__asked,job__part_begun,job__part_sent,job__inner_begun,job__inner_done
 names=$names,job__part_done,job__finished,job__exit,child__begun,child__done,context
 copies=
 n=0
 
-make -s O="$out" "$out/outspan-generate" >&2 || exit 1
+make -s --no-print-directory O="$out" "$out/outspan-generate" >&2 || exit 1
 cp probes/op*.h "$work/include/outspan/"
 "$out/outspan-generate" header $here/tiny.yaml >"$work/include/outspan/tiny.h" || exit 1
-gcc -O1 $here/attach.c -o "$work/attach" -lelf || exit 1
+gcc -O1 "$here/attach.c" -o "$work/attach" -lelf || exit 1
+cd "$work" || exit 1 # where some builds leave their profiles
 
 # Can this machine trace at all? The reason, if not.
 no_trace=
@@ -43,7 +45,7 @@ examine() { # examine NAME FILE [LIBRARY]
 	said=$("$2" 2>&1) || { tap "$1" 1 "untraced: exit $? $said"; return; }
 	[ "$said" = "untraced work=0" ] || { tap "$1" 1 "untraced: $said"; return; }
 	if [ -z "${3:-}" ]; then
-		notes=$(python3 $here/notes.py $copies "$2" tiny $names) || { tap "$1" 1 "$notes"; return; }
+		notes=$(python3 $here/tools/notes.py $copies "$2" tiny $names) || { tap "$1" 1 "$notes"; return; }
 	fi
 	if [ -n "$no_trace" ]; then
 		tap "$1" 0; return
