@@ -53,6 +53,17 @@ def build():
     run("gcc", *flags, f"-I{WORK}/include", "-fPIC", "-shared", "-DLIBRARY", f"{HERE}/ticker.c", "-o", f"{WORK}/libticker.so")
 
 
+started = []  # processes of the test that runs
+
+
+def end_all():
+    """A test that failed half-way leaves nothing running."""
+    while started:
+        p = started.pop()
+        p.kill()
+        p.wait()
+
+
 class Talker:
     """A process whose lines of output are waited for."""
 
@@ -60,6 +71,7 @@ class Talker:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
         self.pid = self.process.pid
         self.lines, self.rest = [], b""
+        started.append(self.process)
 
     def read_line(self):
         deadline = time.monotonic() + PATIENCE
@@ -693,7 +705,10 @@ def main():
     failed = False
     for n, test in enumerate(chosen, 1):
         try:
-            skipped = test()
+            try:
+                skipped = test()
+            finally:
+                end_all()
             print(f"ok {n} - {test.__name__}" + (f" # SKIP {skipped}" if skipped else ""), flush=True)
         except Exception as e:  # a test that broke is a test that failed
             failed = True
