@@ -262,6 +262,30 @@ def losses_of_a_full_ring_close_the_books():
             assert h.total(p) + h.total(p, "ring_full") == 10000, h.counts
 
 
+def a_drain_is_bounded():
+    with target() as t:
+        h = Hits("-b", "7", f"pid:{t.pid}")
+        t.ask("tick 1000")
+        h.stop()
+        h.expect(1000)
+
+
+def the_last_record_of_every_burst_arrives_without_another():
+    worst = 0
+    with target() as t:
+        h = Hits(f"pid:{t.pid}", quiet=False)
+        for burst in range(60):
+            t.ask(f"tick {1 + burst % 5}")
+            answered, seen = time.monotonic(), len(h.lines)
+            h.wait_for(rf"tick__ended .*value={burst % 5} ", since=seen)
+            worst = max(worst, time.monotonic() - answered)
+            if burst % 3 == 0:
+                time.sleep(0.02)  # so that the recorder falls asleep between some of them
+        h.stop()
+    print(f"# from the last hit to its line: at most {worst * 1000:.1f} ms")
+    assert worst < 1, worst
+
+
 def records_tell_losses_by_ordinal_and_count():
     with target() as t:
         h = Hits("-r", "65536", f"pid:{t.pid}", quiet=False)
