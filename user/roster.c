@@ -32,7 +32,8 @@ struct osp_roster {
 	struct cut *cuts; /* disjoint, ascending */
 	size_t cut_count, cut_room;
 	uint8_t visible[OSP_CATALOGUE_POINTS / 8]; /* in any process */
-	bool untold;				   /* some process has steps but no list of sites */
+	int64_t detach_ns; /* when detaching everything began; 0 = not yet */
+	bool untold;	   /* some process has steps but no list of sites */
 };
 
 int osp_roster_new(struct osp_roster **out, const struct osp_catalogue *c, osp_roster_part_fn part,
@@ -282,6 +283,8 @@ int osp_roster_add_sites(struct osp_roster *r, const struct osp_input *in)
 
 int osp_roster_end_attached(struct osp_roster *r, int64_t time_ns)
 {
+	if (r->detach_ns)
+		time_ns = r->detach_ns;
 	for (uint32_t i = 0; i < r->count; i++) {
 		struct osp_tracee *t = r->tracees[i];
 
@@ -355,6 +358,8 @@ int osp_roster_add_attach(struct osp_roster *r, const struct osp_input *in)
 			return e == -ERANGE ? 0 : e;
 		u = &t->unsure;
 	}
+	if (in->attach.begins && in->attach.detach && u == &r->all)
+		r->detach_ns = in->time_ns;
 	if (in->attach.begins)
 		return begin_unsure(r, u, in->time_ns);
 	if (!lasts(u))
