@@ -160,6 +160,15 @@ unit: unit-programs ## unit, golden and contract tests (no root)
 golden-update: $(O)/tests/golden/golden ## rewrite the expected span trees (review the diff)
 	$(Q)GOLDEN_UPDATE=1 $<
 
+.PHONY: bench
+bench: setup ## print figures and ratios (no pass or fail)
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory O=$(O)/noprobes CFLAGS='-O2 -g -DOUTSPAN_NO_PROBES' programs-pubsub
+	$(Q)tests/bench/detached.py $(O)
+
+.PHONY: programs-pubsub
+programs-pubsub: $(patsubst probes/pubsub/%.c,$(O)/%,$(PUBSUB_MAINS))
+
 format: ## rewrite the sources with clang-format
 	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
 

@@ -14,6 +14,7 @@ static const struct osp_node *transition_line(const struct osp_build *b, size_t 
 	return b->transition_keys[i];
 }
 
+/* Walks the automaton, which is also how the generator learns what is open where. */
 static int check_spans(struct osp_build *b, struct osp_open_spans *open)
 {
 	static const char *const expected[] = {
@@ -34,6 +35,7 @@ static int check_spans(struct osp_build *b, struct osp_open_spans *open)
 			     b->op->spans[e.span].name, expected[e.problem]);
 }
 
+/* By the walk's marks; "*" leads to the end only and reaches nothing. */
 static int check_reached(struct osp_build *b, const struct osp_open_spans *open)
 {
 	for (size_t i = 0; i < b->op->state_count; i++)
@@ -89,6 +91,7 @@ static int check_levels(struct osp_build *b)
 	return 0;
 }
 
+/* A point that cannot come is most likely misspelt in a state. */
 static int check_points(struct osp_build *b)
 {
 	const struct osp_operation *op = b->op;
@@ -106,6 +109,7 @@ static int check_points(struct osp_build *b)
 	return 0;
 }
 
+/* A kind of span that no transition opens is misspelt, too. */
 static int check_opened(struct osp_build *b)
 {
 	const struct osp_operation *op = b->op;

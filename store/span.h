@@ -1,9 +1,6 @@
 /*
- * The span model: what the recorder hands to a store and what a store hands to readers. Names
- * are plain text here (operations, points, attributes): a store knows no catalogue.
- *
- * Written: struct osp_row, an operation with its nested spans and steps; struct osp_edge, a link;
- * and the session's own rows (processes, losses, ...), all as struct osp_part in one batch.
+ * The span model. Names are plain text (operations, points, attributes): a store knows no catalogue.
+ * Written, as struct osp_part: operations (osp_row), links (osp_edge), the session's own rows.
  * Read: struct osp_span, flat, the same from every store (store/unpack.c makes it from rows).
  */
 #pragma once
@@ -250,16 +247,4 @@ struct osp_span {
 	size_t event_count;
 	const struct osp_span_link *links;
 	size_t link_count;
-};
-
-/* A trace in a listing. */
-struct osp_trace {
-	uint64_t key;
-	uint8_t id[16];	  /* stable for a session and a root: see osp_trace_id */
-	const char *root; /* name of the root span: the first that has no parent here */
-	uint64_t root_id;
-	int64_t start_ns, end_ns;	  /* first start and last end of its spans */
-	uint32_t processes, spans, links; /* links: edges that lead to one of its spans */
-	enum osp_span_status status;	  /* error if any span has it, else the root's */
-	uint32_t marks;
 };

@@ -62,7 +62,7 @@ static void print_text(void *arg, const struct osp_doctor_check *c)
 static void print_json(void *arg, const struct osp_doctor_check *c)
 {
 	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s?}", "check", c->name, "title", c->title,
-			      "result", osp_doctor_result_to_str(c->result), "detail", c->detail,
+			      "verdict", osp_doctor_result_to_str(c->result), "detail", c->detail,
 			      "hint", c->hint);
 	char *line _cleanup_free_ = o ? json_dumps(o, JSON_COMPACT) : NULL;
 

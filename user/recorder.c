@@ -167,7 +167,7 @@ static int tell_settings(struct recorder *r)
 		{"kernel", osp_kernel_release()},
 		{"command_line", r->o->command_line},
 		{"level", level},
-		{"context", r->o->context ? "on" : "off"},
+		{"trace_context", r->o->context ? "on" : "off"},
 		{"attach_form", osp_attach_form_to_str(osp_loader_form(r->loader))},
 		{"ring_bytes", ring},
 	};

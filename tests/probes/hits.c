@@ -51,7 +51,7 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* ---- attach ---- */
+/* ---- attach ---------------------------------------------------------------------------------- */
 
 static int attach(struct osp_binary *b)
 {
@@ -128,7 +128,7 @@ static void look_again(uint32_t pid, uint64_t since_ns)
 	osp_found_clear(&f);
 }
 
-/* ---- records ---- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static void print_values(const struct osp_record *r)
 {
@@ -241,7 +241,7 @@ static int run(int signals)
 	}
 }
 
-/* ---- the books ---- */
+/* ---- the books ------------------------------------------------------------------------------- */
 
 static int close_book(void *arg, uint32_t slot, uint32_t point, const struct osp_counter *c)
 {
@@ -278,7 +278,7 @@ static int finish(void)
 	return 0;
 }
 
-/* ---- start ---- */
+/* ---- start ----------------------------------------------------------------------------------- */
 
 static int add_target(const char *text)
 {
