@@ -206,6 +206,23 @@ static void sites_decide_what_is_silent_and_children_inherit_them(void **state)
 	osp_nfa_free(&nfa);
 }
 
+static void the_level_is_learnt_for_processes_that_nobody_described(void **state)
+{
+	struct osp_tracee *t = step(2, 1, 0);
+	struct osp_nfa *nfa;
+
+	(void)state;
+	assert_int_equal(osp_nfa_new(&nfa, &operation), 0);
+	assert_int_equal(start_of(t, nfa), 1);
+	site(1, 0, false, 10); /* an essential point that could not be attached tells no level */
+	assert_int_equal(start_of(t, nfa), 1);
+	points[0].level = OSP_LEVEL_DETAIL;
+	site(1, 0, false, 10);
+	assert_int_equal(start_of(t, nfa), 3);
+	points[0].level = OSP_LEVEL_ESSENTIAL;
+	osp_nfa_free(&nfa);
+}
+
 static void attach_rows_open_and_close(void **state)
 {
 	struct osp_part *p = seen.parts;
@@ -213,6 +230,7 @@ static void attach_rows_open_and_close(void **state)
 	(void)state;
 	site(1, 0, true, 10);
 	site(1, 1, true, 11);
+	site(1, 0, true, 12); /* looked at again: nothing new to tell */
 	site(1, 1, false, 20);
 	assert_int_equal(osp_roster_end_attached(roster, 30), 0);
 	assert_int_equal(seen.count, 4);
@@ -249,6 +267,7 @@ int main(void)
 		TEST(cuts_are_intervals),
 		TEST(attaching_makes_one_process_or_all_unsure),
 		TEST(sites_decide_what_is_silent_and_children_inherit_them),
+		TEST(the_level_is_learnt_for_processes_that_nobody_described),
 		TEST(attach_rows_open_and_close),
 		TEST(points_attached_nowhere_are_known),
 	};
