@@ -145,7 +145,7 @@ $(O)/tests/house: scripts/check-house
 # ---- fuzz targets: tests/fuzz/X.c, built by clang with its own O; run from the top folder ---------
 
 FUZZ_PROGRAMS := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/fuzz/*.c))
-$(FUZZ_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,user store probes base)
+$(FUZZ_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,user probes base)
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(TEST_LIBS)
 
 .PHONY: fuzz fuzz-programs
