@@ -34,7 +34,9 @@ user_SRC   := $(filter-out user/main.c,$(wildcard user/*.c))
 PUBSUB_MAINS := probes/pubsub/psp-broadcaster.c probes/pubsub/psp-subscriber.c probes/pubsub/psp-notify.c
 pubsub_SRC := $(filter-out $(PUBSUB_MAINS),$(wildcard probes/pubsub/*.c))
 
-FLOORS := base probes store user pubsub
+support_SRC := $(wildcard tests/support/*.c)
+
+FLOORS := base probes store user pubsub support
 define floor
 $(1)_OBJ := $$(patsubst %.c,$$(O)/obj/%.o,$$($(1)_SRC))
 $$(O)/lib/$(1).a: $$($(1)_OBJ)
@@ -52,17 +54,25 @@ PUBSUB_LIBS = $(call pkg,libmicrohttpd libcurl sqlite3 libcrypto jansson)
 # ---- generated: probe headers, vmlinux.h, BPF skeleton ----------------------------------------
 
 CATALOGUES    := $(wildcard probes/catalogue/*.yaml)
-PROBE_HEADERS := $(patsubst probes/catalogue/%.yaml,$(O)/gen/outspan/%.h,$(CATALOGUES)) $(O)/gen/outspan/op.h
+OP_HEADERS    := $(patsubst probes/%,$(O)/gen/outspan/%,probes/op.h $(wildcard probes/op_*.h))
+PROBE_HEADERS := $(patsubst probes/catalogue/%.yaml,$(O)/gen/outspan/%.h,$(CATALOGUES)) $(OP_HEADERS)
 SKELETON      := $(if $(wildcard bpf/outspan.bpf.c),$(O)/gen/outspan.skel.h)
 
 $(O)/outspan-generate: $(O)/obj/probes/generate.o $(call lib,probes base)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PROBES_LIBS)
 
-$(O)/gen/outspan/op.h: probes/op.h
+$(OP_HEADERS): $(O)/gen/outspan/%: probes/%
 	$(call say,GEN,$@)mkdir -p $(@D) && cp $< $@
 
 $(O)/gen/outspan/%.h: probes/catalogue/%.yaml $(O)/outspan-generate
 	$(call say,GEN,$@)mkdir -p $(@D) && $(O)/outspan-generate header $< > $@
+
+# One line per catalogue, for user/builtin.c, which lays their texts into the program.
+$(O)/gen/builtin.inc: $(CATALOGUES)
+	$(call say,GEN,$@)mkdir -p $(@D) && \
+		for f in $^; do echo "BUILTIN($$(basename $$f .yaml), \"$$f\")"; done > $@
+
+$(O)/obj/user/builtin.o: $(O)/gen/builtin.inc
 
 $(O)/gen/vmlinux.h:
 	$(call say,GEN,$@)mkdir -p $(@D) && $(BPFTOOL) btf dump file /sys/kernel/btf/vmlinux format c > $@
@@ -76,9 +86,10 @@ $(O)/gen/outspan.skel.h: $(O)/bpf/outspan.bpf.o
 
 # ---- objects -----------------------------------------------------------------------------------
 
-$(O)/obj/user/%.o: | $(SKELETON)
-$(O)/obj/probes/pubsub/%.o: | $(PROBE_HEADERS)
-$(O)/obj/tests/%.o: | $(PROBE_HEADERS)
+# (explicit targets: a pattern rule without a recipe adds no prerequisites)
+$(user_OBJ) $(O)/obj/user/main.o: | $(SKELETON)
+$(pubsub_OBJ) $(patsubst %.c,$(O)/obj/%.o,$(PUBSUB_MAINS)): | $(PROBE_HEADERS)
+$(patsubst %.c,$(O)/obj/%.o,$(wildcard tests/*/*.c)): | $(PROBE_HEADERS) $(SKELETON)
 $(O)/obj/store/sqlite.o: store/schema.sql
 
 $(O)/obj/%.o: %.c
@@ -121,18 +132,42 @@ check: setup ## build and run every test; last line: N passed, N failed, N skipp
 UNIT_PROGRAMS := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/unit/*.c tests/golden/*.c tests/contract/*.c))
 TEST_LIBS = $(USER_LIBS) $(PUBSUB_LIBS) $(call pkg,cmocka)
 
-$(UNIT_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,pubsub user store probes base)
+$(UNIT_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,support pubsub user store probes base)
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
 
 .PHONY: tests unit-programs
 unit-programs: $(UNIT_PROGRAMS)
-tests: unit-programs
+tests: unit-programs $(O)/tests/house
+
+$(O)/tests/house: scripts/check-house
+	$(Q)mkdir -p $(@D) && printf '#!/bin/sh\nexec %s %s\n' $(abspath scripts/check-house) $(O) > $@ && chmod +x $@
+
+# ---- fuzz targets: tests/fuzz/X.c, built by clang with its own O; run from the top folder ---------
+
+FUZZ_PROGRAMS := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/fuzz/*.c))
+$(FUZZ_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,user probes base)
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(TEST_LIBS)
+
+.PHONY: fuzz fuzz-programs
+fuzz-programs: $(FUZZ_PROGRAMS)
+fuzz: ## build the fuzz targets (build/fuzz/tests/fuzz/*)
+	$(Q)$(MAKE) --no-print-directory O=$(O)/fuzz CC=$(CLANG) CFLAGS='-O1 -g' \
+		SAN=fuzzer-no-link,address,undefined fuzz-programs
 
 unit: unit-programs ## unit, golden and contract tests (no root)
 	$(Q)scripts/run-tests $(O) $(UNIT_PROGRAMS)
 
 golden-update: $(O)/tests/golden/golden ## rewrite the expected span trees (review the diff)
 	$(Q)GOLDEN_UPDATE=1 $<
+
+.PHONY: bench
+bench: setup ## print figures and ratios (no pass or fail)
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory O=$(O)/noprobes CFLAGS='-O2 -g -DOUTSPAN_NO_PROBES' programs-pubsub
+	$(Q)tests/bench/detached.py $(O)
+
+.PHONY: programs-pubsub
+programs-pubsub: $(patsubst probes/pubsub/%.c,$(O)/%,$(PUBSUB_MAINS))
 
 format: ## rewrite the sources with clang-format
 	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i

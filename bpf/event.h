@@ -15,27 +15,31 @@
 enum {
 	OSP_EVENT_ABI = 1,
 	OSP_EVENT_POINTS = 1024,    /* points that one session can hold */
-	OSP_EVENT_PROCESSES = 4096, /* processes seen in one session */
-	OSP_EVENT_ARGS = 12,        /* arguments of a point, as in a USDT note */
-	OSP_EVENT_DATA = 3584,      /* largest variable part of a record, bytes */
+	OSP_EVENT_PROCESSES = 4096, /* slots of a session: processes seen, and slot 0 */
+	OSP_EVENT_ARGS = 12,	    /* arguments of a point, as in a USDT note */
+	OSP_EVENT_DATA = 3584,	    /* largest variable part of a record, bytes */
 };
 
 /* Reasons for a hit that is not stored. One list for kernel and user (name, help). */
 #define OSP_LOSS_REASONS(X)                                                                        \
-	X(RING_FULL, "ring_full", "the kernel ring was full: the recorder was too slow or stopped")  \
-	X(ARGUMENT_FAULT, "argument_fault", "the arguments could not be read from the process")      \
-	X(TABLE_FULL, "table_full", "more processes than the session can hold")                      \
-	X(DECODE, "decode_error", "the record did not have the layout of its point")                 \
-	X(FORKED, "forked_copy", "a step of an operation copied by fork, which belongs to the parent") \
-	X(LATE, "late", "the step came after its operation was closed")                              \
-	X(OPERATIONS_FULL, "operations_full", "more open operations than the recorder holds")        \
-	X(STORE, "store_refused", "the store refused the row")
+	X(RING_FULL, "ring_full",                                                                  \
+	  "the kernel ring was full: the recorder was too slow or stopped")                        \
+	X(ARGUMENT_FAULT, "argument_fault", "the arguments could not be read from the process")    \
+	X(TABLE_FULL, "table_full", "more processes than the session can hold")                    \
+	X(DECODE, "decode_error", "the record did not have the layout of its point")               \
+	X(FORKED, "forked_copy",                                                                   \
+	  "a step of an operation copied by fork, which belongs to the parent")                    \
+	X(LATE, "late", "the step came after its operation was closed")                            \
+	X(OPERATIONS_FULL, "operations_full", "more open operations than the recorder holds")      \
+	X(STORE, "store_refused", "the store refused the row")                                     \
+	X(STEPS_FULL, "steps_full", "more steps in one operation than the recorder holds")         \
+	X(DUPLICATE, "duplicate", "the step of its operation had come before")
 
 enum osp_loss_reason {
 #define X(id, name, help) OSP_LOSS_##id,
 	OSP_LOSS_REASONS(X)
 #undef X
-	OSP_LOSS_COUNT
+		OSP_LOSS_COUNT
 };
 
 /* The reasons below this one are counted in the kernel, the others in the recorder. */
@@ -45,10 +49,12 @@ enum osp_record_kind {
 	OSP_RECORD_STEP = 1, /* one step of an operation block (probes/op.h) */
 	OSP_RECORD_FOREIGN,  /* a hit of somebody else's USDT site */
 	OSP_RECORD_FORK,     /* a member forked: pid is the child, value the parent's pid */
-	OSP_RECORD_EXEC,     /* a member (or, with cfg_all, anybody) called exec */
+	OSP_RECORD_EXEC,     /* a member (or, with cfg_all, anybody) called exec: see `site` */
 	OSP_RECORD_EXIT,     /* the last thread of a member ended: value is the exit code */
 	OSP_RECORD_MAPPED,   /* a member's dynamic linker mapped objects */
 };
+
+enum { OSP_RECORD_FORKED = 1 }; /* STEP: of a child's copy of its parent's operation */
 
 /*
  * A record: this header, then data_size bytes (none if data_size is negative: -errno of the
@@ -57,75 +63,111 @@ enum osp_record_kind {
  *   FOREIGN  data = value count in `value`: that many struct osp_foreign_value, then bytes
  */
 struct osp_record {
-	__u32 kind;       /* enum osp_record_kind */
-	__s32 data_size;  /* bytes behind the header that hold data, or -errno */
-	__u64 time_ns;    /* boot time, read after the space was reserved */
-	__u64 start_ns;   /* start_boottime of the thread group: identity with pid and exec_id */
-	__u32 pid;        /* thread group id in the initial pid namespace */
+	__u16 kind;	 /* enum osp_record_kind */
+	__u16 flags;	 /* OSP_RECORD_FORKED */
+	__s32 data_size; /* bytes behind the header that hold data, or -errno */
+	__u64 time_ns;	 /* boot time, read after the space was reserved */
+	__u64 start_ns;	 /* start_boottime of the thread group: identity with pid and exec_id */
+	__u32 pid;	 /* thread group id in the initial pid namespace */
 	__u32 tid;
-	__u32 exec_id;    /* how often the process has called exec */
-	__u32 process;    /* slot in `processes` */
-	__u64 ordinal;    /* hits of this (process, point) before this one, lost ones included */
-	__u64 lost;       /* hits of this process lost in the kernel so far, all points */
-	__u32 point;      /* low half of the attach cookie */
-	__u32 site;       /* high half of the attach cookie: which binary's site */
-	__u64 op_id;      /* STEP: operation id */
-	__u64 block;      /* STEP: address of the operation block */
-	__u32 sequence;   /* STEP: number of the step in its operation */
-	__u16 number;     /* STEP: the point's number in the binary's own header */
-	__u16 nested;     /* STEP: nested spans opened so far, this step's included */
-	__u64 stamp;      /* STEP: CPU counter at the point */
-	__u64 value;      /* STEP: first integer argument; FOREIGN: values; FORK, EXIT: see above */
+	__u32 exec_id;	/* how often the process has called exec */
+	__u32 process;	/* slot, unique per (pid, start, exec) in a session; 0: EXEC of no member */
+	__u64 ordinal;	/* hits of this (process, point) before this one, lost ones included */
+	__u64 lost;	/* hits of this process lost in the kernel so far, all points */
+	__u32 point;	/* low half of the attach cookie */
+	__u32 site;	/* high half of the cookie: which binary's site; FORK: the parent's slot;
+			     EXEC: the slot before, 0 = was no member */
+	__u64 op_id;	/* STEP: operation id */
+	__u64 block;	/* STEP: address of the operation block */
+	__u32 sequence; /* STEP: number of the step in its operation */
+	__u16 number;	/* STEP: the point's number in the binary's own header */
+	__u16 nested;	/* STEP: nested spans opened so far, this step's included */
+	__u64 stamp;	/* STEP: CPU counter at the point */
+	__u64 value;	/* STEP: first integer argument; FOREIGN: values; FORK, EXIT: see above */
 };
 
-/* One argument of a foreign site. Strings and byte fields follow the array, back to back. */
+/*
+ * One argument of a foreign site. Strings and byte fields, if there are any, start behind room
+ * for OSP_EVENT_ARGS of these (OSP_FOREIGN_START) and follow each other without a gap. A text
+ * is kept without its NUL; one longer than its max has size = max + 1, so that the cut shows.
+ * Bytes longer than their max have size = max; the argument with their length tells how long.
+ */
 struct osp_foreign_value {
-	__u64 value; /* the integer, or the address */
-	__s32 size;  /* 8 = integer; else bytes kept of what value points to, or -errno */
+	__u64 value;  /* the integer, or the address */
+	__s32 size;   /* 8 = integer; else bytes kept of what value points to, or -errno */
 	__u32 offset; /* of the kept bytes, from the start of the data */
+};
+
+enum { OSP_FOREIGN_START = OSP_EVENT_ARGS * 16 };
+
+/*
+ * Records of foreign points come in these sizes: text and bytes start at most `start` bytes into
+ * the data, each takes at most `most`: its max + 2. (The verifier wants constants.)
+ */
+#define OSP_FOREIGN_CLASSES(X)                                                                     \
+	X(INTEGERS, 192, 0)                                                                        \
+	X(SHORT, 390, 66)                                                                          \
+	X(ONE, 192, 258)                                                                           \
+	X(SOME, 708, 258)                                                                          \
+	X(MANY, 2574, 1026)
+
+enum osp_foreign_class {
+#define X(id, start, most) OSP_FOREIGN_##id,
+	OSP_FOREIGN_CLASSES(X)
+#undef X
+		OSP_FOREIGN_COUNT
 };
 
 /* How the kernel side reads a point: the array map `shapes`, by point. */
 enum osp_shape_kind { OSP_SHAPE_NONE, OSP_SHAPE_PLAIN, OSP_SHAPE_BLOCK, OSP_SHAPE_FOREIGN };
 
 struct osp_shape {
-	__u32 kind;    /* enum osp_shape_kind; PLAIN: at most one integer, no user memory read */
-	__u32 args;    /* FOREIGN: how many */
+	__u32 kind; /* enum osp_shape_kind; PLAIN: at most one integer, no user memory read */
+	__u16 args; /* FOREIGN: how many */
+	__u16 size; /* FOREIGN: enum osp_foreign_class */
 	struct {
 		__u16 max;   /* 0 = integer, else bytes to keep of what the argument points to */
 		__u8 text;   /* ends at the first NUL */
-		__u8 length; /* 1-based argument that holds the byte count, 0 = none */
+		__u8 length; /* 1-based entry of the site's spec with the byte count, 0 = none */
 	} arg[OSP_EVENT_ARGS];
 };
 
+/* Bytes of struct outspan_step (probes/op.h), which stand before a step's arguments. */
+enum { OSP_EVENT_STEP_HEAD = 24 };
+
 /* Where a foreign site keeps its arguments: the hash map `sites`, by site. */
-enum osp_operand { OSP_OPERAND_CONST = 1, OSP_OPERAND_REGISTER, OSP_OPERAND_MEMORY };
+enum osp_operand { /* 0 = cannot be read: the value's size is -ENOTSUP */
+		   OSP_OPERAND_CONST = 1,
+		   OSP_OPERAND_REGISTER,
+		   OSP_OPERAND_MEMORY
+};
 
 struct osp_site_spec {
 	struct {
-		__u8 operand;     /* enum osp_operand */
-		__s8 size;        /* 1, 2, 4, 8 bytes, negative = signed */
-		__s16 base;       /* byte offset of the base register in struct pt_regs */
-		__s16 index;      /* of the index register, or -1 */
-		__u16 scale;      /* 1, 2, 4, 8 */
-		__s64 offset;     /* constant, or displacement */
-	} arg[OSP_EVENT_ARGS]; /* in the order of the shape */
+		__u8 operand;  /* enum osp_operand */
+		__s8 size;     /* 1, 2, 4, 8 bytes, negative = signed */
+		__s16 base;    /* byte offset of the base register in struct pt_regs, or -1 */
+		__s16 index;   /* of the index register, or -1 */
+		__u16 scale;   /* 1, 2, 4, 8 */
+		__s64 offset;  /* constant, or displacement */
+	} arg[OSP_EVENT_ARGS]; /* in the order of the shape, then byte counts it has no entry for */
 };
 
-/* A process the kernel side knows: the hash map `members`, by pid (thread group). */
+/*
+ * A process the kernel side knows: the hash map `members`, by pid (thread group). User space adds
+ * targets, the fork hook their children, and, with cfg_admit, the first hit anybody else.
+ */
 struct osp_member {
-	__u64 start_ns;
-	__u64 lost;    /* as in struct osp_record */
+	__u64 start_ns; /* 0: added by user space, filled in at the first use */
+	__u64 lost;	/* as in struct osp_record */
 	__u32 exec_id;
-	__u32 process; /* slot: also the upper half of a counter's key */
+	__u32 process; /* slot; 0 = came after the last slot was taken: counted, not recorded */
 };
 
-/* Hits and losses: the hash map `counters`, by osp_counter_key. */
-struct osp_counter_key {
-	__u32 process;
-	__u32 point;
-};
-
+/*
+ * Hits and losses: the array map `counters`, at process * points + point, where `points` is the
+ * number of points of the session's catalogue. Row 0 belongs to the processes without a slot.
+ */
 struct osp_counter {
 	__u64 hits; /* all hits; stored = hits - every loss, once the ring is drained */
 	__u64 lost[OSP_LOSS_KERNEL_COUNT];

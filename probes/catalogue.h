@@ -24,7 +24,11 @@ enum {
 enum osp_level { OSP_LEVEL_ESSENTIAL, OSP_LEVEL_DETAIL, OSP_LEVEL_DEBUG };
 enum osp_class { OSP_CLASS_PUBLIC, OSP_CLASS_INTERNAL, OSP_CLASS_SECRET, OSP_CLASS_PAYLOAD };
 enum osp_kind { /* OpenTelemetry's span kinds */
-	OSP_KIND_INTERNAL = 1, OSP_KIND_SERVER, OSP_KIND_CLIENT, OSP_KIND_PRODUCER, OSP_KIND_CONSUMER
+		OSP_KIND_INTERNAL = 1,
+		OSP_KIND_SERVER,
+		OSP_KIND_CLIENT,
+		OSP_KIND_PRODUCER,
+		OSP_KIND_CONSUMER
 };
 enum osp_status { OSP_STATUS_UNSET, OSP_STATUS_OK, OSP_STATUS_ERROR };
 enum osp_type {
@@ -34,7 +38,7 @@ enum osp_type {
 	OSP_TYPE_F64,
 	OSP_TYPE_STR,
 	OSP_TYPE_BYTES,
-	OSP_TYPE_OP,          /* the id of another operation: its parent, by convention */
+	OSP_TYPE_OP,	      /* the id of another operation: its parent, by convention */
 	OSP_TYPE_CONTEXT_IN,  /* the trace context that the peer sent */
 	OSP_TYPE_CONTEXT_OUT, /* the trace context that this operation sends */
 };
@@ -53,13 +57,13 @@ struct osp_enum {
 struct osp_arg {
 	const char *name;
 	enum osp_type type;
-	uint8_t bytes;  /* of an integer: 1, 2, 4, 8 */
+	uint8_t bytes;	/* of an integer: 1, 2, 4, 8 */
 	uint8_t source; /* foreign points: 1-based argument of the note */
 	uint8_t length; /* foreign bytes: 1-based argument that holds the byte count, 0 = none */
-	uint16_t max;   /* str, bytes: bytes kept */
+	uint16_t max;	/* str, bytes: bytes kept */
 	enum osp_class class;
 	const struct osp_enum *enumeration; /* or NULL */
-	const char *unit;      /* UCUM, or NULL */
+	const char *unit;		    /* UCUM, or NULL */
 	const char *attribute; /* name for people and exporters: otel's, or "<provider>.<arg>" */
 	const char *doc;       /* or NULL */
 };
@@ -78,9 +82,10 @@ struct osp_point {
 	const char *name;     /* "<name>" */
 	const char *doc;      /* or NULL */
 	enum osp_level level;
-	bool foreign;         /* plain sys/sdt.h site, no operation block */
-	bool control;         /* never called; its semaphore asks for something (context) */
-	uint64_t digest;      /* of the signature, as compiled into .note.outspan */
+	bool foreign;	    /* plain sys/sdt.h site, no operation block */
+	bool control;	    /* never called; its semaphore asks for something (context) */
+	bool authenticates; /* behind it the operation's peer is authenticated */
+	uint64_t digest;    /* of the signature, as compiled into .note.outspan */
 	struct osp_arg args[OSP_CATALOGUE_ARGS];
 	size_t arg_count;
 	struct osp_operation **operations; /* that use it */
@@ -89,11 +94,11 @@ struct osp_point {
 
 /* What a transition does to one kind of nested span. */
 struct osp_span_action {
-	uint8_t span;      /* index into the operation's spans */
-	bool close;        /* else only sets the status */
-	bool has_status;   /* status and code are to be set */
+	uint8_t span;	 /* index into the operation's spans */
+	bool close;	 /* else only sets the status */
+	bool has_status; /* status and code are to be set */
 	enum osp_status status;
-	const char *code;  /* or NULL */
+	const char *code; /* or NULL */
 };
 
 enum { OSP_STATE_END = 0xff };
@@ -102,21 +107,22 @@ struct osp_transition {
 	uint8_t from;
 	uint8_t to; /* a state, or OSP_STATE_END */
 	struct osp_point *point;
-	int8_t open;              /* span opened (after the closes), or -1 */
-	bool any;                 /* comes from "*": never makes a step "in order" by itself */
+	int8_t open; /* span opened (after the closes), or -1 */
+	bool any;    /* comes from "*": never makes a step "in order" by itself */
 	struct osp_span_action actions[4];
 	size_t action_count;
-	enum osp_status status;   /* of the operation, when to is OSP_STATE_END */
-	const char *code;         /* fixed code, or NULL */
-	int8_t code_arg;          /* index of the point's argument that gives the code, or -1 */
-	const struct osp_enum *code_map; /* argument's value name -> code (values are numbers), or NULL */
+	enum osp_status status; /* of the operation, when to is OSP_STATE_END */
+	const char *code;	/* fixed code, or NULL */
+	int8_t code_arg;	/* index of the point's argument that gives the code, or -1 */
+	const struct osp_enum
+		*code_map; /* argument's value name -> code (values are numbers), or NULL */
 };
 
 struct osp_nested {
 	const char *name;
 	const char *title; /* template: "deliver {url}" */
 	enum osp_kind kind;
-	bool context;      /* its context goes on the wire */
+	bool context; /* its context goes on the wire */
 };
 
 enum osp_key { OSP_KEY_OP, OSP_KEY_THREAD, OSP_KEY_ARG };
@@ -125,19 +131,19 @@ struct osp_operation {
 	uint16_t number;
 	const char *provider; /* of the file it stands in */
 	const char *name;
-	const char *title;    /* template: "handle {topic}" */
+	const char *title;		    /* template: "handle {topic}" */
 	const char *side, *layer, *feature; /* or NULL */
-	const char *doc;      /* or NULL */
-	const char *messaging_operation; /* OpenTelemetry messaging.operation.type, or NULL */
+	const char *doc;		    /* or NULL */
+	const char *messaging_operation;    /* OpenTelemetry messaging.operation.type, or NULL */
 	enum osp_kind kind;
 	enum osp_key key;
-	const char *key_arg;  /* OSP_KEY_ARG: name of the argument, in every point */
-	bool nest;            /* OSP_KEY_THREAD: a stack per thread */
+	const char *key_arg; /* OSP_KEY_ARG: name of the argument, in every point */
+	bool nest;	     /* OSP_KEY_THREAD: a stack per thread */
 	bool watch;
 	int64_t timeout_ns;
 	struct osp_point **points; /* used by this operation, in the order of the file */
 	size_t point_count;
-	const char **states;  /* names; a fragment's are "<fragment>.<state>" */
+	const char **states; /* names; a fragment's are "<fragment>.<state>" */
 	size_t state_count;
 	uint8_t start;
 	struct osp_transition *transitions;
@@ -203,7 +209,7 @@ struct osp_catalogue {
 	const char **texts; /* the YAML text of each file, as read: stored with a session */
 	const char **names; /* their names for messages */
 	size_t file_count;
-	void *memory;       /* owner of all of the above */
+	void *memory; /* owner of all of the above */
 };
 
 /* Where and why a catalogue was refused: "FILE:LINE: KEY: expected ..." in text. */
@@ -233,7 +239,7 @@ const struct osp_point *osp_catalogue_find_point(const struct osp_catalogue *c,
 
 const char *osp_level_to_str(enum osp_level level);
 int osp_level_from_str(const char *text, enum osp_level *level); /* -EINVAL */
-const char *osp_kind_to_str(enum osp_kind kind);     /* "PRODUCER" */
-const char *osp_status_to_str(enum osp_status s);    /* "ok", "error", "unset" */
-const char *osp_grade_to_str(enum osp_grade grade);  /* "exact", ... */
-const char *osp_makes_to_str(enum osp_makes makes);  /* "parent", "link", "fan_in" */
+const char *osp_kind_to_str(enum osp_kind kind);		 /* "PRODUCER" */
+const char *osp_status_to_str(enum osp_status s);		 /* "ok", "error", "unset" */
+const char *osp_grade_to_str(enum osp_grade grade);		 /* "exact", ... */
+const char *osp_makes_to_str(enum osp_makes makes);		 /* "parent", "link", "fan_in" */

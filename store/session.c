@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/arena.h"
+#include "user/base/arena.h"
 #include "user/base/cleanup.h"
 
 /* Table sizes are bounded by what a recording can hold; a file with more is not one of ours. */

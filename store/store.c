@@ -110,7 +110,7 @@ static void *add_to(struct list *l, struct osp_arena *arena)
 {
 	if (l->count == l->room) {
 		size_t room = l->room ? 2 * l->room : 8;
-		void *data = osp_arena_take(arena, room * l->size);
+		void *data = osp_arena_alloc(arena, room, l->size);
 
 		if (!data)
 			return NULL;

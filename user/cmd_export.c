@@ -2,7 +2,7 @@
  * outspan export: a session, or one trace of it, in a format that others read. A format is a row
  * in the table below. Reads through the store contract trace by trace.
  */
-#include "user/cmd_export.h"
+#include "user/command.h"
 
 #include <errno.h>
 #include <stdlib.h>

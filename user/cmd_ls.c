@@ -2,7 +2,7 @@
  * outspan ls: the traces of a session, one line each, the newest last. Reads through the store
  * contract, prints through render.c or json.c.
  */
-#include "user/cmd_ls.h"
+#include "user/command.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * outspan show: one trace as a tree over all its processes. Reads through the store contract,
  * prints through render.c or json.c.
  */
-#include "user/cmd_show.h"
+#include "user/command.h"
 
 #include <errno.h>
 #include <stdlib.h>

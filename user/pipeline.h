@@ -15,9 +15,9 @@ struct osp_pipeline;
 
 /* Maxima; 0 = the default behind each. */
 struct osp_pipeline_limits {
-	size_t operations;  /* open at once: 262144 */
-	size_t steps;       /* of one operation: 65535 */
-	size_t links;       /* link ends remembered: 262144 */
+	size_t operations;     /* open at once: 262144 */
+	size_t steps;	       /* of one operation: 65535 */
+	size_t links;	       /* link ends remembered: 262144 */
 	int64_t start_part_ns; /* an operation open this long is stored as a start part: 5 s */
 };
 
@@ -36,6 +36,6 @@ int osp_pipeline_push(struct osp_pipeline *p, const struct osp_input *in);
 struct osp_pipeline_stats {
 	uint64_t records, events, operations, spans, links, ambiguous, open, unexpected;
 	uint64_t lost[OSP_LOSS_COUNT]; /* kernel reasons: known after the counters are in */
-	uint64_t kernel_lost;          /* seen so far, by the records' own count */
+	uint64_t kernel_lost;	       /* seen so far, by the records' own count */
 };
 void osp_pipeline_stats(const struct osp_pipeline *p, struct osp_pipeline_stats *out);

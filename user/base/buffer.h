@@ -6,13 +6,16 @@
 #include <stdint.h>
 
 struct osp_buffer {
-	uint8_t *data;   /* owned; not NUL-terminated unless osp_buffer_text is asked */
-	size_t size;     /* bytes in use */
+	uint8_t *data;	 /* owned; not NUL-terminated unless osp_buffer_text is asked */
+	size_t size;	 /* bytes in use */
 	size_t capacity; /* bytes allocated */
-	size_t max;      /* bytes it may ever hold */
+	size_t max;	 /* bytes it may ever hold */
 };
 
-#define OSP_BUFFER_INIT(limit) {.max = (limit)}
+#define OSP_BUFFER_INIT(limit)                                                                     \
+	{                                                                                          \
+		.max = (limit)                                                                     \
+	}
 
 void osp_buffer_clear(struct osp_buffer *b); /* frees; the buffer may be used again */
 void osp_buffer_reset(struct osp_buffer *b); /* empties, keeps the memory */

@@ -22,9 +22,9 @@ static inline void osp_cleanup_fclose(FILE **f)
 		fclose(*f);
 }
 
-#define _cleanup_(f)   __attribute__((cleanup(f)))
-#define _cleanup_free_ _cleanup_(osp_cleanup_free)
-#define _cleanup_close_ _cleanup_(osp_cleanup_close)
+#define _cleanup_(f)	 __attribute__((cleanup(f)))
+#define _cleanup_free_	 _cleanup_(osp_cleanup_free)
+#define _cleanup_close_	 _cleanup_(osp_cleanup_close)
 #define _cleanup_fclose_ _cleanup_(osp_cleanup_fclose)
 
 /* Hands an owned pointer (or descriptor) on and leaves NULL (-1) behind. */

@@ -71,8 +71,8 @@ static struct osp_map_slot *find_slot(const struct osp_map *m, const void *key, 
 	for (;; i = (i + 1) & (m->capacity - 1)) {
 		struct osp_map_slot *s = &m->slots[i];
 
-		if (!s->hash || (s->hash == hash && s->key_size == size &&
-				 !memcmp(slot_key(s), key, size)))
+		if (!s->hash ||
+		    (s->hash == hash && s->key_size == size && !memcmp(slot_key(s), key, size)))
 			return s;
 	}
 }

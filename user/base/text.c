@@ -35,8 +35,8 @@ static bool is_hidden(const uint8_t *p, size_t n)
 	if (n == 2)
 		return p[0] == 0xc2 && p[1] < 0xa0;
 	if (n == 3 && p[0] == 0xe2)
-		return (p[1] == 0x80 && ((p[2] >= 0x8b && p[2] <= 0x8f) ||
-					 (p[2] >= 0xa8 && p[2] <= 0xae))) ||
+		return (p[1] == 0x80 &&
+			((p[2] >= 0x8b && p[2] <= 0x8f) || (p[2] >= 0xa8 && p[2] <= 0xae))) ||
 		       (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9);
 	return n == 3 && p[0] == 0xef && p[1] == 0xbb && p[2] == 0xbf;
 }
@@ -132,8 +132,8 @@ int osp_text_parse_duration(const char *text, int64_t *ns)
 	static const struct {
 		const char *name;
 		double ns;
-	} units[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"", 1e9}, {"m", 60e9},
-		     {"h", 3600e9}};
+	} units[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6},  {"s", 1e9},
+		     {"", 1e9}, {"m", 60e9}, {"h", 3600e9}};
 	char *end;
 	double value;
 

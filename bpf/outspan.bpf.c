@@ -1,0 +1,605 @@
+// SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
+/*
+ * The kernel side: turns hits of trace points into records (bpf/event.h) in one ring, and says
+ * when the processes it watches fork, exec, exit and map objects. User space attaches on_step at
+ * our own points, on_foreign at other programs' USDT sites, on_mapped at dynamic linkers; the
+ * cookie is site << 32 | point. Nothing here knows a catalogue: shapes and sites say how to read.
+ *
+ * A hit is counted before anything can fail; what fails is counted at its place. Every record is
+ * written straight into its reservation, since a program may be preempted and migrated.
+ * Observes only: tests/probes/helpers.sh holds the list of helpers that may be called.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "bpf/event.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define EINVAL	22
+#define E2BIG	7
+#define ENOTSUP 95
+
+/* Knobs, set before load. */
+const volatile __u32 cfg_points = 1;	    /* points of the catalogue: the counters' row */
+const volatile bool cfg_admit = false;	    /* whoever hits an attached site is a member */
+const volatile bool cfg_all = false;	    /* every exec on the machine is reported */
+const volatile bool cfg_children = true;    /* children of members are members */
+const volatile __u64 cfg_wake_ns = 5000000; /* at most one wake-up of the recorder in this time */
+
+/* Shared with user space, which maps them. */
+__u32 next_process = 1;	 /* slot for the next process */
+__u64 woken_ns = 0;	 /* when the recorder was last woken */
+__u64 notices_lost = 0;	 /* forks, execs, exits, maps that did not fit into the ring */
+__u64 children_lost = 0; /* children that did not fit into `members`: their hits are unknown */
+__u64 strangers = 0;	 /* hits of processes that are no members */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 24);
+} events SEC(".maps");
+
+/* Wider than the slots, so that a process without one is still known (and its hits counted). */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4 * OSP_EVENT_PROCESSES);
+	__type(key, __u32);
+	__type(value, struct osp_member);
+} members SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, OSP_EVENT_PROCESSES);
+	__type(key, __u32);
+	__type(value, struct osp_counter);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, OSP_EVENT_POINTS);
+	__type(key, __u32);
+	__type(value, struct osp_shape);
+} shapes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, struct osp_site_spec);
+} sites SEC(".maps");
+
+/* ---- members ---- */
+
+static __always_inline __u32 slot_new(void)
+{
+	__u32 slot;
+
+	if (next_process >= OSP_EVENT_PROCESSES)
+		return 0;
+	slot = __sync_fetch_and_add(&next_process, 1);
+	return slot < OSP_EVENT_PROCESSES ? slot : 0;
+}
+
+/* Makes the current process a member; another thread of it may be doing the same. */
+static __noinline struct osp_member *member_admit(__u32 pid)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct osp_member fresh = {.start_ns = task->group_leader->start_boottime};
+
+	fresh.process = slot_new();
+	bpf_map_update_elem(&members, &pid, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&members, &pid);
+}
+
+static __always_inline __u64 member_start(struct osp_member *m, struct task_struct *task)
+{
+	if (!m->start_ns)
+		m->start_ns = task->group_leader->start_boottime;
+	return m->start_ns;
+}
+
+/* ---- hits and records ---- */
+
+struct hit {
+	__u32 pid, tid, point, site;
+	struct osp_member *member;
+	struct osp_counter *counter;
+	__u64 ordinal;
+};
+
+static __always_inline void hit_lose(struct hit *h, enum osp_loss_reason reason)
+{
+	__sync_fetch_and_add(&h->counter->lost[reason], 1);
+	if (h->member)
+		__sync_fetch_and_add(&h->member->lost, 1);
+}
+
+/* Counts the hit. False: nobody wants it, or it is already counted as lost. */
+static __always_inline bool hit_count(struct hit *h, void *ctx)
+{
+	__u64 id = bpf_get_current_pid_tgid(), cookie = bpf_get_attach_cookie(ctx);
+	__u32 at;
+
+	h->pid = id >> 32;
+	h->tid = (__u32)id;
+	h->point = (__u32)cookie;
+	h->site = cookie >> 32;
+	h->member = bpf_map_lookup_elem(&members, &h->pid);
+	if (!h->member) {
+		if (!cfg_admit) {
+			__sync_fetch_and_add(&strangers, 1);
+			return false;
+		}
+		h->member = member_admit(h->pid);
+	}
+	at = (h->member ? h->member->process : 0) * cfg_points + h->point;
+	h->counter = bpf_map_lookup_elem(&counters, &at);
+	if (!h->counter)
+		return false;
+	h->ordinal = __sync_fetch_and_add(&h->counter->hits, 1);
+	if (h->member && h->member->process)
+		return true;
+	hit_lose(h, OSP_LOSS_TABLE_FULL);
+	return false;
+}
+
+/*
+ * The time, read after the space was reserved, and whether to wake the recorder. In this order
+ * no record can be left in the ring of a recorder that sleeps: see user/ring.c.
+ */
+static __always_inline __u64 record_time(struct osp_record *r)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+
+	r->time_ns = now;
+	if (now - woken_ns < cfg_wake_ns)
+		return BPF_RB_NO_WAKEUP;
+	woken_ns = now;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
+/* Fills the header, all but data_size. Returns the flags to submit with. */
+static __always_inline __u64 record_fill(struct osp_record *r, struct hit *h, __u16 kind)
+{
+	__u64 wake = record_time(r);
+
+	r->kind = kind;
+	r->flags = 0;
+	r->start_ns = member_start(h->member, bpf_get_current_task_btf());
+	r->pid = h->pid;
+	r->tid = h->tid;
+	r->exec_id = h->member->exec_id;
+	r->process = h->member->process;
+	r->ordinal = h->ordinal;
+	r->lost = h->member->lost;
+	r->point = h->point;
+	r->site = h->site;
+	r->op_id = 0;
+	r->block = 0;
+	r->sequence = 0;
+	r->number = 0;
+	r->nested = 0;
+	r->stamp = 0;
+	r->value = 0;
+	return wake;
+}
+
+/* ---- our own points ---- */
+
+/* What a stub passes in registers: probes/op.h. */
+struct call {
+	__u64 op_id, block, used, packed, stamp, value;
+};
+
+static __always_inline void call_read(struct call *c, struct pt_regs *ctx)
+{
+#if defined(__TARGET_ARCH_x86)
+	c->op_id = ctx->di;
+	c->block = ctx->si;
+	c->used = ctx->dx;
+	c->packed = ctx->cx;
+	c->stamp = ctx->r8;
+	c->value = ctx->r9;
+#elif defined(__TARGET_ARCH_arm64)
+	const struct user_pt_regs *regs = (const struct user_pt_regs *)ctx;
+
+	c->op_id = regs->regs[0];
+	c->block = regs->regs[1];
+	c->used = regs->regs[2];
+	c->packed = regs->regs[3];
+	c->stamp = regs->regs[4];
+	c->value = regs->regs[5];
+#else
+#error "no calling convention for this machine"
+#endif
+}
+
+static __always_inline __u64 step_fill(struct osp_record *r, struct hit *h, const struct call *c)
+{
+	__u64 wake = record_fill(r, h, OSP_RECORD_STEP);
+
+	r->flags = c->used >> 63 ? OSP_RECORD_FORKED : 0;
+	r->op_id = c->op_id;
+	r->block = c->block;
+	r->sequence = (__u32)c->packed;
+	r->number = (__u16)(c->packed >> 32);
+	r->nested = (__u16)(c->packed >> 48);
+	r->stamp = c->stamp;
+	r->value = c->value;
+	return wake;
+}
+
+/* One record with room for `room` bytes (a constant) of arguments. */
+static __always_inline void step_write(struct hit *h, const struct call *c, __u32 size,
+				       const __u32 room)
+{
+	__u32 offset = (__u32)(c->used >> 32) & 0x7fffffff;
+	struct osp_record *r = bpf_ringbuf_reserve(&events, sizeof(*r) + room, 0);
+	__u64 wake;
+	long e;
+
+	if (!r) {
+		hit_lose(h, OSP_LOSS_RING_FULL);
+		return;
+	}
+	wake = step_fill(r, h, c);
+	e = bpf_probe_read_user(r + 1, size > room ? room : size,
+				(void *)(c->block + offset + OSP_EVENT_STEP_HEAD));
+	r->data_size = e ? (__s32)e : (__s32)size;
+	bpf_ringbuf_submit(r, wake);
+}
+
+/* A step without data: plain, or one whose block makes no sense (error = -errno). */
+static __always_inline void step_write_plain(struct hit *h, const struct call *c, __s32 error)
+{
+	struct osp_record *r = bpf_ringbuf_reserve(&events, sizeof(*r), 0);
+	__u64 wake;
+
+	if (!r) {
+		hit_lose(h, OSP_LOSS_RING_FULL);
+		return;
+	}
+	wake = step_fill(r, h, c);
+	r->data_size = error;
+	bpf_ringbuf_submit(r, wake);
+}
+
+static __always_inline void step_read(struct hit *h, const struct call *c)
+{
+	__u32 used = (__u32)c->used, offset = (__u32)(c->used >> 32) & 0x7fffffff;
+	__u32 size = used - offset - OSP_EVENT_STEP_HEAD;
+
+	if (used < OSP_EVENT_STEP_HEAD || offset > used - OSP_EVENT_STEP_HEAD)
+		step_write_plain(h, c, -EINVAL);
+	else if (size <= 64)
+		step_write(h, c, size, 64);
+	else if (size <= 256)
+		step_write(h, c, size, 256);
+	else if (size <= 1024)
+		step_write(h, c, size, 1024);
+	else if (size <= OSP_EVENT_DATA)
+		step_write(h, c, size, OSP_EVENT_DATA);
+	else
+		step_write_plain(h, c, -E2BIG);
+}
+
+SEC("uprobe")
+int on_step(struct pt_regs *ctx)
+{
+	struct osp_shape *shape;
+	struct call c;
+	struct hit h;
+
+	if (!hit_count(&h, ctx))
+		return 0;
+	call_read(&c, ctx);
+	shape = bpf_map_lookup_elem(&shapes, &h.point);
+	if (shape && shape->kind == OSP_SHAPE_BLOCK)
+		step_read(&h, &c);
+	else
+		step_write_plain(&h, &c, 0);
+	return 0;
+}
+
+/* ---- other programs' sites ---- */
+
+#if defined(__TARGET_ARCH_arm64)
+typedef struct user_pt_regs saved_regs;
+#else
+typedef struct pt_regs saved_regs;
+#endif
+
+/* One word more than there is: the verifier does not see that an offset is a multiple of 8. */
+struct registers {
+	__u64 words[sizeof(saved_regs) / 8 + 1];
+};
+
+struct foreign {
+	const struct osp_shape *shape;
+	const struct osp_site_spec *spec;
+	struct registers regs;
+};
+
+/* The register whose byte offset in pt_regs is `at`; an odd offset is a high byte (%ah). */
+static __always_inline __u64 foreign_register(const struct registers *regs, __s16 at)
+{
+	__u32 i = (__u32)at / 8;
+
+	if (at < 0 || i >= sizeof(saved_regs) / 8)
+		return 0;
+	return regs->words[i] >> ((at & 7) * 8);
+}
+
+static __always_inline __u64 foreign_narrow(__u64 value, __s8 size)
+{
+	__u32 shift = 64 - (size < 0 ? -size : size) * 8;
+
+	shift &= 63;
+	value <<= shift;
+	return size < 0 ? (__u64)((__s64)value >> shift) : value >> shift;
+}
+
+/*
+ * Reads operand i. A global function, since the verifier walks those once and not from every call:
+ * that halves the time to load.
+ */
+__noinline int foreign_operand(const struct registers *regs, const struct osp_site_spec *spec,
+			       __u32 i, __u64 *value)
+{
+	__u64 address;
+	__u32 bytes;
+	__s8 size;
+	long e = 0;
+
+	if (!regs || !spec || !value || i >= OSP_EVENT_ARGS)
+		return -EINVAL;
+	size = spec->arg[i].size;
+	bytes = size < 0 ? -size : size;
+	address = spec->arg[i].offset;
+	*value = address;
+	if (spec->arg[i].operand == OSP_OPERAND_REGISTER)
+		*value = foreign_register(regs, spec->arg[i].base);
+	else if (spec->arg[i].operand == OSP_OPERAND_MEMORY) {
+		address += foreign_register(regs, spec->arg[i].base) +
+			   foreign_register(regs, spec->arg[i].index) * spec->arg[i].scale;
+		*value = 0;
+		e = bpf_probe_read_user(value, bytes > 8 ? 8 : bytes, (void *)address);
+	} else if (spec->arg[i].operand != OSP_OPERAND_CONST)
+		e = -ENOTSUP;
+	*value = foreign_narrow(*value, size);
+	return (int)e;
+}
+
+/*
+ * First every operand is read, then what the values point to. All that must outlive a step of a
+ * loop is kept in the record: what the verifier reads back from there has no history, so that
+ * its states converge.
+ */
+static __always_inline void foreign_read(const struct foreign *f, struct osp_foreign_value *v)
+{
+	for (__u32 i = 0; i < OSP_EVENT_ARGS; i++) {
+		__u64 value = 0;
+		long e = foreign_operand(&f->regs, f->spec, i, &value);
+
+		v[i].value = value;
+		v[i].size = e ? (__s32)e : 8;
+		v[i].offset = 0;
+	}
+}
+
+/* Copies what argument i points to; `most` (a constant) is any max + 2. */
+static __always_inline long foreign_copy(const struct foreign *f, struct osp_foreign_value *v,
+					 __u32 i, void *to, const __u32 most)
+{
+	__u32 max = f->shape->arg[i].max, length = f->shape->arg[i].length - 1;
+	const void *from = (const void *)v[i].value;
+	long e;
+
+	if (max > most - 2)
+		max = most - 2;
+	if (f->shape->arg[i].text) {
+		/* The last byte is a NUL in any case: one more tells a cut text from a whole one. */
+		e = bpf_probe_read_user_str(to, max + 2, from);
+		return e > 0 ? e - 1 : e;
+	}
+	barrier_var(length); /* else the compiler checks one copy and uses another */
+	if (length < OSP_EVENT_ARGS) {
+		if (v[length].size < 0)
+			return v[length].size;
+		if (v[length].value < max)
+			max = v[length].value;
+	}
+	e = bpf_probe_read_user(to, max, from);
+	return e ? e : max;
+}
+
+static __always_inline void foreign_copies(const struct foreign *f, struct osp_record *r,
+					   const __u32 start, const __u32 most)
+{
+	struct osp_foreign_value *v = (struct osp_foreign_value *)(r + 1);
+	volatile __u64 *next = &r->block;
+
+	*next = OSP_FOREIGN_START;
+	for (__u32 i = 0; i < OSP_EVENT_ARGS; i++) {
+		__u64 offset = *next;
+		long e = -E2BIG;
+
+		if (i >= f->shape->args)
+			break;
+		if (!f->shape->arg[i].max || v[i].size < 0)
+			continue;
+		if (offset <= start)
+			e = foreign_copy(f, v, i, (char *)(r + 1) + offset, most);
+		v[i].size = (__s32)e;
+		v[i].offset = (__u32)offset;
+		if (e > 0)
+			*next = offset + e;
+	}
+	r->data_size = (__s32)*next;
+	r->block = 0;
+}
+
+/* One record of the size class (start, most), both constants. */
+static __always_inline void foreign_write(const struct foreign *f, struct hit *h, const __u32 start,
+					  const __u32 most)
+{
+	const __u32 room = (start + most + 7) & ~7;
+	struct osp_record *r = bpf_ringbuf_reserve(&events, sizeof(*r) + room, 0);
+	__u64 wake;
+
+	if (!r) {
+		hit_lose(h, OSP_LOSS_RING_FULL);
+		return;
+	}
+	wake = record_fill(r, h, OSP_RECORD_FOREIGN);
+	r->value = f->shape->args;
+	r->data_size = f->shape->args * (__s32)sizeof(struct osp_foreign_value);
+	foreign_read(f, (struct osp_foreign_value *)(r + 1));
+	if (most)
+		foreign_copies(f, r, start, most);
+	bpf_ringbuf_submit(r, wake);
+}
+
+SEC("uprobe")
+int on_foreign(struct pt_regs *ctx)
+{
+	struct foreign f;
+	struct hit h;
+
+	if (!hit_count(&h, ctx))
+		return 0;
+	f.regs.words[sizeof(saved_regs) / 8] = 0;
+	f.shape = bpf_map_lookup_elem(&shapes, &h.point);
+	f.spec = bpf_map_lookup_elem(&sites, &h.site);
+	if (!f.shape || !f.spec || bpf_probe_read_kernel(&f.regs, sizeof(saved_regs), ctx)) {
+		hit_lose(&h, OSP_LOSS_ARGUMENT_FAULT);
+		return 0;
+	}
+	switch (f.shape->size) {
+#define X(id, start, most)                                                                         \
+	case OSP_FOREIGN_##id:                                                                     \
+		foreign_write(&f, &h, start, most);                                                \
+		break;
+		OSP_FOREIGN_CLASSES(X)
+#undef X
+	default:
+		hit_lose(&h, OSP_LOSS_ARGUMENT_FAULT);
+	}
+	return 0;
+}
+
+/* ---- what happens to processes ---- */
+
+struct notice {
+	__u16 kind;
+	__u32 pid, tid, before;
+	__u64 value;
+	struct osp_member member; /* a copy */
+};
+
+static __always_inline void notice_write(const struct notice *n)
+{
+	struct osp_record *r = bpf_ringbuf_reserve(&events, sizeof(*r), 0);
+	__u64 wake;
+
+	if (!r) {
+		__sync_fetch_and_add(&notices_lost, 1);
+		return;
+	}
+	__builtin_memset(r, 0, sizeof(*r));
+	wake = record_time(r);
+	r->kind = n->kind;
+	r->start_ns = n->member.start_ns;
+	r->pid = n->pid;
+	r->tid = n->tid;
+	r->exec_id = n->member.exec_id;
+	r->process = n->member.process;
+	r->lost = n->member.lost;
+	r->site = n->before;
+	r->value = n->value;
+	bpf_ringbuf_submit(r, wake);
+}
+
+/* The child is not running yet: its very first hit finds it a member. */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct notice n = {.kind = OSP_RECORD_FORK, .pid = child->tgid, .tid = child->pid};
+	__u32 pid = parent->tgid;
+	struct osp_member *m;
+
+	if (pid == n.pid || !cfg_children)
+		return 0;
+	m = bpf_map_lookup_elem(&members, &pid);
+	if (!m)
+		return 0;
+	n.before = m->process;
+	n.value = pid;
+	n.member.start_ns = child->start_boottime;
+	n.member.process = slot_new();
+	if (bpf_map_update_elem(&members, &n.pid, &n.member, BPF_ANY))
+		__sync_fetch_and_add(&children_lost, 1);
+	else
+		notice_write(&n);
+	return 0;
+}
+
+/* The other threads are gone by now: nobody else touches the member. */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task)
+{
+	struct notice n = {.kind = OSP_RECORD_EXEC, .pid = task->tgid, .tid = task->pid};
+	struct osp_member *m = bpf_map_lookup_elem(&members, &n.pid);
+
+	if (!m) {
+		n.member.start_ns = task->group_leader->start_boottime;
+		if (cfg_all)
+			notice_write(&n);
+		return 0;
+	}
+	n.before = m->process;
+	member_start(m, task);
+	m->process = slot_new();
+	m->lost = 0;
+	m->exec_id++;
+	n.member = *m;
+	notice_write(&n);
+	return 0;
+}
+
+enum { GROUP_EXIT = 4 }; /* SIGNAL_GROUP_EXIT of linux/sched/signal.h */
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	struct notice n = {.kind = OSP_RECORD_EXIT, .pid = task->tgid, .tid = task->pid};
+	struct osp_member *m = bpf_map_lookup_elem(&members, &n.pid);
+
+	if (!m || task->signal->live.counter)
+		return 0;
+	member_start(m, task);
+	n.member = *m;
+	n.value = (__u32)(task->signal->flags & GROUP_EXIT ? task->signal->group_exit_code
+							   : task->group_leader->exit_code);
+	/* Two last threads may both see no other alive: the one that deletes reports. */
+	if (!bpf_map_delete_elem(&members, &n.pid))
+		notice_write(&n);
+	return 0;
+}
+
+SEC("uprobe")
+int on_mapped(struct pt_regs *ctx)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct notice n = {.kind = OSP_RECORD_MAPPED, .pid = id >> 32, .tid = (__u32)id};
+	struct osp_member *m = bpf_map_lookup_elem(&members, &n.pid);
+
+	if (!m)
+		return 0;
+	member_start(m, bpf_get_current_task_btf());
+	n.member = *m;
+	notice_write(&n);
+	return 0;
+}

@@ -1,0 +1,244 @@
+/*
+ * The operation block: its layout (an ABI with the tracer), its states, steps and trace context.
+ * Part of outspan/op.h. SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef OUTSPAN_OP_BLOCK_H
+#define OUTSPAN_OP_BLOCK_H
+
+#include "op.h"
+#include "op_process.h"
+#include "op_stub.h"
+
+enum {
+	OUTSPAN_ABI = 1,
+	OUTSPAN_MAGIC = 0x3150534f, /* "OSP1" */
+	OUTSPAN_HAS_CONTEXT = 1,    /* flags: a valid context came in */
+	OUTSPAN_HAS_SENT = 2,	    /* flags: a context was asked for; what comes now are answers */
+	OUTSPAN_STEP_FORKED = 1, /* flags of a step: this process is a copy of the one that began */
+};
+
+/* The operation block. Steps follow it in `size` bytes; in the immediate form one at a time. */
+struct outspan_op {
+	uint32_t magic; /* OUTSPAN_MAGIC from begin to end */
+	uint16_t abi;
+	uint16_t flags;
+	uint64_t id;	      /* 0 until the first wanted point */
+	uint32_t owner;	      /* process that began it */
+	uint32_t sequence;    /* steps stamped so far */
+	uint32_t used;	      /* bytes in use, this header included */
+	uint32_t size;	      /* bytes of the block, this header included */
+	uint16_t nested;      /* nested spans opened at wanted points so far */
+	uint16_t state;	      /* OUTSPAN_CHECKED: current state + 1 */
+	uint32_t operation;   /* its number in the provider's header */
+	uint8_t trace_id[16]; /* of the context that came in */
+	uint8_t span_id[8];
+	uint8_t trace_flags;
+	uint8_t reserved;
+	uint16_t context_nested; /* number of the nested span whose context goes out next */
+	uint32_t token;		 /* OUTSPAN_CHECKED: of the one state that is not spent */
+};
+
+struct outspan_step {
+	uint64_t stamp; /* CPU counter */
+	uint32_t sequence;
+	uint16_t number; /* of the point in the provider's header */
+	uint16_t nested;
+	uint32_t size; /* bytes of arguments that follow, a multiple of 8 */
+	uint32_t flags;
+};
+
+/* ---- states ---------------------------------------------------------------------------------- */
+
+#ifdef OUTSPAN_CHECKED
+#define OUTSPAN_SCOPE(type, name, leave)                                                           \
+	struct type name __attribute__((cleanup(leave))) = OUTSPAN_ZERO
+#define OUTSPAN_STATE                                                                              \
+	struct outspan_op *op;                                                                     \
+	uint32_t token
+#define OUTSPAN_GO(next, s, from, to)                                                              \
+	(outspan_check((s).op, (s).token, from), (s).op->state = (to) + 1,                         \
+	 (next).token = ++(s).op->token, (next).op = (s).op)
+#define OUTSPAN_END(s, from) outspan_check((s).op, (s).token, from)
+#define OUTSPAN_AT(next, block, at)                                                                \
+	(outspan_check(block, (block)->token, at), (next).token = (block)->token,                  \
+	 (next).op = (block))
+
+/* A state that is spent, or not the block's: the program's mistake, which tests are to find. */
+OUTSPAN_INLINE void outspan_check(const struct outspan_op *op, uint32_t token, int state)
+{
+	if (op->magic != OUTSPAN_MAGIC || op->token != token || op->state != state + 1)
+		abort();
+}
+#else
+#define OUTSPAN_SCOPE(type, name, leave)                                                           \
+	struct type name __attribute__((cleanup(leave)));                                          \
+	outspan_end(&(name).head)
+#define OUTSPAN_STATE		      struct outspan_op *op
+#define OUTSPAN_GO(next, s, from, to) ((next).op = (s).op)
+#define OUTSPAN_END(s, from)	      ((void)(s))
+#define OUTSPAN_AT(next, block, at)   ((next).op = (block))
+#endif
+
+/* Arms the block. Stamps nothing; the id comes with the first wanted point. */
+OUTSPAN_INLINE void outspan_begin(struct outspan_op *op, uint32_t size, uint32_t operation,
+				  uint16_t start)
+{
+#ifdef OUTSPAN_CHECKED
+	uint32_t token = op->token + 1; /* a state of the block's earlier use is spent, too */
+#else
+	uint32_t token = 0;
+#endif
+
+	if (__builtin_expect(!outspan_process_1.pid, 0))
+		outspan_process_start_1();
+	memset(op, 0, sizeof(*op));
+	op->magic = OUTSPAN_MAGIC;
+	op->abi = OUTSPAN_ABI;
+	op->owner = outspan_process_1.pid;
+	op->used = (uint32_t)sizeof(*op);
+	op->size = size;
+	op->state = (uint16_t)(start + 1);
+	op->operation = operation;
+	op->token = token;
+}
+
+OUTSPAN_INLINE bool outspan_is_begun(const struct outspan_op *op)
+{
+	return op->magic == OUTSPAN_MAGIC;
+}
+
+OUTSPAN_INLINE void outspan_end(struct outspan_op *op)
+{
+	op->magic = 0;
+}
+
+/* The point that opens a span with a context was not wanted: that span has no number. */
+OUTSPAN_INLINE void outspan_forget_span(struct outspan_op *op)
+{
+	op->context_nested = 0;
+}
+
+/* The operation's id, taken now if it has none yet; 0 in a copy made by fork. */
+OUTSPAN_INLINE uint64_t outspan_take_id(struct outspan_op *op)
+{
+	struct outspan_process *p = &outspan_process_1;
+
+	if (!op->id && op->owner == p->pid)
+		op->id = p->base + __atomic_add_fetch(&p->count, 1, __ATOMIC_RELAXED) * 65536;
+	return op->id;
+}
+
+OUTSPAN_INLINE uint64_t outspan_op_id(const struct outspan_op *op)
+{
+	return op ? op->id : 0;
+}
+
+/* ---- a step ---------------------------------------------------------------------------------- */
+
+/*
+ * Stamps a step at the start of the data and returns where its arguments go; NULL if the block is
+ * not begun. opens: 0, 1 = a nested span, 2 = one whose context is sent.
+ */
+OUTSPAN_INLINE unsigned char *outspan_step_begin(struct outspan_op *op, uint16_t number, int opens)
+{
+	struct outspan_step *step = (struct outspan_step *)(void *)(op + 1);
+
+	if (!outspan_is_begun(op))
+		return NULL;
+	outspan_take_id(op);
+	if (opens && op->nested < 65535)
+		op->nested++;
+	if (opens == 2)
+		op->context_nested = op->nested;
+	step->sequence = op->sequence++;
+	step->number = number;
+	step->nested = op->nested;
+	step->flags = op->owner == outspan_process_1.pid ? 0 : OUTSPAN_STEP_FORKED;
+	step->stamp = outspan_stamp();
+	return (unsigned char *)(step + 1);
+}
+
+/* Closes the step behind its arguments; the stub's third register. */
+OUTSPAN_INLINE uint64_t outspan_step_end(struct outspan_op *op, const unsigned char *at)
+{
+	struct outspan_step *step = (struct outspan_step *)(void *)(op + 1);
+	uint64_t forked = step->flags & OUTSPAN_STEP_FORKED;
+
+	step->size = (uint32_t)(at - (const unsigned char *)(step + 1));
+	op->used = (uint32_t)(at - (const unsigned char *)op);
+	return op->used | (uint64_t)sizeof(*op) << 32 | forked << 63;
+}
+
+OUTSPAN_INLINE uint64_t outspan_step_order(const struct outspan_op *op)
+{
+	const struct outspan_step *step = (const struct outspan_step *)(const void *)(op + 1);
+
+	return step->sequence | (uint64_t)step->number << 32 | (uint64_t)step->nested << 48;
+}
+
+OUTSPAN_INLINE uint64_t outspan_step_stamp(const struct outspan_op *op)
+{
+	return ((const struct outspan_step *)(const void *)(op + 1))->stamp;
+}
+
+/* Hands the step to the tracer, if there is one at the stub, and clears it. */
+#define OUTSPAN_CALL(stub, block, at, value)                                                       \
+	do {                                                                                       \
+		uint64_t outspan_used = outspan_step_end(block, at);                               \
+                                                                                                   \
+		stub((block)->id, (block), outspan_used, outspan_step_order(block),                \
+		     outspan_step_stamp(block), value);                                            \
+		(block)->used = (uint32_t)sizeof(struct outspan_op);                               \
+	} while (0)
+
+/* ---- the context of an operation ------------------------------------------------------------- */
+
+/* Remembers what the request brought. Answers to what we sent say nothing about our parent. */
+OUTSPAN_INLINE void outspan_context_in(struct outspan_op *op, const struct outspan_context *in)
+{
+	if (!in || !in->valid || (op->flags & OUTSPAN_HAS_SENT))
+		return;
+	memcpy(op->trace_id, in->trace_id, sizeof(op->trace_id));
+	memcpy(op->span_id, in->span_id, sizeof(op->span_id));
+	op->trace_flags = in->flags;
+	op->flags |= OUTSPAN_HAS_CONTEXT;
+}
+
+OUTSPAN_INLINE void outspan_put_big_endian(uint8_t out[8], uint64_t value)
+{
+	for (int i = 0; i < 8; i++)
+		out[i] = (uint8_t)(value >> (56 - 8 * i));
+}
+
+/*
+ * Fills what goes on the wire. wanted: a recorder asks for contexts; then it is this operation's
+ * own, naming its innermost context span (in_span) or itself. Else the one that came in, as it was.
+ * Returns true if it is the operation's own.
+ */
+OUTSPAN_INLINE bool outspan_context_out(struct outspan_op *op, int in_span, uint32_t wanted,
+					struct outspan_context *out)
+{
+	bool own = __builtin_expect(wanted, 0) && outspan_is_begun(op) &&
+		   op->owner == outspan_process_1.pid;
+
+	memset(out, 0, sizeof(*out));
+	op->flags |= OUTSPAN_HAS_SENT;
+	if (!own && !(op->flags & OUTSPAN_HAS_CONTEXT))
+		return false;
+	out->valid = 1;
+	memcpy(out->trace_id, op->trace_id, sizeof(out->trace_id));
+	memcpy(out->span_id, op->span_id, sizeof(out->span_id));
+	out->flags = op->trace_flags;
+	if (!own)
+		return false;
+	if (!(op->flags & OUTSPAN_HAS_CONTEXT)) {
+		outspan_put_big_endian(out->trace_id, outspan_process_1.random);
+		outspan_put_big_endian(out->trace_id + 8, outspan_take_id(op));
+		out->flags = 1;
+	}
+	outspan_put_big_endian(out->span_id,
+			       outspan_take_id(op) + (in_span ? op->context_nested : 0));
+	return true;
+}
+
+#endif

@@ -1,0 +1,431 @@
+/*
+ * psp-notify: publishes one message, the same message several times, or every line of standard
+ * input, one after the other, with retries. Prints a line per message.
+ */
+#include <fcntl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "probes/pubsub/ps_lines.h"
+#include "probes/pubsub/ps_options.h"
+#include "probes/pubsub/ps_publisher.h"
+#include "probes/pubsub/ps_system.h"
+#include "user/base/log.h"
+#include "user/base/text.h"
+
+enum option_key {
+	BROADCASTER = 0x100,
+	COUNT,
+	RATE,
+	FILE_NAME,
+	IDENTIFIER,
+	RETRIES,
+	UNAMBIGUOUS,
+	LINES,
+	NUMBERED,
+	QUIET,
+};
+
+enum { LINE_MAX_BYTES = 16 << 20 };
+
+static const struct argp_option options[] = {
+	{NULL, 0, NULL, 0, "Publishing:", 1},
+	{"broadcaster", BROADCASTER, "URL[,URL...]", 0,
+	 "who takes the message; several are tried in random order (http://127.0.0.1:3003)", 1},
+	{"file", FILE_NAME, "FILE", 0, "the message is this file", 1},
+	{"stdin-lines", LINES, NULL, 0, "each line of standard input is a message", 1},
+	{"count", COUNT, "N", 0, "publish the message N times", 1},
+	{"rate", RATE, "R", 0, "at most R messages per second", 1},
+	{"numbered", NUMBERED, NULL, 0, "add a blank and the number, from 1, to each message", 1},
+	{"identifier", IDENTIFIER, "HEX", 0, "use this identifier for every message (random ones)",
+	 1},
+	{"retries", RETRIES, "N", 0, "passes over all broadcasters, at least 1 (2)", 1},
+	{"no-retry-ambiguous", UNAMBIGUOUS, NULL, 0,
+	 "do not try again when the message may have been taken", 1},
+	{"quiet", 'q', NULL, 0, "print no line per message", 1},
+	{0},
+};
+
+static const char doc[] =
+	"Publishes messages on a topic (lonelypsp over HTTP).\vMESSAGE - is all of standard input.\n"
+	"Exit status 0: every message was confirmed; 1: one was not.\n\n"
+	"Examples:\n"
+	"  psp-notify --broadcaster http://127.0.0.1:3003 foo/bar 'hello'\n"
+	"  psp-notify --file /etc/hostname --retries 3 hosts/new\n"
+	"  dmesg | psp-notify --stdin-lines --log publish.log kernel/log\n";
+
+struct program {
+	struct ps_options common;
+	struct ps_broadcasters broadcasters;
+	const char *topic, *text, *file;
+	uint64_t count;
+	double rate;
+	bool lines_wanted, numbered, quiet, unambiguous;
+	uint8_t identifier[PS_IDENTIFIER_MAX];
+	size_t identifier_size;
+	unsigned retries;
+	struct ps_loop *loop;
+	struct ps_client *client;
+	struct ps_publisher publisher;
+	struct ps_log *out;
+	struct ps_lines lines;
+	struct ps_spool message;
+	struct ps_notification notification;
+	bool busy, stopping, failed;
+	uint64_t sent;
+	int64_t first_ns;
+	struct ps_timer next;
+};
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+static void set_identifier(struct program *p, const char *hex, struct argp_state *state)
+{
+	size_t size = strlen(hex) / 2;
+
+	if (!size || size > PS_IDENTIFIER_MAX ||
+	    osp_text_unhex(p->identifier, size, hex, strlen(hex)))
+		argp_error(state, "--identifier %s: expected 1 to 255 bytes in hexadecimal", hex);
+	p->identifier_size = size;
+}
+
+static void set_rate(struct program *p, const char *text, struct argp_state *state)
+{
+	char *end;
+
+	p->rate = strtod(text, &end);
+	if (end == text || *end || !(p->rate > 0) || p->rate > 1e6)
+		argp_error(state, "--rate %s: expected messages per second", text);
+}
+
+static bool parse_flag(int key, struct program *p)
+{
+	switch (key) {
+	case UNAMBIGUOUS:
+		p->unambiguous = true;
+		return true;
+	case LINES:
+		p->lines_wanted = true;
+		return true;
+	case NUMBERED:
+		p->numbered = true;
+		return true;
+	case 'q':
+		p->quiet = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static error_t parse_argument(char *arg, struct program *p, struct argp_state *state)
+{
+	if (!p->topic)
+		p->topic = arg;
+	else if (!p->text)
+		p->text = arg;
+	else
+		argp_error(state, "%s: expected one topic and one message", arg);
+	return 0;
+}
+
+static error_t check(struct program *p, struct argp_state *state)
+{
+	int sources = (p->text != NULL) + (p->file != NULL) + p->lines_wanted;
+
+	if (!p->topic)
+		argp_error(state, "expected a topic");
+	if (strlen(p->topic) > PS_TOPIC_MAX)
+		argp_error(state, "the topic is longer than %d bytes", PS_TOPIC_MAX);
+	if (sources != 1)
+		argp_error(state, "expected one of: a message, --file, --stdin-lines");
+	if (p->numbered && p->file)
+		argp_error(state, "--numbered: not with --file");
+	if (!p->broadcasters.count)
+		ps_options_broadcasters(&p->broadcasters, "http://127.0.0.1:3003", state);
+	return 0;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct program *p = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &p->common;
+		return 0;
+	case BROADCASTER:
+		ps_options_broadcasters(&p->broadcasters, arg, state);
+		return 0;
+	case COUNT:
+		p->count = ps_options_number(arg, "count", state);
+		return 0;
+	case RATE:
+		set_rate(p, arg, state);
+		return 0;
+	case FILE_NAME:
+		p->file = arg;
+		return 0;
+	case IDENTIFIER:
+		set_identifier(p, arg, state);
+		return 0;
+	case RETRIES:
+		p->retries = (unsigned)ps_options_number(arg, "retries", state);
+		return 0;
+	case ARGP_KEY_ARG:
+		return parse_argument(arg, p, state);
+	case ARGP_KEY_END:
+		return check(p, state);
+	default:
+		return parse_flag(key, p) ? 0 : ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* ---- one message after the other ------------------------------------------------------------- */
+
+static void print_result(struct program *p)
+{
+	struct ps_notification *n = &p->notification;
+	struct ps_line line;
+
+	ps_log_begin(&line, p->out, n->outcome == PS_OUTCOME_OK ? "published" : "failed");
+	ps_log_hex(&line, "identifier", ps_bytes(n->identifier, n->identifier_size));
+	ps_log_text(&line, "topic", n->topic);
+	ps_log_number(&line, "bytes", (int64_t)n->message->size);
+	ps_log_number(&line, "attempts", n->attempts);
+	ps_log_number(&line, "status", n->status);
+	ps_log_number(&line, "subscribers", n->subscribers);
+	ps_log_word(&line, "outcome", ps_outcome_to_str(n->outcome));
+	if (n->outcome != PS_OUTCOME_OK)
+		ps_log_word(&line, "reason", n->reason);
+	if (ps_log_end(&line) || n->outcome != PS_OUTCOME_OK)
+		p->failed = true;
+}
+
+static void finish(struct program *p)
+{
+	ps_loop_stop(p->loop, p->failed);
+}
+
+static void schedule(struct program *p)
+{
+	int64_t at = p->rate > 0 ? p->first_ns + (int64_t)((double)p->sent / p->rate * 1e9) : 0;
+
+	ps_loop_arm(p->loop, &p->next, at - ps_system_steady_ns());
+}
+
+static void published(struct ps_notification *n)
+{
+	struct program *p = n->owner;
+
+	p->busy = false;
+	p->sent++;
+	print_result(p);
+	if (p->stopping)
+		finish(p);
+	else if (p->lines_wanted || p->sent < p->count)
+		schedule(p);
+	else
+		finish(p);
+}
+
+static void publish(struct program *p)
+{
+	struct ps_notification *n = &p->notification;
+
+	n->topic = ps_bytes_text(p->topic);
+	n->message = &p->message;
+	n->filelike = p->file != NULL;
+	n->done = published;
+	n->owner = p;
+	p->busy = true;
+	ps_publisher_start(&p->publisher, n);
+}
+
+static int set_message(struct program *p, const char *text, size_t size)
+{
+	char number[24];
+	int r;
+
+	ps_spool_clear(&p->message);
+	ps_spool_init(&p->message, &p->common.budget);
+	r = ps_spool_add(&p->message, text, size);
+	if (!r && p->numbered)
+		r = ps_spool_add(&p->message, number,
+				 (size_t)snprintf(number, sizeof(number), " %llu",
+						  (unsigned long long)p->sent + 1));
+	return r ? osp_err(r, "keep the message") : 0;
+}
+
+static void publish_next(struct ps_timer *t)
+{
+	struct program *p = t->owner;
+
+	if (p->lines_wanted)
+		ps_lines_resume(&p->lines);
+	else if (p->text && p->numbered && set_message(p, p->text, strlen(p->text)))
+		ps_loop_stop(p->loop, 1);
+	else
+		publish(p);
+}
+
+/* ---- where messages come from ---------------------------------------------------------------- */
+
+static bool take_line(void *owner, const char *text, size_t size)
+{
+	struct program *p = owner;
+
+	if (p->stopping)
+		return false;
+	if (set_message(p, text, size)) {
+		p->failed = true;
+		finish(p);
+		return false;
+	}
+	publish(p);
+	return false; /* one at a time: published() asks for the next */
+}
+
+static void end_of_lines(void *owner)
+{
+	finish(owner);
+}
+
+static int read_stdin(struct program *p)
+{
+	char part[65536];
+	ssize_t n;
+	int r = 0;
+
+	ps_spool_init(&p->message, &p->common.budget);
+	while (!r && (n = read(STDIN_FILENO, part, sizeof(part))) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		r = n < 0 ? -errno : ps_spool_add(&p->message, part, (size_t)n);
+	}
+	return r ? osp_err(r, "read standard input") : 0;
+}
+
+static int open_file(struct program *p)
+{
+	int fd = open(p->file, O_RDONLY | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return osp_err(-errno, "open %s", p->file);
+	ps_spool_init(&p->message, NULL);
+	r = ps_spool_open(&p->message, fd);
+	if (r) {
+		close(fd);
+		return osp_err(r, "read %s - expected a regular file", p->file);
+	}
+	return 0;
+}
+
+static int open_message(struct program *p)
+{
+	if (p->file)
+		return open_file(p);
+	if (p->lines_wanted) {
+		ps_spool_init(&p->message, &p->common.budget);
+		p->lines.line = take_line;
+		p->lines.end = end_of_lines;
+		p->lines.owner = p;
+		return ps_lines_open(&p->lines, p->loop, LINE_MAX_BYTES);
+	}
+	if (strcmp(p->text, "-"))
+		return set_message(p, p->text, strlen(p->text));
+	p->text = NULL;
+	return read_stdin(p);
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+static void stop(void *owner)
+{
+	struct program *p = owner;
+
+	p->stopping = true;
+	if (p->busy)
+		return; /* the message on its way is waited for; a second signal is not that patient */
+	p->failed |= p->sent < p->count && !p->lines_wanted;
+	finish(p);
+}
+
+static int open_parts(struct program *p)
+{
+	struct ps_client_options client = {16, p->common.connect_ns, p->common.read_ns,
+					   p->common.total_ns};
+	int r = ps_loop_new(&p->loop);
+
+	if (!r)
+		r = ps_client_open(&p->client, p->loop, &client);
+	if (!r && !p->quiet)
+		r = ps_log_open_stdout(&p->out);
+	if (!r)
+		r = open_message(p);
+	p->publisher = (struct ps_publisher){
+		.loop = p->loop,
+		.client = p->client,
+		.auth = &p->common.auth,
+		.log = p->common.log,
+		.broadcasters = p->broadcasters.list,
+		.broadcaster_count = p->broadcasters.count,
+		.passes = p->retries,
+		.retry_ambiguous = !p->unambiguous,
+		.identifier = ps_bytes(p->identifier, p->identifier_size),
+	};
+	return r;
+}
+
+static int run(struct program *p)
+{
+	int r = open_parts(p);
+
+	if (r)
+		return r;
+	ps_loop_on_signal(p->loop, stop, p);
+	p->first_ns = ps_system_steady_ns();
+	p->next = (struct ps_timer){.expired = publish_next, .owner = p};
+	if (p->lines_wanted)
+		ps_options_ready(&p->common, "pid=%d", (int)getpid());
+	else if (p->count)
+		ps_loop_arm(p->loop, &p->next, 0);
+	else
+		return 0;
+	return ps_loop_run(p->loop);
+}
+
+static void close_parts(struct program *p)
+{
+	ps_publisher_clear(&p->notification);
+	ps_lines_close(&p->lines);
+	ps_client_close(&p->client);
+	ps_loop_free(&p->loop);
+	ps_spool_clear(&p->message);
+	ps_log_close(&p->out);
+	ps_options_clear_broadcasters(&p->broadcasters);
+	ps_options_close(&p->common);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct argp_child children[] = {{&ps_options_argp, 0, NULL, 0}, {0}};
+	static const struct argp argp = {options, parse, "TOPIC [MESSAGE|-]", doc, children,
+					 NULL,	  NULL};
+	struct program p = {.count = 1, .retries = 2, .message = {.fd = -1}};
+	int r;
+
+	ps_options_init(&p.common);
+	p.common.read_ns = 0;
+	ps_options_parse(&argp, argc, argv, &p);
+	if (!p.common.read_ns) /* the broadcaster answers when all are served */
+		p.common.read_ns = p.common.total_ns;
+	r = ps_options_open(&p.common);
+	if (!r)
+		r = run(&p);
+	close_parts(&p);
+	return r != 0;
+}

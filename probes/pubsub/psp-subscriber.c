@@ -1,0 +1,485 @@
+/*
+ * psp-subscriber: subscribes, prints the messages it receives, takes commands on standard input,
+ * and unsubscribes when it is stopped.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "probes/pubsub/ps_lines.h"
+#include "probes/pubsub/ps_message.h"
+#include "probes/pubsub/ps_options.h"
+#include "probes/pubsub/ps_subscriber.h"
+#include "probes/pubsub/ps_system.h"
+#include "probes/pubsub/ps_url.h"
+#include "user/base/log.h"
+#include "user/base/text.h"
+
+enum option_key {
+	BROADCASTER = 0x100,
+	LISTEN,
+	URL,
+	EXACT,
+	GLOB,
+	KEEP,
+	REFUSE,
+	DELAY,
+	SHOW,
+	RETRIES,
+	UNAMBIGUOUS,
+	CONNECTIONS,
+	SUBSCRIPTIONS,
+	GRACE,
+};
+
+enum { KEYS_MAX = 1024, COMMAND_MAX = 70000 };
+
+static const struct argp_option options[] = {
+	{NULL, 0, NULL, 0, "Subscribing:", 1},
+	{"broadcaster", BROADCASTER, "URL[,URL...]", 0,
+	 "who is asked; several are tried in random order (http://127.0.0.1:3003)", 1},
+	{"listen", LISTEN, "HOST:PORT", 0,
+	 "where messages come in, port 0 = a free one (127.0.0.1:0)", 1},
+	{"url", URL, "URL", 0, "how broadcasters reach that address (http://HOST:PORT)", 1},
+	{"exact", EXACT, "TOPIC", 0, "subscribe to this topic; may be repeated", 1},
+	{"glob", GLOB, "GLOB", 0, "subscribe to all topics that match, as foo/*; may be repeated",
+	 1},
+	{"keep", KEEP, NULL, 0, "leave the subscriptions at the broadcaster when stopped", 1},
+	{"retries", RETRIES, "N", 0, "passes over all broadcasters, at least 1 (2)", 1},
+	{"no-retry-ambiguous", UNAMBIGUOUS, NULL, 0,
+	 "do not try again when a request may have been taken", 1},
+	{NULL, 0, NULL, 0, "Receiving:", 2},
+	{"quiet", 'q', NULL, 0, "print no messages", 2},
+	{"show", SHOW, "SIZE", 0, "print this much of each message (256)", 2},
+	{"handler-delay", DELAY, "TIME", 0, "confirm a message only after this time (0)", 2},
+	{"refuse", REFUSE, NULL, 0, "answer every message with \"unsubscribe me\"", 2},
+	{"max-connections", CONNECTIONS, "N", 0, "connections in (256)", 2},
+	{"max-subscriptions", SUBSCRIPTIONS, "N", 0, "topics and globs together (10000)", 2},
+	{"grace", GRACE, "TIME", 0, "how long unsubscribing may take at the end (5s)", 2},
+	{0},
+};
+
+static const char doc[] =
+	"Subscribes to topics and prints their messages (lonelypsp over HTTP).\v"
+	"Commands on standard input, one per line, each answered by a line on standard output:\n"
+	"  subscribe exact TOPIC    subscribe glob GLOB\n"
+	"  unsubscribe exact TOPIC  unsubscribe glob GLOB  quit\n\n"
+	"Examples:\n"
+	"  psp-subscriber --broadcaster http://127.0.0.1:3003 --exact foo/bar\n"
+	"  psp-subscriber --listen 127.0.0.1:3002 --glob 'foo/*' --log subscriber.log\n"
+	"  (echo subscribe exact foo/bar; cat) | psp-subscriber --handler-delay 100ms\n";
+
+struct program {
+	struct ps_options common;
+	struct ps_broadcasters broadcasters;
+	struct ps_subscriber_options o;
+	struct {
+		enum ps_db_kind kind;
+		const char *text;
+	} keys[KEYS_MAX];
+	size_t key_count, keys_left; /* subscribed at start; not yet answered */
+	size_t show;
+	bool keep, quiet, ready, stopping, refused;
+	int64_t grace_ns;
+	unsigned leave_rounds;
+	struct ps_loop *loop;
+	struct ps_subscriber subscriber;
+	struct ps_handler handler;
+	struct ps_log *out;
+	struct ps_lines lines;
+	struct ps_timer stop;
+};
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+static void add_key(struct program *p, enum ps_db_kind kind, const char *text,
+		    struct argp_state *state)
+{
+	if (p->key_count == KEYS_MAX)
+		argp_error(state, "at most %d topics and globs - use commands on standard input",
+			   KEYS_MAX);
+	p->keys[p->key_count].kind = kind;
+	p->keys[p->key_count++].text = text;
+}
+
+static bool parse_receiving(int key, char *arg, struct program *p, struct argp_state *state)
+{
+	switch (key) {
+	case 'q':
+		p->quiet = true;
+		return true;
+	case SHOW:
+		p->show = ps_options_size(arg, "show", state);
+		return true;
+	case DELAY:
+		p->handler.delay_ns = ps_options_time(arg, "handler-delay", state);
+		return true;
+	case REFUSE:
+		p->o.refuse = true;
+		return true;
+	case CONNECTIONS:
+		p->o.server.connections_max =
+			(unsigned)ps_options_number(arg, "max-connections", state);
+		return true;
+	case SUBSCRIPTIONS:
+		p->o.subscriptions_max = ps_options_number(arg, "max-subscriptions", state);
+		return true;
+	case GRACE:
+		p->grace_ns = ps_options_time(arg, "grace", state);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool parse_subscribing(int key, char *arg, struct program *p, struct argp_state *state)
+{
+	switch (key) {
+	case LISTEN:
+		p->o.server.listen = arg;
+		return true;
+	case URL:
+		p->o.base_url = arg;
+		return true;
+	case EXACT:
+		add_key(p, PS_DB_EXACT, arg, state);
+		return true;
+	case GLOB:
+		add_key(p, PS_DB_GLOB, arg, state);
+		return true;
+	case KEEP:
+		p->keep = true;
+		return true;
+	case RETRIES:
+		p->o.passes = (unsigned)ps_options_number(arg, "retries", state);
+		return true;
+	case UNAMBIGUOUS:
+		p->o.retry_ambiguous = false;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct program *p = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &p->common;
+		return 0;
+	case BROADCASTER:
+		ps_options_broadcasters(&p->broadcasters, arg, state);
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_error(state, "%s: expected options only", arg);
+		return 0;
+	case ARGP_KEY_END:
+		if (!p->broadcasters.count)
+			ps_options_broadcasters(&p->broadcasters, "http://127.0.0.1:3003", state);
+		if (p->o.base_url && ps_url_check(ps_bytes_text(p->o.base_url)))
+			argp_error(state, "--url %s: expected http://HOST[:PORT][/PATH]",
+				   p->o.base_url);
+		return 0;
+	default:
+		return parse_subscribing(key, arg, p, state) || parse_receiving(key, arg, p, state)
+			       ? 0
+			       : ARGP_ERR_UNKNOWN;
+	}
+}
+
+static void set_defaults(struct program *p)
+{
+	ps_options_init(&p->common);
+	p->show = 256;
+	p->grace_ns = 5000000000;
+	p->o = (struct ps_subscriber_options){.passes = 2,
+					      .retry_ambiguous = true,
+					      .subscriptions_max = 10000,
+					      .changes_max = KEYS_MAX};
+	p->o.client.connections_max = 16;
+	p->o.server = (struct ps_server_options){.listen = "127.0.0.1:0",
+						 .connections_max = 256,
+						 .discard_max = 64 << 20,
+						 .idle_s = 60,
+						 .request_ns = 300000000000,
+						 .header_max = 160 << 10};
+}
+
+/* ---- what is printed ------------------------------------------------------------------------- */
+
+static void print(struct program *p, struct ps_line *line)
+{
+	if (ps_log_end(line))
+		ps_loop_stop(p->loop, 1); /* nobody reads any more */
+}
+
+static int print_message(struct ps_handler *h, const struct ps_delivery *d)
+{
+	struct program *p = h->owner;
+	char text[512];
+	struct ps_line line;
+	ssize_t n;
+	int r;
+
+	if (p->quiet)
+		return 0;
+	n = ps_spool_read(d->message, 0, text, p->show < sizeof(text) ? p->show : sizeof(text));
+	if (n < 0)
+		return (int)n;
+	ps_log_begin(&line, p->out, "message");
+	ps_log_text(&line, "topic", d->topic);
+	ps_log_number(&line, "bytes", (int64_t)d->message->size);
+	ps_log_hex(&line, "identifier", d->identifier);
+	ps_log_hex(&line, "sha512", ps_bytes(d->digest, 8));
+	ps_log_text(&line, "text", ps_bytes(text, (size_t)n));
+	r = ps_log_end(&line);
+	if (r)
+		ps_loop_stop(p->loop, 1);
+	return r;
+}
+
+static void print_missed(void *owner, struct ps_bytes topic)
+{
+	struct program *p = owner;
+	struct ps_line line;
+
+	ps_log_begin(&line, p->out, "missed");
+	ps_log_text(&line, "topic", topic);
+	print(p, &line);
+}
+
+/* "subscribed exact TOPIC ..." or "refused subscribe exact TOPIC ...". */
+static void print_change(struct program *p, const struct ps_changed *c)
+{
+	bool ok = ps_changed_is_success(c);
+	char head[64], key[4 * 512 + 1];
+	struct ps_line line;
+
+	snprintf(head, sizeof(head), "%s%s %s", ok ? "" : "refused ",
+		 c->subscribe ? ok ? "subscribed" : "subscribe"
+		 : ok	      ? "unsubscribed"
+			      : "unsubscribe",
+		 c->kind == PS_DB_GLOB ? "glob" : "exact");
+	ps_log_begin(&line, p->out, head);
+	osp_text_escape(key, sizeof(key), c->key.data, c->key.size < 512 ? c->key.size : 512);
+	ps_log_append(&line, key);
+	ps_log_word(&line, "outcome", ps_outcome_to_str(c->outcome));
+	ps_log_number(&line, "status", c->status);
+	ps_log_number(&line, "count", c->count);
+	if (!ok)
+		ps_log_word(&line, "reason", c->reason);
+	print(p, &line);
+}
+
+/* ---- stopping -------------------------------------------------------------------------------- */
+
+static void finish(struct program *p)
+{
+	ps_loop_stop(p->loop, p->refused);
+}
+
+static void stop_now(struct ps_timer *t)
+{
+	struct program *p = t->owner;
+
+	osp_warn("unsubscribe: not done within the grace time - subscriptions may be left behind");
+	p->refused = true;
+	finish(p);
+}
+
+static void leave(struct program *p);
+
+static void left(void *owner, const struct ps_changed *c)
+{
+	struct program *p = owner;
+
+	print_change(p, c);
+	if (!ps_changed_is_success(c))
+		p->refused = true;
+	if (p->subscriber.changes)
+		return;
+	if (p->subscriber.subscriptions.count && p->leave_rounds < 2)
+		leave(p);
+	else
+		finish(p);
+}
+
+static void leave(struct program *p)
+{
+	p->leave_rounds++;
+	if (p->keep || !p->subscriber.subscriptions.count)
+		finish(p);
+	else if (ps_subscriber_leave(&p->subscriber, left, p))
+		finish(p);
+}
+
+static void stop(void *owner)
+{
+	struct program *p = owner;
+
+	if (p->stopping)
+		return;
+	p->stopping = true;
+	p->stop = (struct ps_timer){.expired = stop_now, .owner = p};
+	ps_loop_arm(p->loop, &p->stop, p->grace_ns);
+	leave(p);
+}
+
+/* ---- commands -------------------------------------------------------------------------------- */
+
+static void answer(void *owner, const struct ps_changed *c)
+{
+	struct program *p = owner;
+
+	print_change(p, c);
+	if (p->stopping && !p->subscriber.changes)
+		leave(p);
+}
+
+static const char *change_error(int r)
+{
+	return r == -ENOENT   ? "not_subscribed"
+	       : r == -EINVAL ? "not_a_glob_or_too_long"
+	       : r == -ENOSPC ? "full"
+			      : "failed";
+}
+
+static void change(struct program *p, bool subscribe, enum ps_db_kind kind, struct ps_bytes key,
+		   void (*done)(void *, const struct ps_changed *))
+{
+	int r = ps_subscriber_change(&p->subscriber, subscribe, kind, key, done, p);
+	struct ps_changed c = {subscribe, kind, key, PS_OUTCOME_FAILED, 0, change_error(r), 0};
+
+	if (r)
+		done(p, &c);
+}
+
+static bool take_command(void *owner, const char *text, size_t size)
+{
+	static const struct {
+		const char *words;
+		bool subscribe;
+		enum ps_db_kind kind;
+	} commands[] = {
+		{"subscribe exact ", true, PS_DB_EXACT},
+		{"subscribe glob ", true, PS_DB_GLOB},
+		{"unsubscribe exact ", false, PS_DB_EXACT},
+		{"unsubscribe glob ", false, PS_DB_GLOB},
+	};
+	struct program *p = owner;
+	struct ps_line line;
+
+	if (p->stopping)
+		return false;
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		size_t n = strlen(commands[i].words);
+
+		if (size < n || memcmp(text, commands[i].words, n))
+			continue;
+		change(p, commands[i].subscribe, commands[i].kind, ps_bytes(text + n, size - n),
+		       answer);
+		return true;
+	}
+	if (size == 4 && !memcmp(text, "quit", 4)) {
+		stop(p);
+		return false;
+	}
+	ps_log_begin(&line, p->out, "refused");
+	ps_log_text(&line, "command", ps_bytes(text, size));
+	ps_log_word(&line, "reason", "unknown_command");
+	print(p, &line);
+	return true;
+}
+
+/* ---- starting -------------------------------------------------------------------------------- */
+
+static int start_commands(struct program *p)
+{
+	p->ready = true;
+	ps_options_ready(&p->common, "port=%u url=%s", ps_server_port(p->subscriber.server),
+			 p->subscriber.receive_url);
+	p->lines.line = take_command;
+	p->lines.owner = p;
+	return ps_lines_open(&p->lines, p->loop, COMMAND_MAX);
+}
+
+static void started(void *owner, const struct ps_changed *c)
+{
+	struct program *p = owner;
+
+	print_change(p, c);
+	p->refused |= !ps_changed_is_success(c);
+	p->keys_left--;
+	if (p->stopping && !p->subscriber.changes)
+		leave(p);
+	if (p->stopping || p->keys_left)
+		return;
+	if (p->refused)
+		stop(p);
+	else if (start_commands(p))
+		ps_loop_stop(p->loop, 1);
+}
+
+static int start(struct program *p)
+{
+	p->keys_left = p->key_count;
+	if (!p->key_count)
+		return start_commands(p);
+	for (size_t i = 0; i < p->key_count; i++)
+		change(p, true, p->keys[i].kind, ps_bytes_text(p->keys[i].text), started);
+	return 0;
+}
+
+static int run(struct program *p)
+{
+	int r;
+
+	p->handler.handle = print_message;
+	p->handler.owner = p;
+	p->o.handlers = &p->handler;
+	p->o.handler_count = 1;
+	p->o.missed = print_missed;
+	p->o.owner = p;
+	p->o.budget = p->common.budget;
+	p->o.client.connect_ns = p->common.connect_ns;
+	p->o.client.silent_ns = p->common.read_ns;
+	p->o.client.total_ns = p->common.total_ns;
+	p->o.broadcasters = p->broadcasters.list;
+	p->o.broadcaster_count = p->broadcasters.count;
+	r = ps_subscriber_open(&p->subscriber, p->loop, &p->common.auth, p->common.log, &p->o);
+	if (r)
+		return r;
+	ps_loop_on_signal(p->loop, stop, p);
+	r = start(p);
+	if (!r)
+		r = ps_loop_run(p->loop);
+	ps_lines_close(&p->lines);
+	ps_subscriber_close(&p->subscriber);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct argp_child children[] = {{&ps_options_argp, 0, NULL, 0}, {0}};
+	static const struct argp argp = {options, parse, NULL, doc, children, NULL, NULL};
+	static struct program p;
+	int r;
+
+	set_defaults(&p);
+	ps_options_parse(&argp, argc, argv, &p);
+	r = ps_options_open(&p.common);
+	if (!r)
+		r = ps_log_open_stdout(&p.out);
+	if (!r)
+		r = ps_loop_new(&p.loop);
+	if (!r)
+		r = run(&p);
+	ps_loop_free(&p.loop);
+	ps_log_close(&p.out);
+	ps_options_clear_broadcasters(&p.broadcasters);
+	ps_options_close(&p.common);
+	return r != 0;
+}

@@ -1,0 +1,194 @@
+/*
+ * The books of a session (user/account.h), fed by the pipeline with records and counters and by
+ * the stitcher with the fate of each step. Owns a page per (process, point); hands loss rows to
+ * the sink. Pages are kept and written in the order in which they were opened.
+ */
+#include "user/account.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/base/map.h"
+
+enum { PAGES_MAX = 262144 };
+
+struct osp_account {
+	const struct osp_catalogue *catalogue; /* borrowed */
+	struct osp_map pages;
+	struct osp_list in_order;
+};
+
+static const char *const reasons[OSP_LOSS_COUNT] = {
+#define X(id, name, help) [OSP_LOSS_##id] = name,
+	OSP_LOSS_REASONS(X)
+#undef X
+};
+
+const char *osp_account_reason(enum osp_loss_reason reason)
+{
+	return reasons[reason];
+}
+
+int osp_account_new(struct osp_account **out, const struct osp_catalogue *c)
+{
+	struct osp_account *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return -ENOMEM;
+	a->catalogue = c;
+	osp_map_init(&a->pages, PAGES_MAX, 0);
+	osp_list_init(&a->in_order);
+	*out = a;
+	return 0;
+}
+
+void osp_account_free(struct osp_account **account)
+{
+	struct osp_account *a = *account;
+
+	if (!a)
+		return;
+	while (!osp_list_empty(&a->in_order)) {
+		struct osp_page *p = osp_list_entry(a->in_order.next, struct osp_page, in_order);
+
+		osp_list_remove(&p->in_order);
+		free(p);
+	}
+	osp_map_clear(&a->pages);
+	free(a);
+	*account = NULL;
+}
+
+int osp_account_page(struct osp_account *a, uint32_t slot, uint32_t process, uint16_t point,
+		     struct osp_page **out)
+{
+	uint32_t key[2] = {slot, point};
+	struct osp_page *p = osp_map_find(&a->pages, key, sizeof(key));
+	int r;
+
+	if (p) {
+		*out = p;
+		return 0;
+	}
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	r = osp_map_add(&a->pages, key, sizeof(key), p);
+	if (r) {
+		free(p);
+		return r;
+	}
+	p->point = a->catalogue->points[point];
+	p->process = process;
+	osp_list_add(&a->in_order, &p->in_order);
+	*out = p;
+	return 0;
+}
+
+void osp_account_record(struct osp_page *p, uint64_t ordinal)
+{
+	p->records++;
+	if (ordinal < UINT64_MAX && ordinal + 1 > p->hits)
+		p->hits = ordinal + 1;
+	p->dirty = true;
+}
+
+void osp_account_store(struct osp_page *p)
+{
+	p->stored++;
+	p->dirty = true;
+}
+
+void osp_account_lose(struct osp_page *p, enum osp_loss_reason reason)
+{
+	p->lost[reason]++;
+	p->dirty = true;
+}
+
+void osp_account_count(struct osp_page *p, const struct osp_counter *counter)
+{
+	p->counter = *counter;
+	p->counted = true;
+	p->dirty = true;
+}
+
+/* Losses by reason as they are known now, the kernel's included; returns their sum. */
+static uint64_t known_losses(const struct osp_page *p, uint64_t lost[OSP_LOSS_COUNT])
+{
+	uint64_t sum = 0;
+
+	memcpy(lost, p->lost, sizeof(p->lost));
+	if (p->counted)
+		for (int i = 0; i < OSP_LOSS_KERNEL_COUNT; i++)
+			lost[i] += p->counter.lost[i];
+	else if (p->hits > p->records)
+		lost[OSP_LOSS_RING_FULL] += p->hits - p->records;
+	for (int i = 0; i < OSP_LOSS_COUNT; i++)
+		sum += lost[i];
+	return sum;
+}
+
+static int write_page(struct osp_page *p, int (*sink)(void *, const struct osp_part *), void *arg)
+{
+	uint64_t lost[OSP_LOSS_COUNT], sum = known_losses(p, lost);
+	struct osp_part part = {
+		.kind = OSP_PART_LOSS,
+		.loss = {.process = p->process,
+			 .provider = p->point->provider,
+			 .probe = p->point->probe,
+			 .hits = p->counted ? p->counter.hits : p->stored + sum,
+			 .stored = p->stored,
+			 .reasons = reasons,
+			 .lost = lost,
+			 .count = OSP_LOSS_COUNT},
+	};
+
+	p->dirty = false;
+	return sink(arg, &part);
+}
+
+int osp_account_write(struct osp_account *a, int (*sink)(void *arg, const struct osp_part *part),
+		      void *arg)
+{
+	for (struct osp_list *l = a->in_order.next; l != &a->in_order; l = l->next) {
+		struct osp_page *p = osp_list_entry(l, struct osp_page, in_order);
+		int r = p->dirty ? write_page(p, sink, arg) : 0;
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+void osp_account_sum(const struct osp_account *a, uint64_t lost[OSP_LOSS_COUNT])
+{
+	memset(lost, 0, OSP_LOSS_COUNT * sizeof(*lost));
+	for (struct osp_list *l = a->in_order.next; l != &a->in_order; l = l->next) {
+		uint64_t own[OSP_LOSS_COUNT];
+
+		known_losses(osp_list_entry(l, struct osp_page, in_order), own);
+		for (int i = 0; i < OSP_LOSS_COUNT; i++)
+			lost[i] += own[i];
+	}
+}
+
+uint64_t osp_account_kernel_lost(const struct osp_account *a, uint32_t process,
+				 enum osp_loss_reason *worst)
+{
+	uint64_t by_reason[OSP_LOSS_KERNEL_COUNT] = {0}, sum = 0;
+	int most = 0;
+
+	for (struct osp_list *l = a->in_order.next; l != &a->in_order; l = l->next) {
+		const struct osp_page *p = osp_list_entry(l, struct osp_page, in_order);
+
+		for (int i = 0; p->process == process && i < OSP_LOSS_KERNEL_COUNT; i++)
+			by_reason[i] += p->counter.lost[i];
+	}
+	for (int i = 0; i < OSP_LOSS_KERNEL_COUNT; i++) {
+		sum += by_reason[i];
+		most = by_reason[i] > by_reason[most] ? i : most;
+	}
+	*worst = (enum osp_loss_reason)most;
+	return sum;
+}

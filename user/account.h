@@ -1,0 +1,59 @@
+/*
+ * The books: for every (process, point) how many hits there were, how many steps are stored and
+ * where the others went, so that hits = stored + losses can be shown for each. Pure.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/event.h"
+#include "probes/catalogue.h"
+#include "store/span.h"
+#include "user/base/list.h"
+
+/* The page of one (process, point). */
+struct osp_page {
+	const struct osp_point *point;
+	uint32_t process;	       /* the process' key, for the store */
+	uint64_t hits;		       /* highest ordinal seen + 1 */
+	uint64_t records;	       /* that reached user space */
+	uint64_t stored;	       /* steps in rows that the sink has taken */
+	uint64_t lost[OSP_LOSS_COUNT]; /* by the recorder's own reasons */
+	struct osp_counter counter;    /* the kernel's; counted says whether it came */
+	bool counted, dirty;
+	struct osp_list in_order;
+};
+
+struct osp_account;
+
+/* `c` is borrowed. -ENOMEM. */
+int osp_account_new(struct osp_account **out, const struct osp_catalogue *c);
+void osp_account_free(struct osp_account **a);
+
+/* The page of (slot, point), made if there is none; process is its key. -ENOMEM, -ENOSPC. */
+int osp_account_page(struct osp_account *a, uint32_t slot, uint32_t process, uint16_t point,
+		     struct osp_page **out);
+
+void osp_account_record(struct osp_page *p, uint64_t ordinal); /* a record came */
+void osp_account_store(struct osp_page *p);		       /* its step went into a row */
+void osp_account_lose(struct osp_page *p, enum osp_loss_reason reason); /* it did not */
+void osp_account_count(struct osp_page *p, const struct osp_counter *counter);
+
+/*
+ * Hands changed pages to the sink as loss rows. Before the kernel's counters are in, hits are
+ * those whose fate is settled, and ordinals that never came count as ring losses.
+ */
+int osp_account_write(struct osp_account *a, int (*sink)(void *arg, const struct osp_part *part),
+		      void *arg);
+
+/* Sums over all pages: losses by reason (kernel ones as far as counted). */
+void osp_account_sum(const struct osp_account *a, uint64_t lost[OSP_LOSS_COUNT]);
+
+/* Sums the kernel's losses of one process; *worst is the reason with the most. */
+uint64_t osp_account_kernel_lost(const struct osp_account *a, uint32_t process,
+				 enum osp_loss_reason *worst);
+
+/* Name of a reason: "ring_full", ... */
+const char *osp_account_reason(enum osp_loss_reason reason);

@@ -1,0 +1,354 @@
+/*
+ * Keeps the list of attached binaries: links, leases, site numbers. Fed by loader.c; uses links.c
+ * and lease.c. A binary somebody wants to overwrite goes through three states: attached; given up
+ * (detached, lease released); and, once a lease can be had again, attached as it then is. Owns
+ * the links and the leases; the binaries belong to their table.
+ */
+#include "user/attach.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/base/cleanup.h"
+#include "user/base/log.h"
+#include "user/lease.h"
+#include "user/links.h"
+#include "user/shape.h"
+
+enum {
+	RETRY_MS = 100, /* between attempts to get a lease back from a writer */
+	WARNINGS = 10,	/* refused sites named one by one per binary */
+	SITES_MAX = 1 << 24,
+};
+
+struct attachment {
+	struct attachment *next;
+	struct osp_binary *binary; /* borrowed: the table's */
+	struct osp_links *step, *foreign, *mapped;
+	struct osp_attach_result result;
+	uint32_t first_site;
+	bool given_up; /* waits for a writer */
+};
+
+struct osp_attach {
+	struct osp_attach_programs programs;
+	enum osp_attach_form form;
+	enum osp_level level;
+	bool no_context;
+	struct attachment *first;
+	struct osp_leases *leases;
+	uint32_t next_site;
+	size_t given_up;
+};
+
+int osp_attach_new(struct osp_attach **out, const struct osp_attach_programs *p,
+		   const struct osp_loader_options *o, enum osp_attach_form form)
+{
+	struct osp_attach *a = calloc(1, sizeof(*a));
+	int r;
+
+	if (!a)
+		return -ENOMEM;
+	*a = (struct osp_attach){.programs = *p,
+				 .form = form,
+				 .level = o->level,
+				 .no_context = o->no_context,
+				 .next_site = 1};
+	r = osp_leases_open(&a->leases);
+	if (r) {
+		free(a);
+		return osp_err(r, "open the descriptor for lease notices");
+	}
+	*out = a;
+	return 0;
+}
+
+void osp_attach_free(struct osp_attach **a)
+{
+	if (!*a)
+		return;
+	osp_attach_clear(*a);
+	osp_leases_close(&(*a)->leases);
+	free(*a);
+	*a = NULL;
+}
+
+enum osp_attach_form osp_attach_form(const struct osp_attach *a)
+{
+	return a->form;
+}
+
+bool osp_attach_wants(const struct osp_attach *a, const struct osp_point *p)
+{
+	return p->control ? !a->no_context : p->level <= a->level;
+}
+
+/* ---- one binary ---- */
+
+static bool is_wanted(const struct osp_attach *a, const struct osp_site *s)
+{
+	return s->state == OSP_SITE_KNOWN && osp_attach_wants(a, s->point);
+}
+
+/* Operands of a foreign site, for the kernel side. */
+static int add_spec(struct osp_attach *a, const struct osp_site *s, uint32_t site)
+{
+	struct osp_site_spec spec;
+	int r = osp_shape_order(&spec, s->point, &s->elf->spec, s->elf->operands);
+
+	if (!r && bpf_map_update_elem(a->programs.sites, &site, &spec, BPF_ANY))
+		r = -errno;
+	return r;
+}
+
+/* Links the wanted sites of one program; *which lists them by index. */
+static int link_sites(struct osp_attach *a, struct attachment *at, bool foreign,
+		      struct osp_hook *hooks, size_t *which)
+{
+	struct osp_binary *b = at->binary;
+	size_t n = 0;
+	int r;
+
+	for (size_t i = 0; i < b->count; i++) {
+		struct osp_site *s = &b->sites[i];
+		uint32_t site = at->first_site + (uint32_t)i;
+
+		if (!is_wanted(a, s) || s->point->foreign != foreign)
+			continue;
+		r = foreign ? add_spec(a, s, site) : 0;
+		if (r)
+			return r;
+		hooks[n] = (struct osp_hook){.offset = s->elf->offset,
+					     .semaphore = s->elf->semaphore,
+					     .cookie = (uint64_t)site << 32 | s->point->number};
+		which[n++] = i;
+	}
+	r = n ? osp_links_open(foreign ? &at->foreign : &at->step,
+			       foreign ? a->programs.foreign : a->programs.step, a->form, b->fd,
+			       hooks, n)
+	      : 0;
+	for (size_t i = 0; i < n; i++) {
+		b->sites[which[i]].attached = !r && !hooks[i].reason;
+		b->sites[which[i]].reason = hooks[i].reason;
+	}
+	return r;
+}
+
+static int link_linker(struct osp_attach *a, struct attachment *at)
+{
+	struct osp_hook hook = {.offset = at->binary->linker_offset};
+
+	if (!hook.offset)
+		return 0;
+	return osp_links_open(&at->mapped, a->programs.mapped, a->form, at->binary->fd, &hook, 1);
+}
+
+static void count_sites(const struct osp_attach *a, struct attachment *at)
+{
+	struct osp_attach_result *r = &at->result;
+
+	for (size_t i = 0; i < at->binary->count; i++) {
+		const struct osp_site *s = &at->binary->sites[i];
+
+		/* What the file itself rules out was wanted, too, if the level asks for the point. */
+		if (!s->point || !osp_attach_wants(a, s->point))
+			continue;
+		r->wanted++;
+		r->attached += s->attached;
+		r->refused += !s->attached;
+	}
+}
+
+static void tell_refused(const struct attachment *at)
+{
+	size_t told = 0;
+
+	for (size_t i = 0; i < at->binary->count; i++) {
+		const struct osp_site *s = &at->binary->sites[i];
+
+		if (!s->point || s->attached || !s->reason)
+			continue;
+		if (told++ < WARNINGS)
+			osp_warn("%s:%s in %s is not traced: %s", s->elf->provider, s->elf->probe,
+				 at->binary->path, s->reason);
+	}
+	if (told > WARNINGS)
+		osp_warn("%zu more points in %s are not traced - see outspan probes",
+			 told - WARNINGS, at->binary->path);
+}
+
+static void take_lease(struct attachment *at)
+{
+	int r = osp_lease_take(at->binary->fd);
+
+	at->result.leased = !r;
+	at->result.lease_error = r;
+	if (r)
+		osp_warn(
+			"no lease on %s: %s - overwriting it in place while it is traced may crash its next start",
+			at->binary->path, strerror(-r));
+}
+
+static void unlink_all(struct attachment *at)
+{
+	osp_links_close(&at->step);
+	osp_links_close(&at->foreign);
+	osp_links_close(&at->mapped);
+	for (size_t i = 0; i < at->binary->count; i++)
+		at->binary->sites[i].attached = false;
+}
+
+/*
+ * Attaches what the level asks for; the lease comes first, so that what was read is what is
+ * attached. Links that could be made stay even if others could not. */
+static int link_binary(struct osp_attach *a, struct attachment *at)
+{
+	size_t n = at->binary->count ? at->binary->count : 1;
+	struct osp_hook *hooks _cleanup_free_ = calloc(n, sizeof(*hooks));
+	size_t *which _cleanup_free_ = calloc(n, sizeof(*which));
+	int r, foreign, linker;
+
+	if (!hooks || !which || a->next_site > SITES_MAX)
+		return -ENOMEM;
+	at->first_site = a->next_site;
+	a->next_site += (uint32_t)n;
+	at->result = (struct osp_attach_result){0};
+	take_lease(at);
+	if (osp_binary_is_changed(at->binary))
+		return -ESTALE;
+	r = link_sites(a, at, false, hooks, which);
+	foreign = link_sites(a, at, true, hooks, which);
+	linker = link_linker(a, at);
+	count_sites(a, at);
+	tell_refused(at);
+	if (linker)
+		osp_warn("%s: objects that programs load later are not noticed: %s",
+			 at->binary->path, strerror(-linker));
+	r = r ? r : foreign;
+	return at->result.attached ? 0 : r;
+}
+
+static struct attachment **find_attachment(struct osp_attach *a, const struct osp_binary *b)
+{
+	struct attachment **at = &a->first;
+
+	while (*at && (*at)->binary != b)
+		at = &(*at)->next;
+	return at;
+}
+
+static void drop_attachment(struct osp_attach *a, struct attachment **where)
+{
+	struct attachment *at = *where;
+
+	unlink_all(at);
+	if (at->result.leased)
+		osp_lease_release(at->binary->fd);
+	a->given_up -= at->given_up;
+	at->binary->attachment = NULL;
+	*where = at->next;
+	free(at);
+}
+
+int osp_attach_add(struct osp_attach *a, struct osp_binary *b, struct osp_attach_result *result)
+{
+	struct attachment *at = b->attachment;
+	int r;
+
+	if (at) {
+		*result = at->result;
+		return 0;
+	}
+	*result = (struct osp_attach_result){0};
+	if (b->fd < 0)
+		return 0;
+	at = calloc(1, sizeof(*at));
+	if (!at)
+		return -ENOMEM;
+	at->binary = b;
+	at->next = a->first;
+	a->first = at;
+	b->attachment = at;
+	r = link_binary(a, at);
+	*result = at->result;
+	if (!r)
+		return 0;
+	drop_attachment(a, &a->first);
+	return osp_err(r, "attach %s", b->path);
+}
+
+void osp_attach_remove(struct osp_attach *a, struct osp_binary *b)
+{
+	struct attachment **at = find_attachment(a, b);
+
+	if (*at)
+		drop_attachment(a, at);
+}
+
+void osp_attach_clear(struct osp_attach *a)
+{
+	while (a->first)
+		drop_attachment(a, &a->first);
+}
+
+/* ---- files that somebody wants to overwrite ---- */
+
+int osp_attach_lease_fd(const struct osp_attach *a)
+{
+	return osp_leases_fd(a->leases);
+}
+
+int osp_attach_timeout_ms(const struct osp_attach *a)
+{
+	return a->given_up ? RETRY_MS : -1;
+}
+
+/* First detach, then release: in this order the writer never meets a probe. */
+static void give_up(struct osp_attach *a, struct attachment *at, osp_loader_change_fn fn, void *arg)
+{
+	fn(arg, OSP_LOADER_DETACHED, true, at->binary);
+	unlink_all(at);
+	osp_lease_release(at->binary->fd);
+	at->result.leased = false;
+	at->given_up = true;
+	a->given_up++;
+	fn(arg, OSP_LOADER_DETACHED, false, at->binary);
+}
+
+/* Once no writer is left, the file is read and attached as it is now. */
+static void try_again(struct osp_attach *a, struct osp_binaries *binaries, struct attachment *at,
+		      osp_loader_change_fn fn, void *arg)
+{
+	int r = osp_lease_take(at->binary->fd);
+
+	if (r == -EAGAIN)
+		return;
+	if (!r)
+		osp_lease_release(at->binary->fd);
+	at->given_up = false;
+	a->given_up--;
+	fn(arg, OSP_LOADER_REATTACHED, true, at->binary);
+	r = osp_binaries_reload(binaries, at->binary);
+	if (r >= 0)
+		r = at->binary->known || at->binary->linker_offset ? link_binary(a, at) : -ENOEXEC;
+	fn(arg, r < 0 ? OSP_LOADER_GONE : OSP_LOADER_REATTACHED, false, at->binary);
+	if (r < 0)
+		drop_attachment(a, find_attachment(a, at->binary));
+}
+
+int osp_attach_handle(struct osp_attach *a, struct osp_binaries *binaries, osp_loader_change_fn fn,
+		      void *arg)
+{
+	osp_leases_clear(a->leases);
+	for (struct attachment *at = a->first, *next; at; at = next) {
+		next = at->next;
+		if (at->given_up)
+			try_again(a, binaries, at, fn, arg);
+		else if (at->result.leased && osp_lease_is_broken(at->binary->fd))
+			give_up(a, at, fn, arg);
+	}
+	return 0;
+}

@@ -1,0 +1,217 @@
+/*
+ * Between the pipeline, whose parts live for one call, and the store, which takes many at once:
+ * parts are copied deep into one arena of fixed size. The recorder (and replay) fill it from the
+ * pipeline's sink and flush it after each drain. It owns the arena and nothing else.
+ */
+#include "user/batch.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/store.h"
+#include "user/base/cleanup.h"
+
+struct osp_batch {
+	struct osp_store *store; /* borrowed: the session's, closed after the batch */
+	uint8_t *arena;
+	size_t used, max;
+	struct osp_part *parts;
+	size_t count, room;
+	struct osp_batch_stats stats;
+};
+
+int osp_batch_new(struct osp_batch **out, struct osp_store *store, size_t max_bytes)
+{
+	struct osp_batch *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	b->store = store;
+	b->max = max_bytes;
+	b->room = max_bytes / 256 + 16;
+	b->arena = malloc(max_bytes);
+	b->parts = calloc(b->room, sizeof(*b->parts));
+	if (!b->arena || !b->parts) {
+		osp_batch_free(&b);
+		return -ENOMEM;
+	}
+	*out = b;
+	return 0;
+}
+
+void osp_batch_free(struct osp_batch **b)
+{
+	if (!*b)
+		return;
+	free((*b)->arena);
+	free((*b)->parts);
+	free(*b);
+	*b = NULL;
+}
+
+/* Copies into the arena; NULL when it is full. The pieces stay aligned for any struct. */
+static void *keep(struct osp_batch *b, const void *data, size_t size)
+{
+	void *to = b->arena + b->used;
+	size_t step = (size + 7) & ~(size_t)7;
+
+	if (step > b->max - b->used)
+		return NULL;
+	if (size)
+		memcpy(to, data, size);
+	b->used += step;
+	return to;
+}
+
+/* Replaces each borrowed text that is set by a copy; false when the arena is full. */
+static bool keep_texts(struct osp_batch *b, const char **texts[], size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!*texts[i])
+			continue;
+		*texts[i] = keep(b, *texts[i], strlen(*texts[i]) + 1);
+		if (!*texts[i])
+			return false;
+	}
+	return true;
+}
+
+#define KEEP_TEXTS(b, ...)                                                                         \
+	keep_texts(b, (const char **[]){__VA_ARGS__},                                              \
+		   sizeof((const char **[]){__VA_ARGS__}) / sizeof(const char **))
+
+static bool keep_spans(struct osp_batch *b, struct osp_row *row)
+{
+	struct osp_row_span *spans = keep(b, row->spans, row->span_count * sizeof(*spans));
+
+	if (!spans)
+		return false;
+	for (size_t i = 0; i < row->span_count; i++)
+		if (!KEEP_TEXTS(b, &spans[i].kind_name, &spans[i].name, &spans[i].code))
+			return false;
+	row->spans = spans;
+	return true;
+}
+
+static bool keep_steps(struct osp_batch *b, struct osp_row *row)
+{
+	struct osp_step *steps = keep(b, row->steps, row->step_count * sizeof(*steps));
+
+	if (!steps)
+		return false;
+	for (size_t i = 0; i < row->step_count; i++)
+		if (!KEEP_TEXTS(b, &steps[i].name))
+			return false;
+	row->steps = steps;
+	return true;
+}
+
+static bool keep_attributes(struct osp_batch *b, struct osp_row *row)
+{
+	struct osp_attribute *a = keep(b, row->attributes, row->attribute_count * sizeof(*a));
+
+	if (!a)
+		return false;
+	for (size_t i = 0; i < row->attribute_count; i++) {
+		struct osp_value *v = &a[i].value;
+
+		if (!KEEP_TEXTS(b, &a[i].name))
+			return false;
+		if (v->type != OSP_VALUE_STR && v->type != OSP_VALUE_BYTES)
+			continue;
+		v->data = keep(b, v->data, v->size);
+		if (!v->data)
+			return false;
+	}
+	row->attributes = a;
+	return true;
+}
+
+static bool keep_row(struct osp_batch *b, struct osp_row *row)
+{
+	return KEEP_TEXTS(b, &row->provider, &row->side, &row->layer, &row->feature) &&
+	       keep_spans(b, row) && keep_steps(b, row) && keep_attributes(b, row);
+}
+
+static bool keep_loss(struct osp_batch *b, struct osp_loss_row *loss)
+{
+	const char **reasons = keep(b, loss->reasons, loss->count * sizeof(*reasons));
+
+	loss->lost = keep(b, loss->lost, loss->count * sizeof(*loss->lost));
+	if (!reasons || !loss->lost)
+		return false;
+	for (size_t i = 0; i < loss->count; i++)
+		if (!KEEP_TEXTS(b, &reasons[i]))
+			return false;
+	loss->reasons = reasons;
+	return KEEP_TEXTS(b, &loss->provider, &loss->probe);
+}
+
+/* Copies what the part points to; false when the arena is full. */
+static bool keep_part(struct osp_batch *b, struct osp_part *p)
+{
+	switch (p->kind) {
+	case OSP_PART_ROW:
+		return keep_row(b, &p->row);
+	case OSP_PART_EDGE:
+		return KEEP_TEXTS(b, &p->edge.rule, &p->edge.makes, &p->edge.evidence,
+				  &p->edge.grade, &p->edge.also);
+	case OSP_PART_PROCESS:
+		return KEEP_TEXTS(b, &p->process.comm, &p->process.exe, &p->process.cmdline);
+	case OSP_PART_ATTACH:
+		return KEEP_TEXTS(b, &p->attach.provider, &p->attach.probe, &p->attach.level);
+	case OSP_PART_LOSS:
+		return keep_loss(b, &p->loss);
+	case OSP_PART_GAP:
+		return KEEP_TEXTS(b, &p->gap.reason);
+	case OSP_PART_SESSION:
+		return KEEP_TEXTS(b, &p->session.name, &p->session.value);
+	case OSP_PART_CATALOGUE:
+		return KEEP_TEXTS(b, &p->catalogue.name, &p->catalogue.text);
+	case OSP_PART_PATCH:
+	case OSP_PART_CLOCK:
+		return true;
+	}
+	return true;
+}
+
+int osp_batch_add(struct osp_batch *b, const struct osp_part *part)
+{
+	for (int again = 0; again < 2; again++) {
+		size_t before = b->used;
+		struct osp_part copy = *part;
+		int r;
+
+		if (b->count < b->room && keep_part(b, &copy)) {
+			b->parts[b->count++] = copy;
+			return 0;
+		}
+		b->used = before;
+		r = osp_batch_flush(b);
+		if (r)
+			return r;
+	}
+	return -E2BIG;
+}
+
+int osp_batch_flush(struct osp_batch *b)
+{
+	int r;
+
+	if (!b->count)
+		return 0;
+	r = osp_store_write(b->store, b->parts, b->count);
+	if (r)
+		return r;
+	b->stats.parts += b->count;
+	b->stats.writes++;
+	b->count = b->used = 0;
+	return 0;
+}
+
+void osp_batch_stats(const struct osp_batch *b, struct osp_batch_stats *out)
+{
+	*out = b->stats;
+}

@@ -1,0 +1,32 @@
+/*
+ * One batch: the parts of one bounded drain, copied out of the pipeline, written in one store
+ * transaction. Memory is an arena that is emptied whole after each write.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/span.h"
+
+struct osp_store;
+struct osp_batch;
+
+/* A batch for at most max_bytes of copied parts; `store` is borrowed and outlives it. -ENOMEM. */
+int osp_batch_new(struct osp_batch **out, struct osp_store *store, size_t max_bytes);
+void osp_batch_free(struct osp_batch **b); /* unwritten parts are dropped */
+
+/*
+ * Copies a part in. A full batch is written first, so that memory stays bounded whatever one
+ * drain brings. 0, -ENOMEM, -E2BIG (one part larger than the batch), or the store's error.
+ */
+int osp_batch_add(struct osp_batch *b, const struct osp_part *part);
+
+/* Writes what is there as one transaction; nothing to write is no error. */
+int osp_batch_flush(struct osp_batch *b);
+
+/* Parts and transactions written so far. */
+struct osp_batch_stats {
+	uint64_t parts, writes;
+};
+void osp_batch_stats(const struct osp_batch *b, struct osp_batch_stats *out);

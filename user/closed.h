@@ -1,0 +1,26 @@
+/* Which operations were closed lately, so that a step that comes too late is known for what it is. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "user/base/map.h"
+
+struct osp_closed_entry;
+
+struct osp_closed {
+	struct osp_closed_entry *entries; /* a ring: the oldest is forgotten first */
+	size_t max, next;
+	struct osp_map map;
+};
+
+/* Remembers `max` operations. -ENOMEM. */
+int osp_closed_init(struct osp_closed *c, size_t max);
+void osp_closed_clear(struct osp_closed *c);
+
+/* Remembers that the operation found by this key was closed at the time. -ENOMEM. */
+int osp_closed_add(struct osp_closed *c, const void *key, size_t size, int64_t time_ns);
+
+/* True if the key was closed and is remembered; *time_ns is then when. */
+bool osp_closed_find(const struct osp_closed *c, const void *key, size_t size, int64_t *time_ns);

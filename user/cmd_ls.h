@@ -1,5 +1,0 @@
-/* outspan ls */
-#pragma once
-
-/* Runs the command; argv[0] is its name. Returns the exit status. */
-int osp_cmd_ls(int argc, char **argv);

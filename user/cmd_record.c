@@ -1,0 +1,213 @@
+/*
+ * `outspan record`: reads the options, loads the catalogues, runs the recorder.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/base/buffer.h"
+#include "user/base/cleanup.h"
+#include "user/base/log.h"
+#include "user/base/text.h"
+#include "user/builtin.h"
+#include "user/command.h"
+#include "user/recorder.h"
+
+enum { MAX_TARGETS = 256, MAX_CATALOGUES = 32, RING_MIN = 64 << 10, RING_MAX = 1 << 30 };
+
+enum option_key {
+	KEY_COMM = 256,
+	KEY_ALL,
+	KEY_OVERWRITE,
+	KEY_FOR,
+	KEY_LEVEL,
+	KEY_NO_CONTEXT,
+	KEY_CATALOGUE,
+	KEY_RAW,
+	KEY_RING,
+};
+
+struct options {
+	struct osp_recorder_options record;
+	pid_t pids[MAX_TARGETS];
+	const char *paths[MAX_TARGETS], *comms[MAX_TARGETS], *catalogues[MAX_CATALOGUES];
+	size_t catalogue_count;
+};
+
+static const struct argp_option option_table[] = {
+	{NULL, 0, NULL, 0, "What to record (several may be given):", 1},
+	{"pid", 'p', "PID", 0, "a running process and what it forks", 1},
+	{"exe", 'e', "PATH", 0,
+	 "every process of this program or library, running or started later", 1},
+	{"comm", KEY_COMM, "NAME", 0, "running processes of this name", 1},
+	{"all", KEY_ALL, NULL, 0,
+	 "every process that has points of a loaded catalogue, started later too", 1},
+	{NULL, 0, NULL, 0, "How:", 2},
+	{"output", 'o', "FILE", 0, "session file to write (default: outspan-<UTC time>.db)", 2},
+	{"overwrite", KEY_OVERWRITE, NULL, 0, "replace an existing session file", 2},
+	{"for", KEY_FOR, "DURATION", 0,
+	 "stop after this long: 30s, 5m (default: Ctrl-C, or when the targets end)", 2},
+	{"level", KEY_LEVEL, "LEVEL", 0, "essential, detail (default) or debug", 2},
+	{"no-context", KEY_NO_CONTEXT, NULL, 0,
+	 "do not ask the programs to send trace context to each other", 2},
+	{"catalogue", KEY_CATALOGUE, "FILE", 0, "also trace what this catalogue describes", 2},
+	{"ring-size", KEY_RING, "BYTES", 0,
+	 "kernel buffer, 64K to 1G, a power of two (default: 16M)", 2},
+	{"raw", KEY_RAW, "FILE", 0, "also write a raw capture, for outspan replay", 2},
+	{"verbose", 'v', NULL, 0, "say more", 3},
+	{"quiet", 'q', NULL, 0, "say only what went wrong", 3},
+	{0},
+};
+
+static const char doc[] =
+	"Attach to running processes, record what they do, write a session file.\v"
+	"Examples:\n"
+	"  sudo outspan record --all --for 30s -o first.db\n"
+	"  sudo outspan record -p 1234 -p 1250 -o run.db\n"
+	"  sudo outspan record -- ./psp-notify --broadcaster http://127.0.0.1:3003 news hello\n";
+
+/* "64K", "16M", "1G" or bytes; a power of two within the bounds of the kernel's ring. */
+static int parse_size(const char *text, size_t *bytes)
+{
+	char *end;
+	unsigned long long n;
+
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (end == text || errno || n > RING_MAX)
+		return -EINVAL;
+	n <<= *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
+	if (*end && strcmp(end, "K") && strcmp(end, "M") && strcmp(end, "G"))
+		return -EINVAL;
+	if (n < RING_MIN || n > RING_MAX || (n & (n - 1)))
+		return -EINVAL;
+	*bytes = n;
+	return 0;
+}
+
+static int add_pid(struct options *o, const char *text, struct argp_state *state)
+{
+	char *end;
+	long pid;
+
+	errno = 0;
+	pid = strtol(text, &end, 10);
+	if (end == text || *end || errno || pid <= 0 || pid > 1 << 22)
+		argp_error(state, "--pid %s: expected a process id", text);
+	if (o->record.pid_count >= MAX_TARGETS)
+		argp_error(state, "--pid: at most %d", MAX_TARGETS);
+	o->pids[o->record.pid_count++] = (pid_t)pid;
+	return 0;
+}
+
+static int add_text(const char **list, size_t *count, size_t max, const char *text,
+		    struct argp_state *state)
+{
+	if (*count >= max)
+		argp_error(state, "%s: at most %zu of these", text, max);
+	list[(*count)++] = text;
+	return 0;
+}
+
+/* The options that say how, not what. */
+static error_t parse_how(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = state->input;
+
+	switch (key) {
+	case 'o':
+		o->record.file = arg;
+		return 0;
+	case KEY_OVERWRITE:
+		o->record.overwrite = true;
+		return 0;
+	case KEY_FOR:
+		if (osp_text_parse_duration(arg, &o->record.for_ns) || !o->record.for_ns)
+			argp_error(state, "--for %s: expected a duration such as 30s, 5m or 500ms",
+				   arg);
+		return 0;
+	case KEY_LEVEL:
+		if (osp_level_from_str(arg, &o->record.level))
+			argp_error(state, "--level %s: expected essential, detail or debug", arg);
+		return 0;
+	case KEY_NO_CONTEXT:
+		o->record.context = false;
+		return 0;
+	case KEY_CATALOGUE:
+		return add_text(o->catalogues, &o->catalogue_count, MAX_CATALOGUES, arg, state);
+	case KEY_RING:
+		if (parse_size(arg, &o->record.ring_bytes))
+			argp_error(state, "--ring-size %s: expected a power of two from 64K to 1G",
+				   arg);
+		return 0;
+	case KEY_RAW:
+		o->record.raw = arg;
+		return 0;
+	case 'v':
+		osp_log_level_set(OSP_LOG_DEBUG);
+		return 0;
+	case 'q':
+		osp_log_level_set(OSP_LOG_WARN);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = state->input;
+	struct osp_recorder_options *r = &o->record;
+
+	switch (key) {
+	case 'p':
+		return add_pid(o, arg, state);
+	case 'e':
+		return add_text(o->paths, &r->path_count, MAX_TARGETS, arg, state);
+	case KEY_COMM:
+		return add_text(o->comms, &r->comm_count, MAX_TARGETS, arg, state);
+	case KEY_ALL:
+		r->all = true;
+		return 0;
+	case ARGP_KEY_ARGS:
+		r->command = state->argv + state->next;
+		return 0;
+	case ARGP_KEY_END:
+		if (!r->pid_count && !r->path_count && !r->comm_count && !r->all && !r->command)
+			argp_error(
+				state,
+				"nothing to record: give -p PID, -e PATH, --comm NAME, --all or -- COMMAND");
+		return 0;
+	default:
+		return parse_how(key, arg, state);
+	}
+}
+
+int osp_cmd_record(int argc, char **argv)
+{
+	static const struct argp argp = {
+		option_table, parse_option, "[-- COMMAND [ARGUMENT...]]", doc, NULL, NULL, NULL};
+	struct osp_buffer line = OSP_BUFFER_INIT(4096);
+	struct osp_catalogue *catalogue = NULL;
+	struct options o = {
+		.record = {.level = OSP_LEVEL_DETAIL, .context = true, .ring_bytes = 16 << 20}};
+	int r;
+
+	argp_err_exit_status = OSP_EXIT_USAGE;
+	o.record.pids = o.pids;
+	o.record.paths = o.paths;
+	o.record.comms = o.comms;
+	for (int i = 0; i < argc; i++)
+		osp_buffer_print(&line, "%s%s", i ? " " : "", argv[i]);
+	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &o);
+	r = osp_builtin_catalogue(&catalogue, o.catalogues, o.catalogue_count);
+	if (r)
+		return OSP_EXIT_FAILED;
+	o.record.catalogue = catalogue;
+	o.record.command_line = osp_buffer_text(&line);
+	r = osp_recorder_run(&o.record);
+	osp_buffer_clear(&line);
+	osp_catalogue_free(&catalogue);
+	return osp_exit_status(r);
+}

@@ -1,0 +1,238 @@
+/*
+ * Between the recorder, which talks to the kernel and to /proc, and the pipeline, which knows
+ * neither: turns what was learnt into inputs, keeps track of which processes the pipeline has
+ * been told about, and tees every input into the raw capture. Owns the pipeline and the capture;
+ * its parts go into the caller's batch. Nothing here waits or attaches.
+ */
+#include "user/feed.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "user/base/cleanup.h"
+#include "user/base/log.h"
+#include "user/process.h"
+#include "user/raw.h"
+
+struct osp_feed {
+	struct osp_pipeline *pipeline;
+	struct osp_batch *batch;	/* borrowed: the recorder's, freed after the feed */
+	struct osp_raw *raw;		/* or NULL */
+	FILE *file;			/* of the capture */
+	bool told[OSP_EVENT_PROCESSES]; /* slots the pipeline knows */
+};
+
+static int into_batch(void *arg, const struct osp_part *part)
+{
+	return osp_batch_add(arg, part);
+}
+
+/* A new file for its owner alone: it holds what the session holds. */
+static int open_capture(struct osp_feed *f, const char *path, const struct osp_catalogue *c)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r;
+
+	if (fd < 0)
+		return osp_err(-errno, "create the raw capture %s - give another name", path);
+	f->file = fdopen(fd, "w");
+	if (!f->file) {
+		close(fd);
+		return -ENOMEM;
+	}
+	r = osp_raw_create(&f->raw, f->file, c);
+	return r ? osp_err(r, "write the raw capture %s", path) : 0;
+}
+
+int osp_feed_open(struct osp_feed **out, const struct osp_catalogue *c, struct osp_batch *batch,
+		  const char *raw)
+{
+	struct osp_feed *f = calloc(1, sizeof(*f));
+	int r;
+
+	if (!f)
+		return -ENOMEM;
+	f->batch = batch;
+	r = osp_pipeline_new(&f->pipeline, c, NULL, into_batch, batch);
+	if (!r && raw)
+		r = open_capture(f, raw, c);
+	if (r) {
+		osp_feed_close(&f);
+		return r;
+	}
+	*out = f;
+	return 0;
+}
+
+int osp_feed_close(struct osp_feed **f)
+{
+	int r = 0;
+
+	if (!*f)
+		return 0;
+	osp_raw_free(&(*f)->raw);
+	if ((*f)->file && fclose((*f)->file))
+		r = osp_err(-errno, "write the raw capture");
+	osp_pipeline_free(&(*f)->pipeline);
+	free(*f);
+	*f = NULL;
+	return r;
+}
+
+static int64_t read_clock(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int64_t osp_feed_now(void)
+{
+	return read_clock(CLOCK_BOOTTIME);
+}
+
+int osp_feed_input(struct osp_feed *f, const struct osp_input *in)
+{
+	int r = f->raw ? osp_raw_write(f->raw, in) : 0;
+
+	return r ? r : osp_pipeline_push(f->pipeline, in);
+}
+
+int osp_feed_process(struct osp_feed *f, uint32_t slot, uint32_t pid, uint64_t start_ns,
+		     uint32_t exec_id)
+{
+	struct osp_input in = {.kind = OSP_INPUT_PROCESS, .time_ns = osp_feed_now()};
+	_cleanup_free_ struct osp_process *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	if (slot >= OSP_EVENT_PROCESSES || f->told[slot])
+		return 0;
+	f->told[slot] = true;
+	if (osp_process_read(p, pid))
+		*p = (struct osp_process){.pid = pid}; /* gone already */
+	in.process = (struct osp_input_process){
+		.slot = slot,
+		.pid = pid,
+		.namespace_pid = p->namespace_pid,
+		.uid = p->uid,
+		.exec_id = exec_id,
+		.parent_pid = p->parent_pid,
+		.start_ns = start_ns ? start_ns : p->start_ns,
+		.comm = p->comm,
+		.exe = p->exe,
+		.cmdline = p->cmdline,
+	};
+	return osp_feed_input(f, &in);
+}
+
+int osp_feed_record(struct osp_feed *f, const struct osp_record *record, size_t size)
+{
+	struct osp_input in = {.kind = OSP_INPUT_RECORD, .time_ns = (int64_t)record->time_ns};
+	int r = 0;
+
+	if (record->process)
+		r = osp_feed_process(f, record->process, record->pid, record->start_ns,
+				     record->exec_id);
+	if (r)
+		return r;
+	in.record = record;
+	in.size = size;
+	return osp_feed_input(f, &in);
+}
+
+int osp_feed_tick(struct osp_feed *f)
+{
+	struct osp_input in = {.kind = OSP_INPUT_TICK, .time_ns = osp_feed_now()};
+
+	return osp_feed_input(f, &in);
+}
+
+/* Boot, wall, boot: the wall time belongs to the middle, the error is half the distance. */
+int osp_feed_clock(struct osp_feed *f)
+{
+	int64_t before = read_clock(CLOCK_BOOTTIME), wall = read_clock(CLOCK_REALTIME);
+	int64_t after = read_clock(CLOCK_BOOTTIME);
+	struct osp_input in = {.kind = OSP_INPUT_CLOCK, .time_ns = before + (after - before) / 2};
+
+	in.clock.wall_ns = wall;
+	in.clock.error_ns = (after - before + 1) / 2;
+	return osp_feed_input(f, &in);
+}
+
+int osp_feed_setting(struct osp_feed *f, const char *name, const char *value)
+{
+	struct osp_input in = {.kind = OSP_INPUT_SETTING, .time_ns = osp_feed_now()};
+
+	in.setting.name = name;
+	in.setting.value = value;
+	return osp_feed_input(f, &in);
+}
+
+int osp_feed_sites(struct osp_feed *f, uint32_t slot, const struct osp_found *found)
+{
+	struct osp_input in = {.kind = OSP_INPUT_SITES, .time_ns = osp_feed_now()};
+	struct count {
+		uint16_t sites, attached;
+	} counts[OSP_CATALOGUE_POINTS] = {{0}};
+	int r = 0;
+
+	for (size_t i = 0; i < found->binary_count; i++) {
+		const struct osp_binary *b = found->binaries[i];
+
+		for (size_t k = 0; k < b->count; k++) {
+			if (b->sites[k].state != OSP_SITE_KNOWN)
+				continue;
+			counts[b->sites[k].point->number].sites++;
+			counts[b->sites[k].point->number].attached += b->sites[k].attached;
+		}
+	}
+	for (uint16_t n = 0; !r && n < OSP_CATALOGUE_POINTS; n++) {
+		if (!counts[n].sites)
+			continue;
+		in.sites =
+			(struct osp_input_sites){slot, n, counts[n].sites, counts[n].attached > 0};
+		r = osp_feed_input(f, &in);
+	}
+	return r;
+}
+
+int osp_feed_counters(struct osp_feed *f, uint32_t slot, uint32_t point,
+		      const struct osp_counter *counter)
+{
+	struct osp_input in = {.kind = OSP_INPUT_COUNTERS, .time_ns = osp_feed_now()};
+
+	in.counters = (struct osp_input_counters){slot, (uint16_t)point, *counter};
+	return osp_feed_input(f, &in);
+}
+
+int osp_feed_stop(struct osp_feed *f)
+{
+	struct osp_input in = {.kind = OSP_INPUT_STOP, .time_ns = osp_feed_now()};
+
+	return osp_feed_input(f, &in);
+}
+
+bool osp_feed_knows(const struct osp_feed *f, uint32_t slot)
+{
+	return slot >= OSP_EVENT_PROCESSES || f->told[slot];
+}
+
+int osp_feed_attach(struct osp_feed *f, uint32_t slot, bool detach, bool begins)
+{
+	struct osp_input in = {.kind = OSP_INPUT_ATTACH, .time_ns = osp_feed_now()};
+
+	in.attach = (struct osp_input_attach){.slot = slot, .detach = detach, .begins = begins};
+	return osp_feed_input(f, &in);
+}
+
+void osp_feed_stats(const struct osp_feed *f, struct osp_pipeline_stats *out)
+{
+	osp_pipeline_stats(f->pipeline, out);
+}

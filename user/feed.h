@@ -1,0 +1,54 @@
+/*
+ * The live door into the pipeline: whatever the recorder learns becomes an input here, is written
+ * to the raw capture if there is one, and is pushed through. A replay opens the same pipeline
+ * with the same inputs read back.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "user/batch.h"
+#include "user/input.h"
+#include "user/pipeline.h"
+#include "user/target.h"
+
+struct osp_feed;
+
+/* `c` and `batch` are borrowed; raw is the path of a raw capture to write, or NULL. */
+int osp_feed_open(struct osp_feed **out, const struct osp_catalogue *c, struct osp_batch *batch,
+		  const char *raw);
+
+/* Closes; what was written of the raw capture stays. 0, or the capture's -errno, logged. */
+int osp_feed_close(struct osp_feed **f);
+
+/* Boot time now, in ns. */
+int64_t osp_feed_now(void);
+
+/* Pushes one input. What is not known of its process is asked of /proc and pushed before it. */
+int osp_feed_record(struct osp_feed *f, const struct osp_record *record, size_t size);
+int osp_feed_input(struct osp_feed *f, const struct osp_input *in);
+
+/* A process with a slot, before its first record. Asks /proc; pushes what is known without it. */
+int osp_feed_process(struct osp_feed *f, uint32_t slot, uint32_t pid, uint64_t start_ns,
+		     uint32_t exec_id);
+
+/* True if the pipeline was told of the process in this slot. */
+bool osp_feed_knows(const struct osp_feed *f, uint32_t slot);
+
+/* Which points the process has, and which of them are attached. */
+int osp_feed_sites(struct osp_feed *f, uint32_t slot, const struct osp_found *found);
+
+int osp_feed_tick(struct osp_feed *f);
+int osp_feed_clock(struct osp_feed *f);
+int osp_feed_setting(struct osp_feed *f, const char *name, const char *value);
+
+/* Attach or detach of everything begins or ends; slot UINT32_MAX = all processes. */
+int osp_feed_attach(struct osp_feed *f, uint32_t slot, bool detach, bool begins);
+
+/* Kernel counters of one (process, point), then the end: after the last drain. */
+int osp_feed_counters(struct osp_feed *f, uint32_t slot, uint32_t point,
+		      const struct osp_counter *counter);
+int osp_feed_stop(struct osp_feed *f);
+
+void osp_feed_stats(const struct osp_feed *f, struct osp_pipeline_stats *out);

@@ -1,0 +1,404 @@
+/*
+ * Opens, configures and loads the BPF skeleton, fills its maps from the catalogue, keeps its
+ * members and reads its counters. The only file that sees the skeleton; attach.c has the sites.
+ * Fed by the recorder, doctor and the tests with targets; feeds the kernel side. Owns programs,
+ * maps, mappings, the ring and, through attach.c, the links.
+ */
+#include "user/loader.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "user/attach.h"
+#include "user/base/cleanup.h"
+#include "user/base/log.h"
+#include "user/shape.h"
+
+#include "gen/outspan.skel.h"
+
+enum { RING_DEFAULT = 16 << 20, SLOT_FIRST = 1 };
+
+struct osp_loader {
+	const struct osp_catalogue *catalogue; /* borrowed: the caller's, outlives the loader */
+	struct outspan_bpf *bpf;
+	struct osp_attach *attach;
+	struct osp_ring *ring;
+	const struct osp_counter *counters; /* mapping of the map */
+	size_t counters_bytes;
+};
+
+/* The library's own words are for developers: shown with -v only. */
+static int print_library(enum libbpf_print_level level, const char *format, va_list ap)
+{
+	char text[512];
+
+	if (level != LIBBPF_WARN || osp_log_level_get() < OSP_LOG_DEBUG)
+		return 0;
+	vsnprintf(text, sizeof(text), format, ap);
+	text[strcspn(text, "\n")] = 0;
+	osp_debug("%s", text);
+	return 0;
+}
+
+/* ---- load ---- */
+
+static bool has_foreign(const struct osp_catalogue *c)
+{
+	for (size_t i = 0; i < c->point_count; i++)
+		if (c->points[i]->foreign)
+			return true;
+	return false;
+}
+
+static int configure(struct osp_loader *l, const struct osp_loader_options *o,
+		     enum osp_attach_form form)
+{
+	struct outspan_bpf *s = l->bpf;
+	size_t points = l->catalogue->point_count ? l->catalogue->point_count : 1;
+	struct bpf_program *sites[] = {s->progs.on_step, s->progs.on_foreign, s->progs.on_mapped};
+	int r;
+
+	s->rodata->cfg_points = (uint32_t)points;
+	s->rodata->cfg_admit = o->admit;
+	s->rodata->cfg_all = o->all;
+	s->rodata->cfg_children = !o->no_children;
+	r = bpf_map__set_max_entries(s->maps.events,
+				     (uint32_t)(o->ring_bytes ? o->ring_bytes : RING_DEFAULT));
+	if (!r)
+		r = bpf_map__set_max_entries(s->maps.counters,
+					     (uint32_t)points * OSP_EVENT_PROCESSES);
+	/* Its five size classes take the verifier half of the start-up time. */
+	if (!r)
+		r = bpf_program__set_autoload(s->progs.on_foreign, has_foreign(l->catalogue));
+	for (size_t i = 0; !r && form == OSP_ATTACH_MULTI && i < 3; i++)
+		r = bpf_program__set_expected_attach_type(
+			sites[i], (enum bpf_attach_type)OSP_ATTACH_MULTI_TYPE);
+	return r;
+}
+
+static int tell_load_error(int r)
+{
+	char missing[128];
+
+	osp_kernel_missing_capabilities(missing, sizeof(missing));
+	if ((r == -EPERM || r == -EACCES) && missing[0])
+		return osp_err(
+			r, "load BPF programs: %s missing - run as root, or grant the capabilities",
+			missing);
+	if (!osp_kernel_has_btf())
+		return osp_err(
+			-ENOTSUP,
+			"load BPF programs: this kernel has no /sys/kernel/btf/vmlinux - boot one with CONFIG_DEBUG_INFO_BTF=y");
+	return osp_err(r, "load BPF programs on Linux %s - see outspan doctor",
+		       osp_kernel_release());
+}
+
+static int check_options(const struct osp_catalogue *c, const struct osp_loader_options *o)
+{
+	size_t n = o->ring_bytes;
+
+	if (n && ((n & (n - 1)) || n < (size_t)sysconf(_SC_PAGESIZE) || n > 1u << 30))
+		return osp_err(-EINVAL,
+			       "ring of %zu bytes - give a power of two from 4 KiB to 1 GiB", n);
+	if (c->point_count > OSP_EVENT_POINTS)
+		return osp_err(-E2BIG, "%zu trace points in all catalogues - a session holds %d",
+			       c->point_count, OSP_EVENT_POINTS);
+	if (!osp_process_is_initial_namespace())
+		return osp_err(
+			-ENOTSUP,
+			"the recorder runs in a pid namespace, the kernel counts pids in the initial one - start it there (docker run --pid=host)");
+	return 0;
+}
+
+static int load(struct osp_loader *l, const struct osp_loader_options *o, enum osp_attach_form form)
+{
+	int r;
+
+	libbpf_set_print(print_library);
+	l->bpf = outspan_bpf__open();
+	if (!l->bpf)
+		return tell_load_error(-errno);
+	r = configure(l, o, form);
+	if (!r)
+		r = outspan_bpf__load(l->bpf);
+	return r ? tell_load_error(r) : 0;
+}
+
+static int fill_shapes(struct osp_loader *l)
+{
+	for (uint32_t i = 0; i < l->catalogue->point_count; i++) {
+		struct osp_shape shape;
+
+		/* A point that cannot be read is refused at each of its sites (binary.c). */
+		if (osp_shape_fill(&shape, l->catalogue->points[i]))
+			continue;
+		if (bpf_map_update_elem(bpf_map__fd(l->bpf->maps.shapes), &i, &shape, BPF_ANY))
+			return osp_err(-errno, "fill the map of shapes");
+	}
+	return 0;
+}
+
+static int map_counters(struct osp_loader *l)
+{
+	struct bpf_map *map = l->bpf->maps.counters;
+	void *p;
+
+	l->counters_bytes = (size_t)bpf_map__max_entries(map) * sizeof(struct osp_counter);
+	p = mmap(NULL, l->counters_bytes, PROT_READ, MAP_SHARED, bpf_map__fd(map), 0);
+	if (p == MAP_FAILED)
+		return osp_err(-errno, "map the counters");
+	l->counters = p;
+	return 0;
+}
+
+static int open_ring(struct osp_loader *l)
+{
+	int r = osp_ring_open(&l->ring, bpf_map__fd(l->bpf->maps.events), &l->bpf->bss->woken_ns,
+			      l->bpf->rodata->cfg_wake_ns);
+
+	return r ? osp_err(r, "open the ring") : 0;
+}
+
+/* Process events; sites are attached later, by binary. */
+static int attach_processes(struct osp_loader *l)
+{
+	struct {
+		struct bpf_program *program;
+		struct bpf_link **link;
+	} all[] = {{l->bpf->progs.on_fork, &l->bpf->links.on_fork},
+		   {l->bpf->progs.on_exec, &l->bpf->links.on_exec},
+		   {l->bpf->progs.on_exit, &l->bpf->links.on_exit}};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		*all[i].link = bpf_program__attach(all[i].program);
+		if (!*all[i].link)
+			return osp_err(-errno,
+				       "attach %s to its kernel tracepoint - see outspan doctor",
+				       bpf_program__name(all[i].program));
+	}
+	return 0;
+}
+
+static int open_attach(struct osp_loader *l, const struct osp_loader_options *o,
+		       enum osp_attach_form form)
+{
+	struct outspan_bpf *s = l->bpf;
+	const struct osp_attach_programs p = {.step = s->progs.on_step,
+					      .foreign = s->progs.on_foreign,
+					      .mapped = s->progs.on_mapped,
+					      .sites = bpf_map__fd(s->maps.sites)};
+
+	return osp_attach_new(&l->attach, &p, o, form);
+}
+
+/* Each attached file is held open. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int osp_loader_open(struct osp_loader **out, const struct osp_catalogue *c,
+		    const struct osp_loader_options *o)
+{
+	struct osp_loader *l _cleanup_(osp_loader_close) = calloc(1, sizeof(*l));
+	enum osp_attach_form form = o->form;
+	int r = l ? check_options(c, o) : -ENOMEM;
+
+	if (r)
+		return r;
+	if (form == OSP_ATTACH_AUTO)
+		form = osp_kernel_has_multi() ? OSP_ATTACH_MULTI : OSP_ATTACH_PERF;
+	l->catalogue = c;
+	raise_file_limit();
+	r = load(l, o, form);
+	if (!r)
+		r = fill_shapes(l);
+	if (!r)
+		r = map_counters(l);
+	if (!r)
+		r = open_ring(l);
+	if (!r)
+		r = open_attach(l, o, form);
+	if (!r)
+		r = attach_processes(l);
+	if (!r)
+		*out = TAKE_PTR(l);
+	return r;
+}
+
+void osp_loader_close(struct osp_loader **l)
+{
+	if (!*l)
+		return;
+	osp_attach_free(&(*l)->attach);
+	osp_ring_close(&(*l)->ring);
+	if ((*l)->counters)
+		munmap((void *)(*l)->counters, (*l)->counters_bytes);
+	outspan_bpf__destroy((*l)->bpf);
+	free(*l);
+	*l = NULL;
+}
+
+/* ---- members ---- */
+
+/* As the kernel side does it, on the same word. */
+static uint32_t take_slot(struct osp_loader *l)
+{
+	uint32_t *next = &l->bpf->data->next_process, slot;
+
+	if (__atomic_load_n(next, __ATOMIC_RELAXED) >= OSP_EVENT_PROCESSES)
+		return 0;
+	slot = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED);
+	return slot < OSP_EVENT_PROCESSES ? slot : 0;
+}
+
+static bool has_ended(int pidfd)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	return poll(&p, 1, 0) > 0;
+}
+
+int osp_loader_add_member(struct osp_loader *l, uint32_t pid, uint32_t *slot)
+{
+	int map = bpf_map__fd(l->bpf->maps.members);
+	int pidfd _cleanup_close_ = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct osp_member m = {0};
+
+	if (pidfd < 0)
+		return -errno;
+	if (bpf_map_lookup_elem(map, &pid, &m)) {
+		m = (struct osp_member){.process = take_slot(l)};
+		if (bpf_map_update_elem(map, &pid, &m, BPF_NOEXIST) && errno != EEXIST)
+			return osp_err(-errno, "watch process %u - too many processes", pid);
+		/* Its fork, or a hit of its own, may have made it a member in between. */
+		if (bpf_map_lookup_elem(map, &pid, &m))
+			return -ESRCH;
+	}
+	/* Had it ended before the map knew it, nobody would take it out again. */
+	if (has_ended(pidfd)) {
+		bpf_map_delete_elem(map, &pid);
+		return -ESRCH;
+	}
+	*slot = m.process;
+	return 0;
+}
+
+int osp_loader_members(struct osp_loader *l,
+		       int (*fn)(void *arg, uint32_t pid, const struct osp_member *m), void *arg)
+{
+	int map = bpf_map__fd(l->bpf->maps.members);
+	uint32_t pid, *last = NULL, next;
+	struct osp_member m;
+	int r = 0;
+
+	/* Members come and go meanwhile; the number of steps is bounded all the same. */
+	for (int i = 0; !r && i < 16 * OSP_EVENT_PROCESSES; i++) {
+		if (bpf_map_get_next_key(map, last, &next))
+			break;
+		pid = next;
+		last = &pid;
+		if (!bpf_map_lookup_elem(map, &pid, &m))
+			r = fn(arg, pid, &m);
+	}
+	return r;
+}
+
+/* ---- counters ---- */
+
+struct osp_ring *osp_loader_ring(struct osp_loader *l)
+{
+	return l->ring;
+}
+
+int osp_loader_counters(struct osp_loader *l,
+			int (*fn)(void *arg, uint32_t slot, uint32_t point,
+				  const struct osp_counter *c),
+			void *arg)
+{
+	uint32_t slots = __atomic_load_n(&l->bpf->data->next_process, __ATOMIC_RELAXED);
+	uint32_t points = l->bpf->rodata->cfg_points;
+	int r = 0;
+
+	if (slots > OSP_EVENT_PROCESSES)
+		slots = OSP_EVENT_PROCESSES;
+	for (uint32_t s = 0; s < slots; s++)
+		for (uint32_t p = 0; !r && p < points; p++) {
+			const struct osp_counter *c = &l->counters[(size_t)s * points + p];
+
+			if (__atomic_load_n(&c->hits, __ATOMIC_RELAXED))
+				r = fn(arg, s, p, c);
+		}
+	return r;
+}
+
+void osp_loader_stats(const struct osp_loader *l, struct osp_loader_stats *out)
+{
+	uint32_t next = __atomic_load_n(&l->bpf->data->next_process, __ATOMIC_RELAXED);
+
+	if (next > OSP_EVENT_PROCESSES)
+		next = OSP_EVENT_PROCESSES;
+	*out = (struct osp_loader_stats){
+		.processes = next - SLOT_FIRST,
+		.notices_lost = __atomic_load_n(&l->bpf->bss->notices_lost, __ATOMIC_RELAXED),
+		.children_lost = __atomic_load_n(&l->bpf->bss->children_lost, __ATOMIC_RELAXED),
+		.strangers = __atomic_load_n(&l->bpf->bss->strangers, __ATOMIC_RELAXED),
+	};
+}
+
+/* ---- sites: attach.c ---- */
+
+enum osp_attach_form osp_loader_form(const struct osp_loader *l)
+{
+	return osp_attach_form(l->attach);
+}
+
+bool osp_loader_wants(const struct osp_loader *l, const struct osp_point *p)
+{
+	return osp_attach_wants(l->attach, p);
+}
+
+int osp_loader_attach(struct osp_loader *l, struct osp_binary *b, struct osp_attach_result *result)
+{
+	return osp_attach_add(l->attach, b, result);
+}
+
+void osp_loader_detach(struct osp_loader *l, struct osp_binary *b)
+{
+	osp_attach_remove(l->attach, b);
+}
+
+void osp_loader_detach_all(struct osp_loader *l)
+{
+	osp_attach_clear(l->attach);
+}
+
+int osp_loader_lease_fd(const struct osp_loader *l)
+{
+	return osp_attach_lease_fd(l->attach);
+}
+
+int osp_loader_timeout_ms(const struct osp_loader *l)
+{
+	return osp_attach_timeout_ms(l->attach);
+}
+
+int osp_loader_handle(struct osp_loader *l, struct osp_binaries *binaries, osp_loader_change_fn fn,
+		      void *arg)
+{
+	return osp_attach_handle(l->attach, binaries, fn, arg);
+}

@@ -1,0 +1,515 @@
+/*
+ * Evidence to edges (user/match.h), fed by link with ends, feeding trace and the sink. Owns ends,
+ * pairs, and a map from evidence to the ends that carry it (buckets). All tables have a maximum;
+ * the oldest end goes first.
+ *
+ * A pair's rules are tried in order: the first piece of evidence that both have decides. If it
+ * agrees it is the fact, and later ones corroborate it or contradict it (then it is ambiguous).
+ * If it differs, the two do not belong together, whatever weaker evidence says. A fact is
+ * ambiguous, too, when another candidate that nothing contradicts carries the same.
+ *
+ * A contradicted pair waits until its `to` end has had time to find a fact: if it has, the claim
+ * was a relayed or copied one, and the pair is dropped; so a copy cannot spoil the true link.
+ */
+#include "user/match.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/base/map.h"
+
+enum { BUCKET_MAX = 16, ALSO_TEXT = 256 };
+
+static const int64_t wait_ns = 10ll * 1000 * 1000 * 1000; /* before a missing partner counts */
+static const int64_t early_ns =
+	1000 * 1000 * 1000;			  /* a partner may have been lost so much earlier */
+static const int64_t late_ns = 100 * 1000 * 1000; /* ... or later */
+
+struct key {
+	uint64_t hash[2];
+	uint16_t rule;
+	uint8_t match;
+} __attribute__((packed));
+
+struct osp_match_bucket {
+	struct key key;
+	struct osp_list values[2]; /* of from ends, of to ends; oldest first */
+	size_t counts[2];
+};
+
+enum state { NOTHING, FACT, AMBIGUOUS };
+
+struct pair {
+	struct osp_match_end *from, *to;
+	struct osp_list by_from, by_to;
+	uint8_t agrees, differs; /* bit per match */
+	uint8_t crowded;	 /* another candidate carries the same */
+	enum state state;	 /* as the sink was told last, with the next two */
+	int fact;
+	uint8_t told_agrees, told_differs;
+};
+
+struct osp_matcher {
+	struct osp_forest *forest; /* borrowed, as the roster */
+	const struct osp_roster *roster;
+	struct osp_match_out to;
+	struct osp_map buckets;
+	struct osp_list by_age, waiting;
+	size_t count, max;
+	struct osp_match_stats stats;
+};
+
+int osp_match_new(struct osp_matcher **out, struct osp_forest *f, const struct osp_roster *r,
+		  size_t max, const struct osp_match_out *to)
+{
+	struct osp_matcher *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return -ENOMEM;
+	m->forest = f;
+	m->roster = r;
+	m->to = *to;
+	m->max = max;
+	osp_map_init(&m->buckets, SIZE_MAX, 0);
+	osp_list_init(&m->by_age);
+	osp_list_init(&m->waiting);
+	*out = m;
+	return 0;
+}
+
+/* ---- buckets ---- */
+
+static void leave_bucket(struct osp_matcher *m, struct osp_match_value *v)
+{
+	struct osp_match_bucket *b = v->bucket;
+
+	if (!b)
+		return;
+	osp_list_remove(&v->in_bucket);
+	v->bucket = NULL;
+	b->counts[v->end->to]--;
+	if (b->counts[0] + b->counts[1])
+		return;
+	osp_map_remove(&m->buckets, &b->key, sizeof(b->key));
+	free(b);
+}
+
+static int find_bucket(struct osp_matcher *m, const struct key *key, struct osp_match_bucket **out)
+{
+	struct osp_match_bucket *b = osp_map_find(&m->buckets, key, sizeof(*key));
+	int r;
+
+	if (!b) {
+		b = calloc(1, sizeof(*b));
+		if (!b)
+			return -ENOMEM;
+		b->key = *key;
+		osp_list_init(&b->values[0]);
+		osp_list_init(&b->values[1]);
+		r = osp_map_add(&m->buckets, key, sizeof(*key), b);
+		if (r) {
+			free(b);
+			return r;
+		}
+	}
+	*out = b;
+	return 0;
+}
+
+int osp_match_add_value(struct osp_matcher *m, struct osp_match_end *e, size_t n,
+			const uint64_t hash[2], int64_t time_ns)
+{
+	struct key key = {{hash[0], hash[1]}, e->rule->number, (uint8_t)n};
+	struct osp_match_value *v = &e->values[n];
+	struct osp_match_bucket *b;
+	int r = find_bucket(m, &key, &b);
+
+	if (r)
+		return r;
+	if (b->counts[e->to] == BUCKET_MAX) {
+		struct osp_list *oldest = b->values[e->to].next;
+
+		/* The new one joins before the old one leaves: the bucket must not vanish. */
+		b->counts[e->to]++;
+		leave_bucket(m, osp_list_entry(oldest, struct osp_match_value, in_bucket));
+		b->counts[e->to]--;
+		m->stats.evicted++;
+	}
+	*v = (struct osp_match_value){.end = e,
+				      .bucket = b,
+				      .hash = {hash[0], hash[1]},
+				      .time_ns = time_ns,
+				      .present = true};
+	osp_list_add(&b->values[e->to], &v->in_bucket);
+	b->counts[e->to]++;
+	return 0;
+}
+
+/* ---- ends ---- */
+
+/* The pair at a node of one end's list. */
+static struct pair *pair_at(const struct osp_match_end *e, struct osp_list *node)
+{
+	return e->to ? osp_list_entry(node, struct pair, by_to)
+		     : osp_list_entry(node, struct pair, by_from);
+}
+
+/* True if a point that carries the evidence of the other side is attached anywhere. */
+static bool partner_is_seen(const struct osp_matcher *m, const struct osp_match_end *e)
+{
+	for (size_t i = 0; i < e->rule->match_count; i++) {
+		const struct osp_match *match = &e->rule->matches[i];
+		const struct osp_refs *other = e->to ? &match->from : &match->to;
+
+		for (size_t k = 0; k < other->count; k++)
+			if (osp_roster_sees(m->roster, other->refs[k].point))
+				return true;
+	}
+	return false;
+}
+
+static void remove_end(struct osp_matcher *m, struct osp_match_end *e)
+{
+	for (size_t i = 0; i < OSP_MATCH_MAX; i++)
+		leave_bucket(m, &e->values[i]);
+	while (!osp_list_empty(&e->pairs)) {
+		struct pair *p = pair_at(e, e->pairs.next);
+
+		osp_list_remove(&p->by_from);
+		osp_list_remove(&p->by_to);
+		free(p);
+	}
+	if (e->latest && *e->latest == e)
+		*e->latest = NULL;
+	osp_list_remove(&e->by_age);
+	osp_list_remove(&e->waiting);
+	osp_list_remove(&e->of_operation);
+	osp_trace_unpin(m->forest, e->node);
+	free(e);
+	m->count--;
+}
+
+void osp_match_free(struct osp_matcher **matcher)
+{
+	struct osp_matcher *m = *matcher;
+
+	if (!m)
+		return;
+	while (!osp_list_empty(&m->by_age))
+		remove_end(m, osp_list_entry(m->by_age.next, struct osp_match_end, by_age));
+	osp_map_clear(&m->buckets);
+	free(m);
+	*matcher = NULL;
+}
+
+/* ---- pairs ---- */
+
+static bool in_time(const struct osp_match_value *a, const struct osp_match_value *b,
+		    int64_t within_ns)
+{
+	int64_t apart = a->time_ns - b->time_ns;
+
+	return !within_ns || (apart <= within_ns && apart >= -within_ns);
+}
+
+/* What the evidence of two ends says: bits of those that agree and of those that differ. */
+static void compare(const struct osp_match_end *from, const struct osp_match_end *to,
+		    uint8_t *agrees, uint8_t *differs)
+{
+	*agrees = *differs = 0;
+	for (size_t i = 0; i < from->rule->match_count; i++) {
+		const struct osp_match_value *a = &from->values[i], *b = &to->values[i];
+
+		if (!a->present || !b->present)
+			continue;
+		if (memcmp(a->hash, b->hash, sizeof(a->hash)) != 0)
+			*differs |= (uint8_t)(1u << i);
+		else if (in_time(a, b, from->rule->matches[i].within_ns))
+			*agrees |= (uint8_t)(1u << i);
+	}
+}
+
+/* The lowest bit is the strongest evidence. */
+static bool is_candidate(uint8_t agrees, uint8_t differs)
+{
+	return agrees && (!differs || __builtin_ctz(agrees) < __builtin_ctz(differs));
+}
+
+static struct pair *find_pair(const struct osp_match_end *from, const struct osp_match_end *to)
+{
+	const struct osp_match_end *e = to;
+
+	for (struct osp_list *l = e->pairs.next; l != &e->pairs; l = l->next)
+		if (pair_at(e, l)->from == from)
+			return pair_at(e, l);
+	return NULL;
+}
+
+static int meet(struct osp_match_end *from, struct osp_match_end *to)
+{
+	struct pair *p = find_pair(from, to);
+	uint8_t agrees, differs;
+
+	if (from->node == to->node)
+		return 0;
+	compare(from, to, &agrees, &differs);
+	if (!p && !is_candidate(agrees, differs))
+		return 0;
+	if (!p) {
+		p = calloc(1, sizeof(*p));
+		if (!p)
+			return -ENOMEM;
+		p->from = from;
+		p->to = to;
+		osp_list_add(&from->pairs, &p->by_from);
+		osp_list_add(&to->pairs, &p->by_to);
+	}
+	p->agrees = agrees;
+	p->differs = differs;
+	return 0;
+}
+
+/* Marks where the end's candidates carry the same evidence. */
+static void crowd(struct osp_match_end *e)
+{
+	for (struct osp_list *l = e->pairs.next; l != &e->pairs; l = l->next) {
+		struct pair *p = pair_at(e, l);
+
+		for (struct osp_list *k = l->next; k != &e->pairs; k = k->next) {
+			struct pair *other = pair_at(e, k);
+			uint8_t same = p->agrees & other->agrees;
+
+			if (p->differs || other->differs)
+				continue;
+			p->crowded |= same;
+			other->crowded |= same;
+		}
+	}
+}
+
+static void say_also(const struct pair *p, char text[ALSO_TEXT])
+{
+	const struct osp_link *rule = p->from->rule;
+	size_t used = 0;
+
+	text[0] = 0;
+	for (size_t i = 0; i < rule->match_count; i++) {
+		bool differs = p->differs >> i & 1, agrees = p->agrees >> i & 1;
+
+		if ((int)i == p->fact || (!agrees && !differs) || used >= ALSO_TEXT)
+			continue;
+		used += (size_t)snprintf(text + used, ALSO_TEXT - used, "%s%s%s", used ? "," : "",
+					 differs ? "!" : "", rule->matches[i].evidence);
+	}
+}
+
+static int tell_edge(struct osp_matcher *m, const struct pair *p)
+{
+	const struct osp_link *rule = p->from->rule;
+	const struct osp_match *match = &rule->matches[p->fact];
+	char also[ALSO_TEXT];
+	struct osp_edge edge = {
+		.from = p->from->node->id + p->from->number,
+		.to = p->to->node->id + p->to->number,
+		.rule = rule->name,
+		.makes = osp_makes_to_str(rule->makes),
+		.evidence = match->evidence,
+		.grade = osp_grade_to_str(p->state == FACT ? match->grade : OSP_GRADE_AMBIGUOUS),
+	};
+	int r;
+
+	say_also(p, also);
+	edge.also = also[0] ? also : NULL;
+	r = m->to.edge(m->to.arg, &edge);
+	if (!r && p->state == AMBIGUOUS)
+		r = m->to.mark(m->to.arg, p->to->node, OSP_MARK_AMBIGUOUS);
+	return r;
+}
+
+static bool has_fact(const struct osp_match_end *e)
+{
+	for (struct osp_list *l = e->pairs.next; l != &e->pairs; l = l->next)
+		if (pair_at(e, l)->state == FACT)
+			return true;
+	return false;
+}
+
+/* What the pair is now. One that was told cannot be taken back: it becomes ambiguous. */
+static enum state judge_pair(const struct pair *p)
+{
+	if (p->state == NOTHING && (!is_candidate(p->agrees, p->differs) ||
+				    (p->differs && (!p->to->ripe || has_fact(p->to)))))
+		return NOTHING;
+	if (p->differs || !p->agrees)
+		return AMBIGUOUS;
+	return p->crowded >> __builtin_ctz(p->agrees) & 1 ? AMBIGUOUS : FACT;
+}
+
+static void count(struct osp_matcher *m, enum state state, uint64_t change)
+{
+	if (state == FACT)
+		m->stats.facts += change;
+	if (state == AMBIGUOUS)
+		m->stats.ambiguous += change;
+}
+
+static int settle_pair(struct osp_matcher *m, struct pair *p)
+{
+	enum state state = judge_pair(p), before = p->state;
+	int r;
+
+	if (state == NOTHING ||
+	    (state == before && p->agrees == p->told_agrees && p->differs == p->told_differs))
+		return 0;
+	count(m, before, (uint64_t)-1);
+	count(m, state, 1);
+	p->state = state;
+	if (p->agrees)
+		p->fact = __builtin_ctz(p->agrees);
+	p->told_agrees = p->agrees;
+	p->told_differs = p->differs;
+	p->from->paired = p->to->paired = true;
+	r = tell_edge(m, p);
+	if (!r && state == FACT && before != FACT)
+		r = osp_trace_join(m->forest, p->from->node, p->to->node);
+	if (!r && state != FACT && before == FACT)
+		r = osp_trace_part(m->forest, p->from->node, p->to->node);
+	return r;
+}
+
+static int settle_pairs(struct osp_matcher *m, const struct osp_match_end *e)
+{
+	for (struct osp_list *l = e->pairs.next; l != &e->pairs; l = l->next) {
+		int r = settle_pair(m, pair_at(e, l));
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/*
+ * The end has had its time. Pairs that waited for it are told, unless it has found better. A
+ * partner that should be there and is not may have been lost: then the trace may be cut.
+ */
+static int judge(struct osp_matcher *m, struct osp_match_end *e)
+{
+	int64_t from_ns = e->to ? e->start_ns - early_ns : e->start_ns;
+	int r;
+
+	osp_list_remove(&e->waiting);
+	e->ripe = true;
+	r = settle_pairs(m, e);
+	if (r || e->paired || e->rule->makes != OSP_MAKES_PARENT ||
+	    !osp_roster_cut(m->roster, from_ns, e->end_ns + late_ns) || !partner_is_seen(m, e))
+		return r;
+	return m->to.mark(m->to.arg, e->node, OSP_MARK_MAY_BE_CUT);
+}
+
+int osp_match_add_end(struct osp_matcher *m, const struct osp_link *rule, bool to,
+		      struct osp_trace_node *node, struct osp_match_end **out)
+{
+	struct osp_match_end *e;
+
+	if (m->count >= m->max) {
+		int r;
+
+		e = osp_list_entry(m->by_age.next, struct osp_match_end, by_age);
+		m->stats.evicted++;
+		r = judge(m, e);
+		remove_end(m, e);
+		if (r)
+			return r;
+	}
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	e->rule = rule;
+	e->to = to;
+	e->node = node;
+	osp_trace_pin(m->forest, node);
+	osp_list_init(&e->pairs);
+	osp_list_init(&e->of_operation);
+	osp_list_add(&m->by_age, &e->by_age);
+	osp_list_add(&m->waiting, &e->waiting);
+	m->count++;
+	*out = e;
+	return 0;
+}
+
+static int meet_bucket(struct osp_match_end *e, const struct osp_match_value *v, int64_t within_ns)
+{
+	const struct osp_list *others = &v->bucket->values[!e->to];
+
+	for (struct osp_list *l = others->next; l != others; l = l->next) {
+		struct osp_match_value *other =
+			osp_list_entry(l, struct osp_match_value, in_bucket);
+		int r = in_time(v, other, within_ns)
+				? meet(e->to ? other->end : e, e->to ? e : other->end)
+				: 0;
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+int osp_match_find(struct osp_matcher *m, struct osp_match_end *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < e->rule->match_count && !r; i++)
+		if (e->values[i].bucket)
+			r = meet_bucket(e, &e->values[i], e->rule->matches[i].within_ns);
+	for (struct osp_list *l = e->pairs.next; l != &e->pairs && !r; l = l->next)
+		r = meet(pair_at(e, l)->from, pair_at(e, l)->to);
+	/* Many into one is what a fan-in is; one into many is ambiguous for every rule. */
+	if (!e->to || e->rule->makes != OSP_MAKES_FAN_IN)
+		crowd(e);
+	for (struct osp_list *l = e->pairs.next; l != &e->pairs && !r; l = l->next) {
+		struct pair *p = pair_at(e, l);
+		struct osp_match_end *other = e->to ? p->from : p->to;
+
+		if (!other->to || e->rule->makes != OSP_MAKES_FAN_IN)
+			crowd(other);
+	}
+	if (!r)
+		r = settle_pairs(m, e);
+	for (struct osp_list *l = e->pairs.next; l != &e->pairs && !r; l = l->next)
+		r = settle_pairs(m, e->to ? pair_at(e, l)->from : pair_at(e, l)->to);
+	return r;
+}
+
+int osp_match_settle(struct osp_matcher *m, int64_t now_ns)
+{
+	while (!osp_list_empty(&m->waiting)) {
+		struct osp_match_end *e =
+			osp_list_entry(m->waiting.next, struct osp_match_end, waiting);
+		int r;
+
+		if (!e->closed || now_ns - e->end_ns < wait_ns)
+			break;
+		r = judge(m, e);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+int osp_match_stop(struct osp_matcher *m)
+{
+	while (!osp_list_empty(&m->waiting)) {
+		int r = judge(m, osp_list_entry(m->waiting.next, struct osp_match_end, waiting));
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+void osp_match_stats(const struct osp_matcher *m, struct osp_match_stats *out)
+{
+	*out = m->stats;
+}

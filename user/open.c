@@ -1,0 +1,497 @@
+/*
+ * The memory of open operations (user/open.h): the stitcher fills them, the row that osp_open_row
+ * gives points into them. Owns arrays that grow by doubling and a chain of blocks for values and
+ * names; both go back to the pool with the operation, so that a steady load allocates nothing.
+ */
+#include "user/open.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/base/text.h"
+
+enum { BLOCK_SIZE = 2048, FREE_MAX = 1024, KEEP_ROOM = 256, BORROW_MAX = 64 };
+
+struct osp_open_block {
+	struct osp_open_block *next;
+	size_t size, used;
+	uint8_t data[];
+};
+
+void osp_open_init_titles(struct osp_open_titles *t, const struct osp_operation *o)
+{
+	osp_title_parse(&t->operation, o->title ? o->title : o->name);
+	for (size_t i = 0; i < o->span_count; i++)
+		osp_title_parse(&t->spans[i],
+				o->spans[i].title ? o->spans[i].title : o->spans[i].name);
+}
+
+void osp_open_init_pool(struct osp_open_pool *pool, size_t max_steps, size_t max_bytes)
+{
+	*pool = (struct osp_open_pool){.max_steps = max_steps, .max_bytes = max_bytes};
+	osp_list_init(&pool->free);
+}
+
+static void free_blocks(struct osp_open *o)
+{
+	while (o->blocks) {
+		struct osp_open_block *next = o->blocks->next;
+
+		o->bytes -= sizeof(*o->blocks) + o->blocks->size;
+		free(o->blocks);
+		o->blocks = next;
+	}
+}
+
+static void destroy(struct osp_open *o)
+{
+	free_blocks(o);
+	free(o->spans);
+	free(o->span_infos);
+	free(o->steps);
+	free(o->step_infos);
+	free(o->attributes);
+	free(o->attribute_infos);
+	free(o);
+}
+
+void osp_open_clear_pool(struct osp_open_pool *pool)
+{
+	while (!osp_list_empty(&pool->free)) {
+		struct osp_open *o = osp_list_entry(pool->free.next, struct osp_open, by_process);
+
+		osp_list_remove(&o->by_process);
+		destroy(o);
+	}
+	pool->free_count = 0;
+}
+
+/* Keeps what an ordinary operation needs, so that the next one allocates nothing. */
+static bool worth_keeping(const struct osp_open_pool *pool, const struct osp_open *o)
+{
+	return pool->free_count < FREE_MAX && o->step_room <= KEEP_ROOM &&
+	       o->span_room <= KEEP_ROOM && o->attribute_room <= 4 * KEEP_ROOM;
+}
+
+void osp_open_free(struct osp_open_pool *pool, struct osp_open **open)
+{
+	struct osp_open *o = *open;
+
+	if (!o)
+		return;
+	*open = NULL;
+	pool->bytes -= o->bytes;
+	if (!worth_keeping(pool, o)) {
+		destroy(o);
+		return;
+	}
+	free_blocks(o);
+	osp_list_add(&pool->free, &o->by_process);
+	pool->free_count++;
+}
+
+/* Takes one from the pool: its arrays stay, everything else is zero again. */
+static struct osp_open *reuse(struct osp_open_pool *pool)
+{
+	struct osp_open *o = osp_list_entry(pool->free.prev, struct osp_open, by_process),
+			kept = *o;
+
+	osp_list_remove(&o->by_process);
+	pool->free_count--;
+	pool->bytes += kept.bytes;
+	*o = (struct osp_open){.spans = kept.spans,
+			       .span_infos = kept.span_infos,
+			       .span_room = kept.span_room,
+			       .steps = kept.steps,
+			       .step_infos = kept.step_infos,
+			       .step_room = kept.step_room,
+			       .attributes = kept.attributes,
+			       .attribute_infos = kept.attribute_infos,
+			       .attribute_room = kept.attribute_room,
+			       .bytes = kept.bytes};
+	return o;
+}
+
+int osp_open_new(struct osp_open_pool *pool, const struct osp_operation *o,
+		 const struct osp_open_titles *titles, int64_t time_ns, struct osp_open **out)
+{
+	struct osp_open *n = osp_list_empty(&pool->free) ? calloc(1, sizeof(*n)) : reuse(pool);
+	size_t span;
+	int r;
+
+	if (!n)
+		return -ENOMEM;
+	n->operation = o;
+	n->titles = titles;
+	osp_list_init(&n->by_process);
+	osp_list_init(&n->by_timeout);
+	osp_list_init(&n->by_part);
+	r = osp_open_add_span(pool, n, -1, 0, time_ns, &span);
+	if (r) {
+		osp_open_free(pool, &n);
+		return r;
+	}
+	*out = n;
+	return 0;
+}
+
+/* Makes room for one more member in an array and in the one that goes with it. */
+struct pair {
+	void **first, **second;
+	size_t first_size, second_size; /* of a member */
+};
+
+static int resize(void **array, size_t bytes)
+{
+	void *more = realloc(*array, bytes);
+
+	if (!more)
+		return -ENOMEM;
+	*array = more;
+	return 0;
+}
+
+static int make_room(struct osp_open_pool *pool, struct osp_open *o, struct pair p, size_t count,
+		     size_t *room)
+{
+	size_t next = *room ? *room * 2 : 8;
+	size_t more = (next - *room) * (p.first_size + p.second_size);
+
+	if (count < *room)
+		return 0;
+	if (pool->bytes + more > pool->max_bytes)
+		return -ENOSPC;
+	if (resize(p.first, next * p.first_size) || resize(p.second, next * p.second_size))
+		return -ENOMEM;
+	*room = next;
+	o->bytes += more;
+	pool->bytes += more;
+	return 0;
+}
+
+#define PAIR(a, b) ((struct pair){(void **)&(a), (void **)&(b), sizeof(*(a)), sizeof(*(b))})
+
+static void *take(struct osp_open_pool *pool, struct osp_open *o, size_t size)
+{
+	size_t padded = (size + 7) & ~(size_t)7;
+	struct osp_open_block *b = o->blocks;
+	void *at;
+
+	if (!b || b->size - b->used < padded) {
+		size_t room = padded > BLOCK_SIZE ? padded : BLOCK_SIZE;
+
+		b = malloc(sizeof(*b) + room);
+		if (!b)
+			return NULL;
+		*b = (struct osp_open_block){.next = o->blocks, .size = room};
+		o->blocks = b;
+		o->bytes += sizeof(*b) + room;
+		pool->bytes += sizeof(*b) + room;
+	}
+	at = b->data + b->used;
+	b->used += padded;
+	return at;
+}
+
+void *osp_open_copy(struct osp_open_pool *pool, struct osp_open *o, const void *bytes, size_t size)
+{
+	void *at = take(pool, o, size);
+
+	if (at && size)
+		memcpy(at, bytes, size);
+	return at;
+}
+
+/* ---- spans ---- */
+
+static const struct osp_title *title_of(const struct osp_open *o, size_t span)
+{
+	int8_t kind = o->span_infos[span].kind;
+
+	return kind < 0 ? &o->titles->operation : &o->titles->spans[kind];
+}
+
+/* A title may name what the enclosing spans have seen: the first few attributes are looked at. */
+static void borrow_values(struct osp_open *o, size_t span)
+{
+	const struct osp_title *t = title_of(o, span);
+	struct osp_open_span *info = &o->span_infos[span];
+
+	for (size_t i = 0; t->hole_count && i < o->attribute_count && i < BORROW_MAX; i++) {
+		const struct osp_open_attribute *a = &o->attribute_infos[i];
+		int hole = osp_title_find(t, a->arg->name);
+
+		if (hole < 0 || info->holes[hole] || (a->span && a->span != o->spans[span].parent))
+			continue;
+		info->holes[hole] = (uint32_t)i + 1;
+		info->borrowed[hole] = true;
+	}
+}
+
+/* A new attribute of `span` may fill a hole in the title of `of`. */
+static void fill_title(struct osp_open *o, size_t of, const struct osp_arg *arg, bool own)
+{
+	const struct osp_title *t = title_of(o, of);
+	struct osp_open_span *info = &o->span_infos[of];
+	int hole = t->hole_count ? osp_title_find(t, arg->name) : -1;
+
+	if (hole < 0 || (info->holes[hole] && !(own && info->borrowed[hole])))
+		return;
+	info->holes[hole] = (uint32_t)o->attribute_count;
+	info->borrowed[hole] = !own;
+	info->named = false;
+}
+
+int osp_open_add_span(struct osp_open_pool *pool, struct osp_open *o, int8_t kind, size_t parent,
+		      int64_t time_ns, size_t *out)
+{
+	const struct osp_nested *nested = kind < 0 ? NULL : &o->operation->spans[kind];
+	int r;
+
+	if (o->span_count >= pool->max_steps || o->span_count >= UINT16_MAX)
+		return -ENOSPC;
+	r = make_room(pool, o, PAIR(o->spans, o->span_infos), o->span_count, &o->span_room);
+	if (r)
+		return r;
+	o->spans[o->span_count] = (struct osp_row_span){
+		.parent = (uint16_t)parent,
+		.kind_name = nested ? nested->name : o->operation->name,
+		.name = "",
+		.kind = (enum osp_span_kind)(nested ? nested->kind : o->operation->kind),
+		.start_ns = time_ns,
+		.end_ns = time_ns,
+	};
+	o->span_infos[o->span_count] = (struct osp_open_span){.kind = kind};
+	*out = o->span_count++;
+	if (nested) {
+		o->open_spans++;
+		borrow_values(o, *out);
+	}
+	o->changed = true;
+	return 0;
+}
+
+void osp_open_close_span(struct osp_open *o, size_t span, int64_t time_ns,
+			 enum osp_span_status status)
+{
+	struct osp_open_span *info = &o->span_infos[span];
+
+	if (info->closed)
+		return;
+	info->closed = true;
+	o->spans[span].end_ns = time_ns;
+	if (!info->has_status)
+		o->spans[span].status = status;
+	if (info->kind >= 0)
+		o->open_spans--;
+}
+
+size_t osp_open_find_span(const struct osp_open *o, int8_t kind)
+{
+	size_t left = o->open_spans;
+
+	for (size_t i = o->span_count; left && i-- > 1;) {
+		if (o->span_infos[i].closed)
+			continue;
+		if (kind < 0 || o->span_infos[i].kind == kind)
+			return i;
+		left--;
+	}
+	return 0;
+}
+
+/* ---- steps ---- */
+
+/* A text that was cut within a character loses that character, so that it stays text. */
+static uint32_t text_size(const struct osp_event_value *v)
+{
+	uint32_t size = v->size;
+
+	if (v->true_size <= v->size)
+		return size;
+	for (uint32_t cut = 0; cut < 4 && cut <= size; cut++)
+		if (osp_text_is_utf8(v->data, size - cut))
+			return size - cut;
+	return size;
+}
+
+static void set_sized(const struct osp_arg *a, const struct osp_event_value *v,
+		      struct osp_value *out)
+{
+	bool context = a->type == OSP_TYPE_CONTEXT_IN || a->type == OSP_TYPE_CONTEXT_OUT;
+
+	out->type = OSP_VALUE_BYTES;
+	out->data = v->data;
+	out->size = context ? offsetof(struct osp_event_context, reserved) : v->size;
+	out->true_size = context ? out->size : v->true_size;
+	if (a->type != OSP_TYPE_STR)
+		return;
+	out->size = text_size(v);
+	if (osp_text_is_utf8(v->data, out->size) && !memchr(v->data, 0, out->size))
+		out->type = OSP_VALUE_STR;
+	else
+		out->size = v->size;
+}
+
+static bool set_enum(const struct osp_arg *a, const struct osp_event_value *v,
+		     struct osp_value *out)
+{
+	for (size_t i = 0; a->enumeration && i < a->enumeration->count; i++) {
+		const struct osp_enum_value *e = &a->enumeration->values[i];
+
+		if (e->value != v->i64)
+			continue;
+		*out = (struct osp_value){
+			.type = OSP_VALUE_STR, .data = e->name, .size = (uint32_t)strlen(e->name)};
+		out->true_size = out->size;
+		return true;
+	}
+	return false;
+}
+
+bool osp_open_value(const struct osp_arg *a, const struct osp_event_value *v, struct osp_value *out)
+{
+	*out = (struct osp_value){.type = OSP_VALUE_U64, .u64 = v->u64};
+	if (!v->present || a->class == OSP_CLASS_SECRET || a->class == OSP_CLASS_PAYLOAD ||
+	    a->type == OSP_TYPE_OP)
+		return false;
+	if (set_enum(a, v, out))
+		return true;
+	switch (a->type) {
+	case OSP_TYPE_INT:
+		*out = (struct osp_value){.type = OSP_VALUE_I64, .i64 = v->i64};
+		break;
+	case OSP_TYPE_BOOL:
+		*out = (struct osp_value){.type = OSP_VALUE_BOOL, .boolean = v->u64 != 0};
+		break;
+	case OSP_TYPE_F64:
+		*out = (struct osp_value){.type = OSP_VALUE_F64, .f64 = v->f64};
+		break;
+	case OSP_TYPE_STR:
+	case OSP_TYPE_BYTES:
+	case OSP_TYPE_CONTEXT_IN:
+	case OSP_TYPE_CONTEXT_OUT:
+		set_sized(a, v, out);
+		break;
+	default:
+		break;
+	}
+	return true;
+}
+
+static int add_attribute(struct osp_open_pool *pool, struct osp_open *o, const struct osp_arg *a,
+			 struct osp_value value, size_t span)
+{
+	int r = make_room(pool, o, PAIR(o->attributes, o->attribute_infos), o->attribute_count,
+			  &o->attribute_room);
+
+	if (r)
+		return r;
+	if (value.type == OSP_VALUE_BYTES || (value.type == OSP_VALUE_STR && !a->enumeration)) {
+		value.data = osp_open_copy(pool, o, value.data, value.size);
+		if (!value.data)
+			return -ENOMEM;
+	}
+	o->attributes[o->attribute_count] = (struct osp_attribute){a->attribute, value};
+	o->attribute_infos[o->attribute_count++] = (struct osp_open_attribute){a, span};
+	fill_title(o, span, a, true);
+	if (span)
+		fill_title(o, 0, a, false);
+	return 0;
+}
+
+/* Takes back the attributes of a step that did not fit. */
+static void drop_attributes(struct osp_open *o, size_t span, size_t count)
+{
+	struct osp_open_span *infos[] = {&o->span_infos[span], &o->span_infos[0]};
+
+	o->attribute_count = count;
+	for (size_t i = 0; i < 2; i++)
+		for (size_t h = 0; h < OSP_TITLE_HOLES; h++)
+			if (infos[i]->holes[h] > count)
+				infos[i]->holes[h] = 0;
+}
+
+int osp_open_add_step(struct osp_open_pool *pool, struct osp_open *o, const struct osp_event *e,
+		      size_t span, bool unexpected)
+{
+	struct osp_step *s;
+	int r;
+
+	if (o->step_count >= pool->max_steps || pool->bytes >= pool->max_bytes)
+		return -ENOSPC;
+	r = make_room(pool, o, PAIR(o->steps, o->step_infos), o->step_count, &o->step_room);
+	if (r)
+		return r;
+	s = &o->steps[o->step_count];
+	*s = (struct osp_step){.time_ns = e->time_ns,
+			       .name = e->point->name,
+			       .span = (uint16_t)span,
+			       .first_attribute = (uint32_t)o->attribute_count,
+			       .unexpected = unexpected};
+	for (size_t i = 0; i < e->point->arg_count && !r; i++) {
+		struct osp_value value;
+
+		if (osp_open_value(&e->point->args[i], &e->values[i], &value))
+			r = add_attribute(pool, o, &e->point->args[i], value, span);
+	}
+	if (r) {
+		drop_attributes(o, span, s->first_attribute);
+		return r;
+	}
+	s->attribute_count = (uint16_t)(o->attribute_count - s->first_attribute);
+	o->step_infos[o->step_count++] = (struct osp_open_step){NULL};
+	o->changed = true;
+	return 0;
+}
+
+/* ---- the row ---- */
+
+static int set_name(struct osp_open_pool *pool, struct osp_open *o, size_t span)
+{
+	const struct osp_value *values[OSP_TITLE_HOLES] = {NULL};
+	struct osp_open_span *info = &o->span_infos[span];
+	char name[OSP_TITLE_MAX + 1];
+	size_t size;
+	char *copy;
+
+	if (info->named)
+		return 0;
+	for (size_t h = 0; h < OSP_TITLE_HOLES; h++)
+		if (info->holes[h] && info->holes[h] <= o->attribute_count)
+			values[h] = &o->attributes[info->holes[h] - 1].value;
+	size = osp_title_format(title_of(o, span), values, name);
+	copy = osp_open_copy(pool, o, name, size + 1);
+	if (!copy)
+		return -ENOMEM;
+	o->spans[span].name = copy;
+	info->named = true;
+	return 0;
+}
+
+int osp_open_row(struct osp_open_pool *pool, struct osp_open *o, struct osp_row *out)
+{
+	const struct osp_operation *operation = o->operation;
+
+	for (size_t i = 0; i < o->span_count; i++) {
+		int r = set_name(pool, o, i);
+
+		if (r)
+			return r;
+	}
+	*out = (struct osp_row){.id = o->id,
+				.parent_id = o->parent_id,
+				.tid = o->tid,
+				.provider = operation->provider,
+				.side = operation->side,
+				.layer = operation->layer,
+				.feature = operation->feature,
+				.spans = o->spans,
+				.span_count = o->span_count,
+				.steps = o->steps,
+				.step_count = o->step_count,
+				.attributes = o->attributes,
+				.attribute_count = o->attribute_count};
+	return 0;
+}

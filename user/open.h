@@ -1,0 +1,132 @@
+/*
+ * An open operation: what is known of it so far, in the shape of the row that it will become.
+ * Steps, attributes and nested spans are added to arrays; values are copied into blocks that
+ * belong to the operation. Closed operations go back to a pool with their memory.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "probes/catalogue.h"
+#include "store/span.h"
+#include "user/base/list.h"
+#include "user/event.h"
+#include "user/title.h"
+
+struct osp_page;
+struct osp_tracee;
+struct osp_trace_node;
+struct osp_link_op;
+
+/* Titles of an operation and of its kinds of nested span, parsed once. */
+struct osp_open_titles {
+	struct osp_title operation;
+	struct osp_title spans[OSP_CATALOGUE_SPANS];
+};
+
+/* What a span's row does not say. */
+struct osp_open_span {
+	int8_t kind; /* index into the operation's spans; -1 the operation itself */
+	bool closed;
+	bool has_status;		 /* set by a step, not by the way the span ended */
+	bool named;			 /* the row's name is final */
+	uint32_t holes[OSP_TITLE_HOLES]; /* attribute index + 1 that fills the title, 0 = none */
+	bool borrowed
+		[OSP_TITLE_HOLES]; /* the value is not the span's own: replaced by one that is */
+};
+
+/* What a step's row does not say. */
+struct osp_open_step {
+	struct osp_page
+		*page; /* to be told once the step is in a stored row; NULL: counted elsewhere */
+};
+
+/* Where an attribute came from. */
+struct osp_open_attribute {
+	const struct osp_arg *arg;
+	size_t span;
+};
+
+struct osp_open_block;
+
+struct osp_open {
+	const struct osp_operation *operation;
+	const struct osp_open_titles *titles;
+	struct osp_tracee *tracee;   /* borrowed: the roster's */
+	struct osp_trace_node *node; /* borrowed: the forest's, pinned while this is open */
+	struct osp_link_op *link;    /* what the linker remembers of it */
+	uint64_t id, parent_id;
+	uint32_t tid;
+	uint64_t live;	      /* states it may be in */
+	bool guessed;	      /* the set is wider than the steps alone would make it */
+	uint64_t last_record; /* the process' count of records at the last step */
+	uint32_t last_sequence;
+	uint16_t last_nested; /* number of the nested span opened last */
+	int64_t last_ns, part_due_ns;
+	bool changed;	/* since the last part */
+	uint32_t marks; /* those of the row's first span */
+
+	struct osp_row_span *spans;
+	struct osp_open_span *span_infos;
+	struct osp_step *steps;
+	struct osp_open_step *step_infos;
+	struct osp_attribute *attributes;
+	struct osp_open_attribute *attribute_infos;
+	size_t span_count, span_room, step_count, step_room, attribute_count, attribute_room;
+	size_t open_spans;    /* nested ones that are not closed */
+	size_t steps_counted; /* steps that the books have as stored */
+	struct osp_open_block *blocks;
+	size_t bytes; /* in blocks and arrays */
+
+	uint8_t *key; /* how the stitcher finds it; in the blocks */
+	size_t key_size;
+	struct osp_open *below; /* by thread, nested: the one that this one interrupted */
+	struct osp_list by_process, by_timeout, by_part;
+};
+
+struct osp_open_pool {
+	struct osp_list free;
+	size_t free_count;
+	size_t bytes, max_bytes; /* of all open operations */
+	size_t max_steps;	 /* of one operation */
+};
+
+void osp_open_init_titles(struct osp_open_titles *t, const struct osp_operation *o);
+
+void osp_open_init_pool(struct osp_open_pool *pool, size_t max_steps, size_t max_bytes);
+void osp_open_clear_pool(struct osp_open_pool *pool);
+
+/* An empty operation with its first span, starting at the time. -ENOMEM. */
+int osp_open_new(struct osp_open_pool *pool, const struct osp_operation *o,
+		 const struct osp_open_titles *titles, int64_t time_ns, struct osp_open **out);
+void osp_open_free(struct osp_open_pool *pool, struct osp_open **o);
+
+/*
+ * Opens a nested span of the kind inside `parent`; *out is its index.
+ * -ENOSPC past a maximum, -ENOMEM.
+ */
+int osp_open_add_span(struct osp_open_pool *pool, struct osp_open *o, int8_t kind, size_t parent,
+		      int64_t time_ns, size_t *out);
+
+/* Ends a nested span; the status counts unless a step has set one. */
+void osp_open_close_span(struct osp_open *o, size_t span, int64_t time_ns,
+			 enum osp_span_status status);
+
+/* The innermost open nested span of the kind (-1: of any kind), else 0: the operation. */
+size_t osp_open_find_span(const struct osp_open *o, int8_t kind);
+
+/* Adds a step with its arguments to a span. -ENOSPC past a maximum, -ENOMEM. */
+int osp_open_add_step(struct osp_open_pool *pool, struct osp_open *o, const struct osp_event *e,
+		      size_t span, bool unexpected);
+
+/* Copies bytes into the operation. NULL: -ENOMEM. */
+void *osp_open_copy(struct osp_open_pool *pool, struct osp_open *o, const void *bytes, size_t size);
+
+/* Makes the names and gives the row; trace and complete are the caller's. -ENOMEM. */
+int osp_open_row(struct osp_open_pool *pool, struct osp_open *o, struct osp_row *out);
+
+/* An argument as a store keeps it; data points where the event's does. False: nothing to keep. */
+bool osp_open_value(const struct osp_arg *a, const struct osp_event_value *v,
+		    struct osp_value *out);

@@ -1,0 +1,492 @@
+/*
+ * The line that every input travels (user/pipeline.h), as a list:
+ *
+ *   record -> decode -> order -> stitch -> trace, link -> match -> parts -> sink
+ *
+ * The recorder, a replay and the tests feed it; the sink makes batches of what comes out. It owns
+ * the stages and nothing else. What it does depends on its inputs alone, in their order: never on
+ * how they are cut into batches, on a clock, or on an address.
+ *
+ * Threads: none. Queues: none. One call pushes one input all the way through.
+ */
+#include "user/pipeline.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "user/account.h"
+#include "user/decode.h"
+#include "user/link.h"
+#include "user/match.h"
+#include "user/order.h"
+#include "user/roster.h"
+#include "user/stitch.h"
+#include "user/trace.h"
+
+static const int64_t books_ns =
+	1000 * 1000 * 1000;		   /* loss rows are brought up to date this often */
+static const int64_t time_max = 1ll << 62; /* times beyond make no sense */
+
+struct osp_pipeline {
+	const struct osp_catalogue *catalogue; /* borrowed */
+	osp_sink_fn sink;
+	void *arg;
+	struct osp_roster *roster;
+	struct osp_account *account;
+	struct osp_forest *forest;
+	struct osp_matcher *matcher;
+	struct osp_linker *linker;
+	struct osp_stitch *stitch;
+	struct osp_order order;
+	struct osp_tracee *tracee; /* whose record is on its way */
+	int64_t books_at_ns;
+	bool started, stopped;
+	int failed; /* the sink's error: nothing goes through any more */
+	uint64_t records, events, spans, bad;
+};
+
+static int tell(void *arg, const struct osp_part *part)
+{
+	struct osp_pipeline *p = arg;
+
+	return p->sink(p->arg, part);
+}
+
+/* ---- stitch -> trace, link, sink ---- */
+
+static int on_opened(void *arg, struct osp_open *o)
+{
+	struct osp_pipeline *p = arg;
+	int r = osp_trace_add(p->forest, o->tracee->slot, o->id, &o->node);
+
+	if (r)
+		return r;
+	osp_trace_pin(p->forest, o->node);
+	o->node->open = o;
+	return 0;
+}
+
+static int on_stepped(void *arg, struct osp_open *o, const struct osp_event *e, size_t span)
+{
+	struct osp_pipeline *p = arg;
+
+	return osp_link_step(p->linker, o, e, span);
+}
+
+static int on_child(void *arg, struct osp_open *o)
+{
+	struct osp_pipeline *p = arg;
+	struct osp_trace_node *parent;
+	int r = osp_trace_add(p->forest, o->tracee->slot, o->parent_id, &parent);
+
+	return r ? r : osp_trace_join(p->forest, o->node, parent);
+}
+
+static void forget_open(struct osp_pipeline *p, struct osp_open *o)
+{
+	struct osp_trace_node *n = o->node;
+
+	n->marks = o->marks;
+	n->open = NULL;
+	o->node = NULL;
+	osp_trace_unpin(p->forest, n);
+}
+
+static int on_part(void *arg, struct osp_open *o, bool complete)
+{
+	struct osp_pipeline *p = arg;
+	struct osp_part part = {.kind = OSP_PART_ROW};
+	int r;
+
+	if (complete)
+		osp_link_close(o);
+	r = osp_stitch_row(p->stitch, o, complete, &part.row);
+	if (r)
+		return r;
+	part.row.trace = osp_trace_key(o->node);
+	part.row.process = o->tracee->row.key;
+	part.row.complete = complete;
+	o->node->stored = true;
+	if (complete) {
+		p->spans += o->span_count;
+		forget_open(p, o);
+	}
+	return tell(p, &part);
+}
+
+/* ---- trace, match -> sink ---- */
+
+static int tell_patch(struct osp_pipeline *p, uint64_t id, uint64_t trace, uint32_t marks)
+{
+	struct osp_part part = {.kind = OSP_PART_PATCH,
+				.patch = {.id = id, .trace = trace, .marks = marks}};
+
+	return tell(p, &part);
+}
+
+static int on_moved(void *arg, const struct osp_trace_node *n)
+{
+	return tell_patch(arg, n->id, osp_trace_key(n), 0);
+}
+
+static int on_mark(void *arg, struct osp_trace_node *n, uint32_t marks)
+{
+	if (n->open) {
+		n->open->changed |= marks & ~n->open->marks;
+		n->open->marks |= marks;
+		return 0;
+	}
+	marks &= ~n->marks;
+	n->marks |= marks;
+	return marks ? tell_patch(arg, n->id, 0, marks) : 0;
+}
+
+static int on_edge(void *arg, const struct osp_edge *edge)
+{
+	struct osp_part part = {.kind = OSP_PART_EDGE, .edge = *edge};
+
+	return tell(arg, &part);
+}
+
+/* ---- order -> stitch ---- */
+
+static int on_event(void *arg, const struct osp_event *e)
+{
+	struct osp_pipeline *p = arg;
+	struct osp_page *page;
+	int r = osp_account_page(p->account, p->tracee->slot, p->tracee->row.key, e->point->number,
+				 &page);
+
+	p->events++;
+	return r ? r : osp_stitch_step(p->stitch, p->tracee, page, e);
+}
+
+/* ---- records ---- */
+
+static int push_steps(struct osp_pipeline *p, const struct osp_record *record, size_t size)
+{
+	struct osp_decoder decoder;
+	struct osp_event event;
+	struct osp_page *page;
+	int r;
+
+	if (record->point >= p->catalogue->point_count) {
+		p->bad++;
+		return 0;
+	}
+	r = osp_roster_add_step(p->roster, p->tracee, record);
+	if (!r)
+		r = osp_account_page(p->account, p->tracee->slot, p->tracee->row.key,
+				     (uint16_t)record->point, &page);
+	if (r)
+		return r;
+	osp_account_record(page, record->ordinal);
+	if (record->flags & OSP_RECORD_FORKED) {
+		osp_account_lose(page, OSP_LOSS_FORKED);
+		return 0;
+	}
+	r = osp_decode_start(&decoder, p->catalogue, record, size);
+	while (!r && !(r = osp_decode_next(&decoder, &event)))
+		r = osp_order_push(&p->order, &event);
+	if (r == -EBADMSG)
+		osp_account_lose(page, OSP_LOSS_DECODE);
+	return r > 0 || r == -EBADMSG ? 0 : r;
+}
+
+/* A process is over: by exit, or because exec made another of it. */
+static int end_process(struct osp_pipeline *p, struct osp_tracee *t,
+		       const struct osp_record *record, int32_t code)
+{
+	int64_t time_ns = (int64_t)record->time_ns;
+	int r;
+
+	if (!t)
+		return 0;
+	r = osp_roster_add_tail(p->roster, t, time_ns,
+				record->process == t->slot ? record->lost : 0,
+				osp_account_reason(OSP_LOSS_RING_FULL));
+	if (!r)
+		r = osp_stitch_end_process(p->stitch, t, time_ns);
+	return r ? r : osp_roster_end(p->roster, t, time_ns, code);
+}
+
+static int push_exec(struct osp_pipeline *p, const struct osp_record *record)
+{
+	struct osp_tracee *before = record->site ? osp_roster_at(p->roster, record->site) : NULL;
+
+	return before != p->tracee ? end_process(p, before, record, 0) : 0;
+}
+
+static int push_record(struct osp_pipeline *p, const struct osp_input *in)
+{
+	const struct osp_record *record = in->record;
+	bool notice;
+	int r;
+
+	if (in->size < sizeof(*record) || record->time_ns > (uint64_t)time_max ||
+	    (int64_t)record->start_ns < 0) {
+		p->bad++;
+		return 0;
+	}
+	p->records++;
+	notice = !osp_decode_has_steps(record);
+	/* Slot 0 stands for processes that are not recorded: their exec is the recorder's affair. */
+	if (notice && !record->process)
+		return 0;
+	r = osp_roster_find(p->roster, record, &p->tracee);
+	if (r || !p->tracee) {
+		p->bad += !r;
+		return r;
+	}
+	if (!notice)
+		return push_steps(p, record, in->size);
+	switch (record->kind) {
+	case OSP_RECORD_FORK:
+		return osp_roster_add_fork(p->roster, record);
+	case OSP_RECORD_EXEC:
+		return push_exec(p, record);
+	case OSP_RECORD_EXIT:
+		return end_process(p, p->tracee, record, (int32_t)record->value);
+	case OSP_RECORD_MAPPED:
+		return 0;
+	default:
+		p->bad++;
+		return 0;
+	}
+}
+
+/* ---- the other inputs ---- */
+
+static int push_tick(struct osp_pipeline *p, int64_t now_ns)
+{
+	int r = osp_stitch_tick(p->stitch, now_ns);
+
+	if (!r)
+		r = osp_match_settle(p->matcher, now_ns);
+	if (!r)
+		r = osp_roster_flush_gaps(p->roster);
+	if (r || now_ns - p->books_at_ns < books_ns)
+		return r;
+	p->books_at_ns = now_ns;
+	return osp_account_write(p->account, tell, p);
+}
+
+static int push_counters(struct osp_pipeline *p, const struct osp_input *in)
+{
+	const struct osp_tracee *t = osp_roster_at(p->roster, in->counters.slot);
+	struct osp_page *page;
+	int r;
+
+	if (in->counters.slot >= OSP_EVENT_PROCESSES ||
+	    in->counters.point >= p->catalogue->point_count)
+		return 0;
+	r = osp_account_page(p->account, in->counters.slot, t ? t->row.key : 0, in->counters.point,
+			     &page);
+	if (!r)
+		osp_account_count(page, &in->counters.counter);
+	return r;
+}
+
+static int push_clock(struct osp_pipeline *p, const struct osp_input *in)
+{
+	struct osp_part part = {.kind = OSP_PART_CLOCK,
+				.clock = {.boot_ns = in->time_ns,
+					  .offset_ns = in->clock.wall_ns - in->time_ns,
+					  .error_ns = in->clock.error_ns}};
+
+	return tell(p, &part);
+}
+
+static int push_setting(struct osp_pipeline *p, const struct osp_input *in)
+{
+	struct osp_part part = {.kind = OSP_PART_SESSION,
+				.session = {in->setting.name, in->setting.value}};
+
+	return tell(p, &part);
+}
+
+/* Losses that no later record could show: the kernel's counters know of them. */
+static int find_tails(struct osp_pipeline *p, int64_t now_ns)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < osp_roster_count(p->roster) && !r; i++) {
+		struct osp_tracee *t = osp_roster_at(p->roster, i);
+		enum osp_loss_reason reason;
+		uint64_t lost;
+
+		if (!t)
+			continue;
+		lost = osp_account_kernel_lost(p->account, t->row.key, &reason);
+		r = osp_roster_add_tail(p->roster, t, now_ns, lost, osp_account_reason(reason));
+	}
+	return r;
+}
+
+static int push_stop(struct osp_pipeline *p, int64_t now_ns)
+{
+	int r = find_tails(p, now_ns);
+
+	p->stopped = true;
+	if (!r)
+		r = osp_stitch_stop(p->stitch, now_ns);
+	if (!r)
+		r = osp_match_stop(p->matcher);
+	if (!r)
+		r = osp_roster_flush_gaps(p->roster);
+	if (!r)
+		r = osp_roster_end_attached(p->roster, now_ns);
+	return r ? r : osp_account_write(p->account, tell, p);
+}
+
+static int tell_catalogues(struct osp_pipeline *p)
+{
+	p->started = true;
+	for (size_t i = 0; i < p->catalogue->file_count; i++) {
+		struct osp_part part = {
+			.kind = OSP_PART_CATALOGUE,
+			.catalogue = {p->catalogue->names[i], p->catalogue->texts[i]}};
+		int r = tell(p, &part);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int push_kind(struct osp_pipeline *p, const struct osp_input *in)
+{
+	switch (in->kind) {
+	case OSP_INPUT_RECORD:
+		return push_record(p, in);
+	case OSP_INPUT_PROCESS:
+		return osp_roster_add_process(p->roster, in);
+	case OSP_INPUT_SITES:
+		return osp_roster_add_sites(p->roster, in);
+	case OSP_INPUT_ATTACH:
+		return osp_roster_add_attach(p->roster, in);
+	case OSP_INPUT_TICK:
+		return push_tick(p, in->time_ns);
+	case OSP_INPUT_COUNTERS:
+		return push_counters(p, in);
+	case OSP_INPUT_CLOCK:
+		return push_clock(p, in);
+	case OSP_INPUT_SETTING:
+		return push_setting(p, in);
+	case OSP_INPUT_STOP:
+		return push_stop(p, in->time_ns);
+	}
+	p->bad++;
+	return 0;
+}
+
+int osp_pipeline_push(struct osp_pipeline *p, const struct osp_input *in)
+{
+	int r = p->failed;
+
+	if (r)
+		return r;
+	if (p->stopped || in->time_ns < 0 || in->time_ns > time_max) {
+		p->bad++;
+		return 0;
+	}
+	if (!p->started)
+		r = tell_catalogues(p);
+	if (!r)
+		r = push_kind(p, in);
+	p->failed = r;
+	return r;
+}
+
+/* ---- putting it together ---- */
+
+void osp_pipeline_free(struct osp_pipeline **pipeline)
+{
+	struct osp_pipeline *p = *pipeline;
+
+	if (!p)
+		return;
+	osp_stitch_free(&p->stitch);
+	osp_link_free(&p->linker);
+	osp_match_free(&p->matcher);
+	osp_trace_free(&p->forest);
+	osp_account_free(&p->account);
+	osp_roster_free(&p->roster);
+	free(p);
+	*pipeline = NULL;
+}
+
+static size_t or_default(size_t value, size_t otherwise)
+{
+	return value ? value : otherwise;
+}
+
+static int build(struct osp_pipeline *p, const struct osp_pipeline_limits *given)
+{
+	const struct osp_catalogue *c = p->catalogue;
+	size_t links = or_default(given->links, 262144);
+	struct osp_stitch_limits limits = {
+		.operations = or_default(given->operations, 262144),
+		.steps = or_default(given->steps, UINT16_MAX),
+		.start_part_ns = given->start_part_ns ? given->start_part_ns : 5000000000ll,
+	};
+	struct osp_stitch_out stitched = {on_opened, on_stepped, on_child, on_part, p};
+	struct osp_match_out matched = {on_edge, on_mark, p};
+	int r = osp_roster_new(&p->roster, c, tell, p);
+
+	if (!r)
+		r = osp_account_new(&p->account, c);
+	if (!r)
+		r = osp_trace_new(&p->forest, limits.operations, on_moved, p);
+	if (!r)
+		r = osp_match_new(&p->matcher, p->forest, p->roster, links, &matched);
+	if (!r)
+		r = osp_link_new(&p->linker, c, p->matcher);
+	if (!r)
+		r = osp_stitch_new(&p->stitch, c, p->roster, &limits, &stitched);
+	osp_order_init(&p->order, on_event, p);
+	return r;
+}
+
+int osp_pipeline_new(struct osp_pipeline **out, const struct osp_catalogue *c,
+		     const struct osp_pipeline_limits *limits, osp_sink_fn sink, void *arg)
+{
+	static const struct osp_pipeline_limits defaults;
+	struct osp_pipeline *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	p->catalogue = c;
+	p->sink = sink;
+	p->arg = arg;
+	r = build(p, limits ? limits : &defaults);
+	if (r) {
+		osp_pipeline_free(&p);
+		return r;
+	}
+	*out = p;
+	return 0;
+}
+
+void osp_pipeline_stats(const struct osp_pipeline *p, struct osp_pipeline_stats *out)
+{
+	struct osp_stitch_stats stitch;
+	struct osp_match_stats match;
+
+	osp_stitch_stats(p->stitch, &stitch);
+	osp_match_stats(p->matcher, &match);
+	*out = (struct osp_pipeline_stats){
+		.records = p->records,
+		.events = p->events,
+		.operations = stitch.operations,
+		.spans = p->spans,
+		.links = match.facts,
+		.ambiguous = match.ambiguous,
+		.open = stitch.open,
+		.unexpected = stitch.unexpected,
+		.kernel_lost = osp_roster_lost(p->roster),
+	};
+	osp_account_sum(p->account, out->lost);
+	out->lost[OSP_LOSS_DECODE] += p->bad;
+}

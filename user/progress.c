@@ -1,0 +1,90 @@
+/*
+ * The recorder's own words on stderr: progress on a terminal, the summary at the end with every
+ * loss that is not zero. Reads figures, owns nothing.
+ */
+#include "user/progress.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "user/base/log.h"
+#include "user/base/text.h"
+
+static int64_t shown_ns;
+static bool on_line;
+
+void osp_progress_show(const struct osp_feed *f, int64_t elapsed_ns)
+{
+	struct osp_pipeline_stats s;
+	char took[24];
+
+	if (elapsed_ns - shown_ns < 1000000000 || osp_log_level_get() < OSP_LOG_INFO ||
+	    !isatty(STDERR_FILENO))
+		return;
+	shown_ns = elapsed_ns;
+	on_line = true;
+	osp_feed_stats(f, &s);
+	dprintf(STDERR_FILENO,
+		"\r%s  %" PRIu64 " steps  %" PRIu64 " operations  %" PRIu64 " open  %" PRIu64
+		" lost \033[K",
+		osp_text_duration(took, elapsed_ns), s.events, s.operations, s.open, s.kernel_lost);
+}
+
+void osp_progress_end(void)
+{
+	if (on_line)
+		dprintf(STDERR_FILENO, "\r\033[K");
+	on_line = false;
+}
+
+static const struct {
+	const char *name, *help;
+} reasons[OSP_LOSS_COUNT] = {
+#define X(id, name, help) {name, help},
+	OSP_LOSS_REASONS(X)
+#undef X
+};
+
+static void tell_losses(const struct osp_pipeline_stats *s)
+{
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < OSP_LOSS_COUNT; i++)
+		all += s->lost[i];
+	if (!all) {
+		osp_info("losses: none");
+		return;
+	}
+	osp_warn("losses: %" PRIu64
+		 " steps are missing; traces they touch are marked \"may be cut\"",
+		 all);
+	for (size_t i = 0; i < OSP_LOSS_COUNT; i++)
+		if (s->lost[i])
+			osp_warn("  %-16s %10" PRIu64 "  %s", reasons[i].name, s->lost[i],
+				 reasons[i].help);
+}
+
+void osp_progress_summary(const struct osp_progress_summary *s)
+{
+	const struct osp_pipeline_stats *p = &s->pipeline;
+	char took[24];
+
+	osp_info("recorded %" PRIu64 " steps of %" PRIu64 " operations (%" PRIu64 " spans, %" PRIu64
+		 " links) in %s",
+		 p->events, p->operations, p->spans, p->links, osp_text_duration(took, s->took_ns));
+	if (p->ambiguous)
+		osp_warn(
+			"%" PRIu64
+			" links are ambiguous: their candidates are stored, nothing is joined by them",
+			p->ambiguous);
+	if (p->unexpected)
+		osp_warn("%" PRIu64 " steps came where their operation has none", p->unexpected);
+	tell_losses(p);
+	if (s->loader.children_lost)
+		osp_warn("%" PRIu64 " children could not be followed: what they did is unknown",
+			 s->loader.children_lost);
+	if (s->file)
+		osp_info("session: %s - look at it with: outspan ls %s", s->file, s->file);
+}

@@ -1,0 +1,423 @@
+/*
+ * A recording: find, attach, loop, stop, close the books.
+ *
+ * Threads: none but this one, and no queue. The kernel ring is the only buffer. One epoll loop
+ * waits for the ring, a timer, signals and writers of attached files; one bounded drain of the
+ * ring is one batch and one store transaction. A slow store shows as losses that the kernel
+ * counted, never as growing memory.
+ *
+ * Fed by the loader (records, notices, counters); feeds the pipeline through user/feed.c, whose
+ * parts go through the batch into the store. Owns all of them. What happens to processes while
+ * it records is user/follow.c's.
+ */
+#include "user/recorder.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+
+#include "user/base/cleanup.h"
+#include "user/base/log.h"
+#include "user/base/text.h"
+#include "user/batch.h"
+#include "user/command.h"
+#include "user/version.h"
+#include "user/feed.h"
+#include "user/follow.h"
+#include "user/launch.h"
+#include "user/loader.h"
+#include "user/progress.h"
+#include "user/session.h"
+
+enum {
+	BATCH_BYTES = 8 << 20,
+	DRAIN_MAX = 8192,    /* records of one batch */
+	TICK_MS = 200,	     /* time-outs, progress and the end of --for are looked at this often */
+	CLOCK_TICKS = 50,    /* wall time is read again after so many ticks */
+	STOP_DRAINS = 10000, /* before detaching, a producer may be faster than we are */
+};
+
+struct recorder {
+	const struct osp_recorder_options *o;
+	char file[4096];
+	struct osp_binaries *binaries;
+	struct osp_targets targets;
+	struct osp_target wanted[1024]; /* what was asked for */
+	size_t wanted_count;
+	struct osp_launch *launch; /* the command that we start, or NULL */
+	struct osp_loader *loader;
+	struct osp_store *store;
+	struct osp_batch *batch;
+	struct osp_feed *feed;
+	struct osp_follow *follow;
+	int epoll, timer, signals;
+	int64_t began_ns, ticks;
+	bool stop;
+};
+
+/* ---- opening ---- */
+
+static void want(struct recorder *r, enum osp_target_kind kind, uint32_t pid, const char *text)
+{
+	if (r->wanted_count < sizeof(r->wanted) / sizeof(r->wanted[0]))
+		r->wanted[r->wanted_count++] = (struct osp_target){kind, pid, text};
+}
+
+/* The targets of the command line; a command to start is there already, waiting to exec. */
+static int find_targets(struct recorder *r)
+{
+	const struct osp_recorder_options *o = r->o;
+	int e;
+
+	for (size_t i = 0; i < o->pid_count; i++)
+		want(r, OSP_TARGET_PID, (uint32_t)o->pids[i], NULL);
+	for (size_t i = 0; i < o->path_count; i++)
+		want(r, OSP_TARGET_PATH, 0, o->paths[i]);
+	for (size_t i = 0; i < o->comm_count; i++)
+		want(r, OSP_TARGET_COMM, 0, o->comms[i]);
+	if (o->all)
+		want(r, OSP_TARGET_ALL, 0, NULL);
+	e = osp_binaries_new(&r->binaries, o->catalogue);
+	if (!e && r->wanted_count)
+		e = osp_targets_find(&r->targets, r->binaries, r->wanted, r->wanted_count);
+	return e;
+}
+
+static int open_loader(struct recorder *r)
+{
+	const struct osp_recorder_options *o = r->o;
+	struct osp_loader_options options = {
+		.ring_bytes = o->ring_bytes,
+		.level = o->level,
+		.no_context = !o->context,
+		.admit = o->all || o->path_count,
+		.all = o->all || o->comm_count,
+	};
+
+	return osp_loader_open(&r->loader, o->catalogue, &options);
+}
+
+static int open_session(struct recorder *r)
+{
+	struct timespec t;
+	char name[40];
+	int e;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	osp_session_name(name, (int64_t)t.tv_sec * 1000000000);
+	snprintf(r->file, sizeof(r->file), "%s", r->o->file ? r->o->file : name);
+	e = osp_session_create(&r->store, r->file, r->o->overwrite);
+	if (!e)
+		e = osp_batch_new(&r->batch, r->store, BATCH_BYTES);
+	if (!e)
+		e = osp_feed_open(&r->feed, r->o->catalogue, r->batch, r->o->raw);
+	return e;
+}
+
+static int watch(struct recorder *r, int fd)
+{
+	struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
+
+	return epoll_ctl(r->epoll, EPOLL_CTL_ADD, fd, &e) ? osp_err(-errno, "watch a descriptor")
+							  : 0;
+}
+
+static int open_loop(struct recorder *r)
+{
+	struct itimerspec every = {{0, TICK_MS * 1000000}, {0, TICK_MS * 1000000}};
+	sigset_t set;
+	int e;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	r->epoll = epoll_create1(EPOLL_CLOEXEC);
+	r->timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	r->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (r->epoll < 0 || r->timer < 0 || r->signals < 0)
+		return osp_err(-errno, "open the recorder's timer and signals");
+	timerfd_settime(r->timer, 0, &every, NULL);
+	e = watch(r, r->timer);
+	e = e ? e : watch(r, r->signals);
+	e = e ? e : watch(r, osp_ring_fd(osp_loader_ring(r->loader)));
+	return e ? e : watch(r, osp_loader_lease_fd(r->loader));
+}
+
+/* What a reader of the session wants to know about how it was made. */
+static int tell_settings(struct recorder *r)
+{
+	char random[17], level[16], ring[24];
+	uint8_t id[8];
+	struct {
+		const char *name, *value;
+	} settings[] = {
+		{"id", random},
+		{"version", OSP_VERSION},
+		{"kernel", osp_kernel_release()},
+		{"command_line", r->o->command_line},
+		{"level", level},
+		{"trace_context", r->o->context ? "on" : "off"},
+		{"attach_form", osp_attach_form_to_str(osp_loader_form(r->loader))},
+		{"ring_bytes", ring},
+	};
+	int e = 0;
+
+	if (getrandom(id, sizeof(id), 0) != sizeof(id))
+		return osp_err(-errno, "make an id for the session");
+	osp_text_hex(random, id, sizeof(id));
+	snprintf(level, sizeof(level), "%s", osp_level_to_str(r->o->level));
+	snprintf(ring, sizeof(ring), "%zu", r->o->ring_bytes);
+	for (size_t i = 0; !e && i < sizeof(settings) / sizeof(settings[0]); i++)
+		e = osp_feed_setting(r->feed, settings[i].name, settings[i].value);
+	return e ? e : osp_feed_clock(r->feed);
+}
+
+/* ---- attaching ---- */
+
+static void tell_bystanders(struct recorder *r)
+{
+	for (size_t i = 0; i < r->targets.count; i++)
+		if (!r->targets.found[i].target)
+			osp_info(
+				"%s (%u) runs the same binary: its points turn on too, its hits are not recorded",
+				r->targets.found[i].process.comm, r->targets.found[i].process.pid);
+}
+
+static int attach_all(struct recorder *r)
+{
+	int e = osp_feed_attach(r->feed, UINT32_MAX, false, true);
+
+	if (!e && !r->o->all && !r->o->path_count)
+		e = osp_targets_add_bystanders(&r->targets, r->binaries);
+	for (size_t i = 0; !e && i < r->targets.binary_count; i++)
+		e = osp_follow_binary(r->follow, r->targets.binaries[i]);
+	for (size_t i = 0; !e && i < r->targets.count; i++)
+		if (r->targets.found[i].target)
+			e = osp_follow_found(r->follow, &r->targets.found[i]);
+	if (!e && r->launch)
+		e = osp_follow_launch(r->follow, r->binaries, r->launch);
+	return e ? e : osp_feed_attach(r->feed, UINT32_MAX, false, false);
+}
+
+static void tell_ready(struct recorder *r)
+{
+	struct osp_follow_stats s;
+	char line[128];
+
+	osp_follow_stats(r->follow, &s);
+	tell_bystanders(r);
+	snprintf(line, sizeof(line), "ready: %zu sites, %zu processes", s.sites, s.processes);
+	osp_info("recording into %s - stop with Ctrl-C", r->file);
+	osp_info("%s", line);
+	osp_launch_notify_ready(line);
+}
+
+static int start(struct recorder *r)
+{
+	int e = find_targets(r);
+
+	if (!e && r->o->command)
+		e = osp_launch_new(&r->launch, r->o->command);
+	e = e ? e : open_loader(r);
+	e = e ? e : open_session(r);
+	e = e ? e : open_loop(r);
+	e = e ? e : osp_follow_new(&r->follow, r->loader, r->binaries, r->feed);
+	if (e)
+		return e;
+	for (size_t i = 0; i < r->wanted_count; i++)
+		osp_follow_want(r->follow, &r->wanted[i]);
+	/* The ring must be drained when the targets keep every CPU busy; not permitted is no harm. */
+	setpriority(PRIO_PROCESS, 0, -20);
+	r->began_ns = osp_feed_now();
+	e = tell_settings(r);
+	e = e ? e : attach_all(r);
+	e = e ? e : osp_batch_flush(r->batch);
+	if (e)
+		return e;
+	tell_ready(r);
+	return r->launch ? osp_launch_go(r->launch) : 0;
+}
+
+/* ---- the loop ---- */
+
+static int on_record(void *arg, const struct osp_record *record, size_t size)
+{
+	struct recorder *r = arg;
+
+	return osp_follow_record(r->follow, record, size);
+}
+
+/* One bounded drain, one transaction. Returns the number of records. */
+static int drain(struct recorder *r)
+{
+	int n = osp_ring_drain(osp_loader_ring(r->loader), DRAIN_MAX, on_record, r);
+	int e = n < 0 ? n : osp_follow_settle(r->follow);
+
+	e = e ? e : osp_batch_flush(r->batch);
+	return e ? e : n;
+}
+
+static int on_tick(struct recorder *r)
+{
+	uint64_t count;
+	int e;
+
+	if (read(r->timer, &count, sizeof(count)) < 0)
+		return 0;
+	e = osp_feed_tick(r->feed);
+	if (!e && ++r->ticks % CLOCK_TICKS == 0)
+		e = osp_feed_clock(r->feed);
+	e = e ? e : osp_follow_tick(r->follow);
+	e = e ? e : osp_batch_flush(r->batch);
+	osp_progress_show(r->feed, osp_feed_now() - r->began_ns);
+	if (r->o->for_ns && osp_feed_now() - r->began_ns >= r->o->for_ns)
+		r->stop = true;
+	if (osp_follow_is_over(r->follow))
+		r->stop = true;
+	return e;
+}
+
+/* The first signal stops in good order; from then on the next one ends the program at once. */
+static void on_signal(struct recorder *r)
+{
+	struct signalfd_siginfo s;
+	sigset_t set;
+
+	if (read(r->signals, &s, sizeof(s)) != sizeof(s))
+		return;
+	r->stop = true;
+	signal(SIGINT, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static int wait_ms(const struct recorder *r)
+{
+	int ring = osp_ring_timeout_ms(osp_loader_ring(r->loader));
+	int lease = osp_loader_timeout_ms(r->loader);
+
+	return ring < 0 ? lease : lease < 0 || ring < lease ? ring : lease;
+}
+
+static int loop(struct recorder *r)
+{
+	struct epoll_event events[8];
+	int e = 0;
+
+	while (!e && !r->stop) {
+		int n = epoll_wait(r->epoll, events, 8, wait_ms(r));
+
+		if (n < 0 && errno != EINTR)
+			return osp_err(-errno, "wait for records");
+		for (int i = 0; i < n && !e; i++) {
+			if (events[i].data.fd == r->timer)
+				e = on_tick(r);
+			else if (events[i].data.fd == r->signals)
+				on_signal(r);
+		}
+		e = e ? e : osp_follow_leases(r->follow);
+		if (!e) {
+			n = drain(r);
+			e = n < 0 ? n : 0;
+		}
+	}
+	return e;
+}
+
+/* ---- the end ---- */
+
+static int drain_all(struct recorder *r, int most)
+{
+	int n = 1;
+
+	while (n > 0 && most-- > 0)
+		n = drain(r);
+	return n < 0 ? n : 0;
+}
+
+static int on_counter(void *arg, uint32_t slot, uint32_t point, const struct osp_counter *c)
+{
+	struct recorder *r = arg;
+
+	return slot ? osp_feed_counters(r->feed, slot, point, c) : 0;
+}
+
+/* Drain, commit, detach, drain, commit, read the counters, close the books. */
+static int stop(struct recorder *r)
+{
+	int e = drain_all(r, STOP_DRAINS);
+
+	e = e ? e : osp_feed_attach(r->feed, UINT32_MAX, true, true);
+	e = e ? e : osp_batch_flush(r->batch);
+	osp_loader_detach_all(r->loader);
+	e = e ? e : drain_all(r, INT32_MAX);
+	e = e ? e : osp_feed_attach(r->feed, UINT32_MAX, true, false);
+	e = e ? e : osp_feed_clock(r->feed);
+	e = e ? e : osp_loader_counters(r->loader, on_counter, r);
+	e = e ? e : osp_feed_stop(r->feed);
+	return e ? e : osp_batch_flush(r->batch);
+}
+
+static void clear(struct recorder *r)
+{
+	osp_follow_free(&r->follow);
+	osp_loader_close(&r->loader);
+	osp_feed_close(&r->feed);
+	osp_batch_free(&r->batch);
+	if (r->store)
+		osp_store_close(&r->store, false);
+	osp_launch_free(&r->launch);
+	osp_targets_clear(&r->targets);
+	osp_binaries_free(&r->binaries);
+	osp_cleanup_close(&r->epoll);
+	osp_cleanup_close(&r->timer);
+	osp_cleanup_close(&r->signals);
+}
+
+static int finish(struct recorder *r, int failed)
+{
+	struct osp_progress_summary s = {.file = r->file};
+	int e = failed ? failed : stop(r);
+
+	osp_progress_end();
+	osp_feed_stats(r->feed, &s.pipeline);
+	osp_loader_stats(r->loader, &s.loader);
+	s.took_ns = osp_feed_now() - r->began_ns;
+	if (!e)
+		e = osp_feed_close(&r->feed);
+	if (!e)
+		e = osp_store_close(&r->store, true);
+	if (e)
+		return osp_err(0, "%s holds what was recorded until this failed", r->file), e;
+	osp_progress_summary(&s);
+	return 0;
+}
+
+int osp_recorder_run(const struct osp_recorder_options *o)
+{
+	struct recorder *r = calloc(1, sizeof(*r));
+	int e;
+
+	if (!r)
+		return -ENOMEM;
+	r->o = o;
+	r->epoll = r->timer = r->signals = -1;
+	e = start(r);
+	if (!e)
+		e = finish(r, loop(r));
+	clear(r);
+	free(r);
+	return e;
+}

@@ -1,0 +1,35 @@
+/*
+ * A recording from the first scan to the closed books. One thread (see recorder.c).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "probes/catalogue.h"
+
+/* What to record, from the command line. Everything is borrowed for the recording. */
+struct osp_recorder_options {
+	const struct osp_catalogue *catalogue;
+	const pid_t *pids;
+	size_t pid_count;
+	const char *const *paths;
+	size_t path_count;
+	const char *const *comms;
+	size_t comm_count;
+	bool all;
+	char *const *command; /* NULL-terminated argv to start and trace, or NULL */
+	const char *file;     /* session file or store URI; NULL = default name */
+	bool overwrite;
+	const char *raw; /* also write every input of the pipeline here, or NULL */
+	int64_t for_ns;	 /* 0 = until a signal or the targets' end */
+	enum osp_level level;
+	bool context; /* ask the programs to put their context on the wire */
+	size_t ring_bytes;
+	const char *command_line; /* of outspan itself, for the session */
+};
+
+/* Records. 0 or -errno, logged; the summary goes to stderr. */
+int osp_recorder_run(const struct osp_recorder_options *o);

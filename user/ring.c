@@ -1,0 +1,150 @@
+/*
+ * Drains the kernel ring. Fed by the kernel side, feeds the recorder's pipeline; the library's
+ * consumer walks the ring, this file bounds it and decides how long to sleep.
+ *
+ * The kernel side wakes us at most once in wake_ns, since a wake-up costs ten times what a record
+ * does. So a record may lie in the ring unannounced. It reserves, then reads the clock, then
+ * decides; we read the clock, then the positions. If less than wake_ns has passed since the last
+ * wake-up, or something is in the ring, we sleep no longer than wake_ns. Else every record not
+ * yet in the ring will find that wake_ns has passed, and wake us. Owns the mappings.
+ */
+#include "user/ring.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { DRAIN_FULL = -ENOBUFS }; /* what ends a bounded walk of the library's */
+
+struct osp_ring {
+	struct ring_buffer *buffer;
+	const volatile __u64 *woken_ns; /* borrowed: the loader's mapping */
+	uint64_t wake_ns;
+	uint64_t *consumed, *produced; /* pages with the ring's positions */
+	size_t capacity;
+	osp_ring_fn fn; /* during a drain: */
+	void *arg;
+	size_t left, done;
+	int error;
+};
+
+static int take_record(void *arg, void *data, size_t size)
+{
+	const struct osp_record *record = data;
+	struct osp_ring *r = arg;
+	size_t whole = sizeof(*record);
+
+	if (size < whole)
+		return 0;
+	if (record->data_size > 0)
+		whole += (size_t)record->data_size;
+	r->error = r->fn(r->arg, record, whole < size ? whole : size);
+	r->done++;
+	r->left--;
+	return r->error < 0 || !r->left ? DRAIN_FULL : 0;
+}
+
+static int map_positions(struct osp_ring *r, int map)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct bpf_map_info info = {0};
+	uint32_t size = sizeof(info);
+	void *p;
+
+	if (bpf_obj_get_info_by_fd(map, &info, &size))
+		return -errno;
+	r->capacity = info.max_entries;
+	p = mmap(NULL, page, PROT_READ, MAP_SHARED, map, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	r->consumed = p;
+	p = mmap(NULL, page, PROT_READ, MAP_SHARED, map, (off_t)page);
+	if (p == MAP_FAILED)
+		return -errno;
+	r->produced = p;
+	return 0;
+}
+
+int osp_ring_open(struct osp_ring **out, int map, const volatile __u64 *woken_ns, uint64_t wake_ns)
+{
+	struct osp_ring *r = calloc(1, sizeof(*r));
+	int e;
+
+	if (!r)
+		return -ENOMEM;
+	r->woken_ns = woken_ns;
+	r->wake_ns = wake_ns;
+	r->buffer = ring_buffer__new(map, take_record, r, NULL);
+	e = r->buffer ? map_positions(r, map) : -errno;
+	if (e) {
+		osp_ring_close(&r);
+		return e;
+	}
+	*out = r;
+	return 0;
+}
+
+void osp_ring_close(struct osp_ring **r)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	if (!*r)
+		return;
+	if ((*r)->consumed)
+		munmap((*r)->consumed, page);
+	if ((*r)->produced)
+		munmap((*r)->produced, page);
+	ring_buffer__free((*r)->buffer);
+	free(*r);
+	*r = NULL;
+}
+
+int osp_ring_drain(struct osp_ring *r, size_t max, osp_ring_fn fn, void *arg)
+{
+	int e;
+
+	if (!max)
+		return 0;
+	r->fn = fn;
+	r->arg = arg;
+	r->left = max;
+	r->done = 0;
+	r->error = 0;
+	e = ring_buffer__consume(r->buffer);
+	if (r->error < 0)
+		return r->error;
+	return e < 0 && e != DRAIN_FULL ? e : (int)r->done;
+}
+
+int osp_ring_fd(const struct osp_ring *r)
+{
+	return ring_buffer__epoll_fd(r->buffer);
+}
+
+void osp_ring_fill(const struct osp_ring *r, size_t *bytes, size_t *capacity)
+{
+	uint64_t consumed = __atomic_load_n(r->consumed, __ATOMIC_ACQUIRE);
+
+	*bytes = __atomic_load_n(r->produced, __ATOMIC_ACQUIRE) - consumed;
+	*capacity = r->capacity;
+}
+
+int osp_ring_timeout_ms(const struct osp_ring *r)
+{
+	uint64_t woken = *r->woken_ns, now;
+	size_t bytes, capacity;
+	struct timespec t;
+
+	/* In this order: see above. */
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	osp_ring_fill(r, &bytes, &capacity);
+	if (!bytes && now > woken && now - woken >= r->wake_ns)
+		return -1;
+	return (int)(r->wake_ns / 1000000u) + 1;
+}

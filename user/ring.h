@@ -1,0 +1,39 @@
+/*
+ * The kernel ring as the recorder sees it: one bounded drain is one batch.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/event.h"
+
+struct osp_ring;
+
+/*
+ * `map` is the ring's descriptor (the caller's), woken_ns where the kernel side notes its last
+ * wake-up, wake_ns how long it then gives none.
+ */
+int osp_ring_open(struct osp_ring **out, int map, const volatile __u64 *woken_ns, uint64_t wake_ns);
+void osp_ring_close(struct osp_ring **r);
+
+/* A record and its data, `size` bytes in all, borrowed for the call. Negative ends the drain. */
+typedef int (*osp_ring_fn)(void *arg, const struct osp_record *record, size_t size);
+
+/*
+ * Hands on at most `max` records and frees their space, one by one. Returns how many, or what fn
+ * returned. Records that are shorter than a record are skipped.
+ */
+int osp_ring_drain(struct osp_ring *r, size_t max, osp_ring_fn fn, void *arg);
+
+/* Readable (epoll, level-triggered) when the kernel side gave a wake-up. */
+int osp_ring_fd(const struct osp_ring *r);
+
+/*
+ * How long to wait for osp_ring_fd at most: -1 as long as it takes, if nothing can be lying in
+ * the ring that no wake-up will announce; else some ms. To be asked before every wait.
+ */
+int osp_ring_timeout_ms(const struct osp_ring *r);
+
+/* Bytes in the ring that were not drained, and its size. */
+void osp_ring_fill(const struct osp_ring *r, size_t *bytes, size_t *capacity);

@@ -1,0 +1,610 @@
+/*
+ * Who is traced (a table by slot), fed by the pipeline with inputs and with the headers of
+ * records. Owns the processes, the shared views, and the merged list of times in which something
+ * was or may have been lost; hands process, attach and gap rows to the sink.
+ *
+ * A loss shows when a record of a process carries a larger `lost` than all before: it happened
+ * between the process' previous record and this one.
+ */
+#include "user/roster.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CUTS_MAX = 65536, STRING_MAX = 4096, VIEWS_MAX = 4096 };
+
+struct cut {
+	int64_t from_ns, to_ns;
+};
+
+struct osp_roster {
+	const struct osp_catalogue *catalogue; /* borrowed */
+	osp_roster_part_fn part;
+	void *arg;
+	struct osp_tracee *tracees[OSP_EVENT_PROCESSES];
+	uint32_t count; /* highest slot in use + 1 */
+	uint32_t keys;	/* processes so far */
+	struct osp_unsure all;
+	size_t unsure_now; /* intervals that last */
+	struct osp_view **views;
+	size_t view_count;
+	struct cut *cuts; /* disjoint, ascending */
+	size_t cut_count, cut_room;
+	uint8_t visible[OSP_CATALOGUE_POINTS / 8]; /* in any process */
+	uint8_t hidden_level; /* points from this level up are not wanted, as far as was told */
+	int64_t detach_ns;    /* when detaching everything began; 0 = not yet */
+	bool untold;	      /* some process has steps but no list of sites */
+};
+
+int osp_roster_new(struct osp_roster **out, const struct osp_catalogue *c, osp_roster_part_fn part,
+		   void *arg)
+{
+	struct osp_roster *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->catalogue = c;
+	r->part = part;
+	r->arg = arg;
+	r->hidden_level = OSP_LEVEL_DEBUG + 1;
+	*out = r;
+	return 0;
+}
+
+static void free_tracee(struct osp_tracee *t)
+{
+	if (!t)
+		return;
+	free(t->strings);
+	free(t->attached);
+	free(t);
+}
+
+static void free_view(const struct osp_roster *r, struct osp_view *v)
+{
+	for (size_t i = 0; i < r->catalogue->operation_count; i++)
+		free(v->automata[i]);
+	free(v);
+}
+
+void osp_roster_free(struct osp_roster **roster)
+{
+	struct osp_roster *r = *roster;
+
+	if (!r)
+		return;
+	for (uint32_t i = 0; i < r->count; i++)
+		free_tracee(r->tracees[i]);
+	for (size_t i = 0; i < r->view_count; i++)
+		free_view(r, r->views[i]);
+	free(r->views);
+	free(r->cuts);
+	free(r);
+	*roster = NULL;
+}
+
+struct osp_tracee *osp_roster_at(const struct osp_roster *r, uint32_t slot)
+{
+	return slot < r->count ? r->tracees[slot] : NULL;
+}
+
+uint32_t osp_roster_count(const struct osp_roster *r)
+{
+	return r->count;
+}
+
+static int tell_process(struct osp_roster *r, const struct osp_tracee *t)
+{
+	struct osp_part part = {.kind = OSP_PART_PROCESS, .process = t->row};
+
+	return r->part(r->arg, &part);
+}
+
+/* The process of a slot, made if there is none; the caller tells the sink. */
+static int enter(struct osp_roster *r, uint32_t slot, int64_t time_ns, struct osp_tracee **out)
+{
+	struct osp_tracee *t;
+
+	if (slot >= OSP_EVENT_PROCESSES)
+		return -ERANGE;
+	if (!r->tracees[slot]) {
+		t = calloc(1, sizeof(*t));
+		if (!t)
+			return -ENOMEM;
+		t->slot = slot;
+		t->row = (struct osp_process_row){
+			.key = ++r->keys, .seen_ns = time_ns, .comm = "", .exe = "", .cmdline = ""};
+		t->unsure = (struct osp_unsure){INT64_MIN, INT64_MIN, INT64_MIN};
+		osp_list_init(&t->open);
+		r->tracees[slot] = t;
+		if (slot >= r->count)
+			r->count = slot + 1;
+	}
+	*out = r->tracees[slot];
+	return 0;
+}
+
+int osp_roster_find(struct osp_roster *r, const struct osp_record *record, struct osp_tracee **out)
+{
+	struct osp_tracee *t = osp_roster_at(r, record->process);
+	int e;
+
+	*out = t;
+	if (t && t->row.pid)
+		return 0;
+	e = enter(r, record->process, (int64_t)record->time_ns, &t);
+	if (e)
+		return e == -ERANGE ? 0 : e;
+	t->row.pid = record->pid;
+	t->row.exec_id = record->exec_id;
+	t->row.start_ns = (int64_t)record->start_ns;
+	*out = t;
+	return tell_process(r, t);
+}
+
+/* The live process with this pid, if any is known. */
+static struct osp_tracee *find_pid(const struct osp_roster *r, uint32_t pid)
+{
+	for (uint32_t i = r->count; i-- > 0;)
+		if (r->tracees[i] && r->tracees[i]->row.pid == pid && !r->tracees[i]->ended)
+			return r->tracees[i];
+	return NULL;
+}
+
+/* Copies the three strings into one block that the process owns. */
+static int copy_strings(struct osp_tracee *t, const struct osp_input_process *p)
+{
+	const char *from[3] = {p->comm ? p->comm : "", p->exe ? p->exe : "",
+			       p->cmdline ? p->cmdline : ""};
+	size_t size[3], total = 0;
+	char *block, *at;
+
+	for (int i = 0; i < 3; i++) {
+		size[i] = strnlen(from[i], STRING_MAX);
+		total += size[i] + 1;
+	}
+	block = at = malloc(total);
+	if (!block)
+		return -ENOMEM;
+	for (int i = 0; i < 3; i++) {
+		memcpy(at, from[i], size[i]);
+		at[size[i]] = 0;
+		from[i] = at;
+		at += size[i] + 1;
+	}
+	free(t->strings);
+	t->strings = block;
+	t->row.comm = from[0];
+	t->row.exe = from[1];
+	t->row.cmdline = from[2];
+	return 0;
+}
+
+int osp_roster_add_process(struct osp_roster *r, const struct osp_input *in)
+{
+	const struct osp_input_process *p = &in->process;
+	struct osp_tracee *t, *parent;
+	int e = enter(r, p->slot, in->time_ns, &t);
+
+	if (e)
+		return e == -ERANGE ? 0 : e;
+	e = copy_strings(t, p);
+	if (e)
+		return e;
+	t->row.pid = p->pid;
+	t->row.namespace_pid = p->namespace_pid;
+	t->row.uid = p->uid;
+	t->row.exec_id = p->exec_id;
+	t->row.start_ns = (int64_t)p->start_ns;
+	parent = p->parent_pid ? find_pid(r, p->parent_pid) : NULL;
+	if (parent && parent != t && !t->row.parent_key)
+		t->row.parent_key = parent->row.key;
+	return tell_process(r, t);
+}
+
+static int tell_attached(struct osp_roster *r, const struct osp_tracee *t,
+			 const struct osp_attached *a, int64_t to_ns)
+{
+	struct osp_part part = {
+		.kind = OSP_PART_ATTACH,
+		.attach = {.process = t->row.key,
+			   .provider = a->point->provider,
+			   .probe = a->point->probe,
+			   .level = osp_level_to_str(a->point->level),
+			   .from_ns = a->from_ns,
+			   .to_ns = to_ns,
+			   .sites = a->sites},
+	};
+
+	return r->part(r->arg, &part);
+}
+
+static struct osp_attached *find_attached(struct osp_tracee *t, const struct osp_point *p)
+{
+	for (size_t i = 0; i < t->attached_count; i++)
+		if (t->attached[i].point == p)
+			return &t->attached[i];
+	return NULL;
+}
+
+static int attach_point(struct osp_roster *r, struct osp_tracee *t, const struct osp_input *in)
+{
+	const struct osp_point *p = r->catalogue->points[in->sites.point];
+	struct osp_attached *a = find_attached(t, p), *more;
+
+	if (!a) {
+		more = realloc(t->attached, (t->attached_count + 1) * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		t->attached = more;
+		a = &more[t->attached_count++];
+		*a = (struct osp_attached){.point = p, .from_ns = in->time_ns};
+	}
+	if (a->sites == in->sites.sites)
+		return 0;
+	a->sites = in->sites.sites;
+	return tell_attached(r, t, a, 0);
+}
+
+static int detach_point(struct osp_roster *r, struct osp_tracee *t, const struct osp_input *in)
+{
+	struct osp_attached *a = find_attached(t, r->catalogue->points[in->sites.point]);
+	int e;
+
+	if (!a)
+		return 0;
+	e = tell_attached(r, t, a, in->time_ns);
+	*a = t->attached[--t->attached_count];
+	return e;
+}
+
+static void set_bit(uint8_t *set, uint16_t n, bool on)
+{
+	uint8_t mask = (uint8_t)(1u << n % 8);
+
+	set[n / 8] = on ? set[n / 8] | mask : set[n / 8] & (uint8_t)~mask;
+}
+
+/*
+ * A point above the essential level that was found and not attached tells the level of the
+ * recording: processes of which nothing is known (they ended too soon) have no more than that.
+ */
+static void learn_level(struct osp_roster *r, const struct osp_point *p)
+{
+	if (p->level == OSP_LEVEL_ESSENTIAL || p->level >= r->hidden_level)
+		return;
+	r->hidden_level = (uint8_t)p->level;
+	for (uint32_t i = 0; i < r->count; i++)
+		if (r->tracees[i] && !r->tracees[i]->told_sites)
+			r->tracees[i]->view = NULL;
+}
+
+int osp_roster_add_sites(struct osp_roster *r, const struct osp_input *in)
+{
+	const struct osp_input_sites *s = &in->sites;
+	struct osp_tracee *t;
+	int e;
+
+	if (s->point >= r->catalogue->point_count)
+		return 0;
+	e = enter(r, s->slot, in->time_ns, &t);
+	if (e)
+		return e == -ERANGE ? 0 : e;
+	t->told_sites = true;
+	t->view = NULL;
+	set_bit(t->visible, s->point, s->attached);
+	if (s->attached)
+		set_bit(r->visible, s->point, true);
+	else
+		learn_level(r, r->catalogue->points[s->point]);
+	return s->attached ? attach_point(r, t, in) : detach_point(r, t, in);
+}
+
+int osp_roster_end_attached(struct osp_roster *r, int64_t time_ns)
+{
+	if (r->detach_ns)
+		time_ns = r->detach_ns;
+	for (uint32_t i = 0; i < r->count; i++) {
+		struct osp_tracee *t = r->tracees[i];
+
+		for (size_t k = 0; t && k < t->attached_count; k++) {
+			int e = tell_attached(r, t, &t->attached[k],
+					      t->ended ? t->row.end_ns : time_ns);
+
+			if (e)
+				return e;
+		}
+	}
+	return 0;
+}
+
+/* ---- times in which something was or may have been lost ---- */
+
+/* Enters an interval into the merged list; when that is full, the two oldest become one. */
+static int add_cut(struct osp_roster *r, int64_t from_ns, int64_t to_ns)
+{
+	struct cut *more;
+
+	while (r->cut_count && r->cuts[r->cut_count - 1].to_ns >= from_ns) {
+		struct cut *last = &r->cuts[--r->cut_count];
+
+		from_ns = last->from_ns < from_ns ? last->from_ns : from_ns;
+		to_ns = last->to_ns > to_ns ? last->to_ns : to_ns;
+	}
+	if (r->cut_count == CUTS_MAX) {
+		r->cuts[1].from_ns = r->cuts[0].from_ns;
+		memmove(r->cuts, r->cuts + 1, --r->cut_count * sizeof(*r->cuts));
+	}
+	if (r->cut_count == r->cut_room) {
+		size_t room = r->cut_room ? r->cut_room * 2 : 64;
+
+		more = realloc(r->cuts, room * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		r->cuts = more;
+		r->cut_room = room;
+	}
+	r->cuts[r->cut_count++] = (struct cut){from_ns, to_ns};
+	return 0;
+}
+
+static bool lasts(const struct osp_unsure *u)
+{
+	return u->to_ns == INT64_MAX;
+}
+
+static int begin_unsure(struct osp_roster *r, struct osp_unsure *u, int64_t time_ns)
+{
+	if (lasts(u))
+		return 0;
+	if (u->to_ns > u->earlier_to_ns)
+		u->earlier_to_ns = u->to_ns;
+	u->from_ns = time_ns;
+	u->to_ns = INT64_MAX;
+	r->unsure_now++;
+	return 0;
+}
+
+int osp_roster_add_attach(struct osp_roster *r, const struct osp_input *in)
+{
+	struct osp_unsure *u = &r->all;
+	struct osp_tracee *t;
+	int e;
+
+	if (in->attach.slot != UINT32_MAX) {
+		e = enter(r, in->attach.slot, in->time_ns, &t);
+		if (e)
+			return e == -ERANGE ? 0 : e;
+		u = &t->unsure;
+	}
+	if (in->attach.begins && in->attach.detach && u == &r->all)
+		r->detach_ns = in->time_ns;
+	if (in->attach.begins)
+		return begin_unsure(r, u, in->time_ns);
+	if (!lasts(u))
+		return 0;
+	u->to_ns = in->time_ns;
+	r->unsure_now--;
+	return add_cut(r, u->from_ns, u->to_ns);
+}
+
+static bool overlaps(const struct osp_unsure *u, int64_t from_ns, int64_t to_ns)
+{
+	return from_ns < u->earlier_to_ns || (u->from_ns <= to_ns && from_ns < u->to_ns);
+}
+
+bool osp_roster_unsure(const struct osp_roster *r, const struct osp_tracee *t, int64_t from_ns,
+		       int64_t to_ns)
+{
+	return overlaps(&r->all, from_ns, to_ns) || overlaps(&t->unsure, from_ns, to_ns);
+}
+
+/* The first interval that does not end before the time. */
+static size_t find_cut(const struct osp_roster *r, int64_t time_ns)
+{
+	size_t low = 0, high = r->cut_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (r->cuts[middle].to_ns < time_ns)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+bool osp_roster_cut(const struct osp_roster *r, int64_t from_ns, int64_t to_ns)
+{
+	size_t at = find_cut(r, from_ns);
+
+	if (at < r->cut_count && r->cuts[at].from_ns <= to_ns)
+		return true;
+	if (!r->unsure_now)
+		return false;
+	if (lasts(&r->all) && r->all.from_ns <= to_ns)
+		return true;
+	for (uint32_t i = 0; i < r->count; i++) {
+		const struct osp_tracee *t = r->tracees[i];
+
+		if (t && lasts(&t->unsure) && t->unsure.from_ns <= to_ns)
+			return true;
+	}
+	return false;
+}
+
+static int flush_gap(struct osp_roster *r, struct osp_tracee *t)
+{
+	struct osp_part part = {.kind = OSP_PART_GAP, .gap = t->gap};
+
+	if (!t->gap.lost)
+		return 0;
+	t->gap.lost = 0;
+	return r->part(r->arg, &part);
+}
+
+/* Losses of consecutive records make one gap. */
+static int add_gap(struct osp_roster *r, struct osp_tracee *t, int64_t time_ns, uint64_t lost)
+{
+	int64_t from_ns = t->records ? t->last_ns : t->row.seen_ns;
+
+	from_ns = from_ns < time_ns ? from_ns : time_ns;
+	if (!t->gap.lost)
+		t->gap = (struct osp_gap_row){.process = t->row.key, .from_ns = from_ns};
+	t->gap.to_ns = time_ns;
+	t->gap.lost += lost - t->lost;
+	t->lost = lost;
+	t->gap_record = t->records + 1;
+	return add_cut(r, from_ns, time_ns);
+}
+
+int osp_roster_add_step(struct osp_roster *r, struct osp_tracee *t, const struct osp_record *record)
+{
+	int64_t time_ns = (int64_t)record->time_ns;
+	int e;
+
+	if (record->lost > t->lost) {
+		e = add_gap(r, t, time_ns, record->lost);
+		t->gap.reason = "ring_full";
+	} else {
+		e = flush_gap(r, t);
+	}
+	t->records++;
+	t->last_ns = time_ns > t->last_ns ? time_ns : t->last_ns;
+	if (record->point < OSP_CATALOGUE_POINTS)
+		set_bit(r->visible, (uint16_t)record->point, true);
+	r->untold = r->untold || !t->told_sites;
+	return e;
+}
+
+int osp_roster_add_tail(struct osp_roster *r, struct osp_tracee *t, int64_t time_ns, uint64_t lost,
+			const char *reason)
+{
+	int e;
+
+	if (lost <= t->lost)
+		return 0;
+	e = flush_gap(r, t);
+	if (!e)
+		e = add_gap(r, t, time_ns, lost);
+	t->gap.reason = reason;
+	t->records++;
+	return e ? e : flush_gap(r, t);
+}
+
+int osp_roster_flush_gaps(struct osp_roster *r)
+{
+	int e = 0;
+
+	for (uint32_t i = 0; i < r->count && !e; i++)
+		if (r->tracees[i])
+			e = flush_gap(r, r->tracees[i]);
+	return e;
+}
+
+uint64_t osp_roster_lost(const struct osp_roster *r)
+{
+	uint64_t lost = 0;
+
+	for (uint32_t i = 0; i < r->count; i++)
+		lost += r->tracees[i] ? r->tracees[i]->lost : 0;
+	return lost;
+}
+
+/* ---- births and deaths ---- */
+
+int osp_roster_add_fork(struct osp_roster *r, const struct osp_record *record)
+{
+	struct osp_tracee *child, *parent = osp_roster_at(r, record->site);
+	int e = osp_roster_find(r, record, &child);
+
+	if (e || !child || !parent || parent == child)
+		return e;
+	if (!child->told_sites) {
+		child->told_sites = parent->told_sites;
+		memcpy(child->visible, parent->visible, sizeof(child->visible));
+		child->view = NULL;
+	}
+	if (child->row.parent_key)
+		return 0;
+	child->row.parent_key = parent->row.key;
+	return tell_process(r, child);
+}
+
+int osp_roster_end(struct osp_roster *r, struct osp_tracee *t, int64_t time_ns, int32_t code)
+{
+	if (t->ended)
+		return 0;
+	t->ended = true;
+	t->row.end_ns = time_ns;
+	t->row.exit_code = code;
+	return tell_process(r, t);
+}
+
+/* ---- views ---- */
+
+bool osp_roster_sees(const struct osp_roster *r, const struct osp_point *point)
+{
+	return r->untold || (r->visible[point->number / 8] >> point->number % 8 & 1);
+}
+
+/* Starts the views anew: only processes whose sites change all the time come here. */
+static void clear_views(struct osp_roster *r)
+{
+	for (uint32_t i = 0; i < r->count; i++)
+		if (r->tracees[i])
+			r->tracees[i]->view = NULL;
+	for (size_t i = 0; i < r->view_count; i++)
+		free_view(r, r->views[i]);
+	r->view_count = 0;
+}
+
+static int find_view(struct osp_roster *r, struct osp_tracee *t)
+{
+	uint8_t visible[sizeof(t->visible)];
+	struct osp_view *v, **more;
+
+	memcpy(visible, t->visible, sizeof(visible));
+	for (uint16_t i = 0; !t->told_sites && i < r->catalogue->point_count; i++)
+		set_bit(visible, i, r->catalogue->points[i]->level < r->hidden_level);
+	for (size_t i = 0; i < r->view_count && !t->view; i++)
+		if (!memcmp(r->views[i]->visible, visible, sizeof(visible)))
+			t->view = r->views[i];
+	if (t->view)
+		return 0;
+	if (r->view_count == VIEWS_MAX)
+		clear_views(r);
+	more = realloc(r->views, (r->view_count + 1) * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	r->views = more;
+	v = calloc(1, sizeof(*v) + r->catalogue->operation_count * sizeof(v->automata[0]));
+	if (!v)
+		return -ENOMEM;
+	memcpy(v->visible, visible, sizeof(visible));
+	r->views[r->view_count++] = v;
+	t->view = v;
+	return 0;
+}
+
+int osp_roster_view(struct osp_roster *r, struct osp_tracee *t, const struct osp_nfa *a,
+		    const struct osp_operation *o, const struct osp_nfa_view **out)
+{
+	struct osp_nfa_view **view;
+	int e = t->view ? 0 : find_view(r, t);
+
+	if (e)
+		return e;
+	/* The roster owns what it shares: a process only borrows. */
+	view = (struct osp_nfa_view **)&t->view->automata[o->number];
+	if (!*view) {
+		*view = malloc(sizeof(**view));
+		if (!*view)
+			return -ENOMEM;
+		osp_nfa_init_view(a, t->view->visible, *view);
+	}
+	*out = *view;
+	return 0;
+}

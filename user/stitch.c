@@ -1,0 +1,607 @@
+/*
+ * Open operations (user/stitch.h), fed by order with events, feeding trace, link and the sink by
+ * way of struct osp_stitch_out. Owns the open operations, the map that finds them, the memory of
+ * those closed lately, and a compiled automaton per operation of the catalogue.
+ *
+ * An operation is found by (process, op id); foreign ones by (process, thread) as a stack or by
+ * (process, argument). What is not known for sure widens the set of states it may be in: began
+ * before attach, lost steps, sites half attached.
+ */
+#include "user/stitch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/nfa.h"
+#include "user/base/map.h"
+#include "user/closed.h"
+#include "user/walk.h"
+
+enum {
+	CLOSED_MAX = 65536,
+	KEY_MAX = 16 + OSP_CATALOGUE_MAX_BYTES,
+	CHECK_NS = 10 * 1000 * 1000, /* time-outs are looked at this often between ticks */
+};
+static const size_t bytes_max = 1ull << 30;
+static const int64_t late_ns = 5ll * 1000 * 1000 * 1000; /* foreign keys are used again */
+
+struct osp_stitch {
+	const struct osp_catalogue *catalogue; /* borrowed, as the next two */
+	struct osp_roster *roster;
+	struct osp_stitch_out to;
+	struct osp_stitch_limits limits;
+	struct osp_stitch_stats stats;
+	struct osp_open_pool pool;
+	struct osp_map open; /* by key: the operation, or the top of a thread's stack */
+	struct osp_closed closed;
+	uint64_t foreign; /* ids given so far */
+	int64_t now_ns, checked_ns;
+	struct osp_list by_part;     /* next due first */
+	struct osp_list *by_timeout; /* per operation of the catalogue: longest silent first */
+	struct osp_nfa **automata;
+	struct osp_open_titles *titles;
+};
+
+/* One step on its way to an operation. */
+struct passing {
+	struct osp_tracee *tracee;
+	const struct osp_event *event;
+	const struct osp_operation *operation;
+	const struct osp_nfa *automaton;
+	const struct osp_nfa_view *view;
+	uint8_t key[KEY_MAX];
+	size_t key_size;
+	bool starts; /* an operation may begin with this step */
+	bool unsure; /* sites were half attached at its time */
+	bool apart;  /* matches nothing that is open: an operation by itself */
+};
+
+/* Results of a passing beyond 0 (stored) and -errno: it was lost, for this reason. */
+static int lost(enum osp_loss_reason reason)
+{
+	return 1 + (int)reason;
+}
+
+void osp_stitch_free(struct osp_stitch **stitch)
+{
+	struct osp_stitch *s = *stitch;
+
+	if (!s)
+		return;
+	for (uint32_t i = 0; i < osp_roster_count(s->roster); i++) {
+		struct osp_tracee *t = osp_roster_at(s->roster, i);
+
+		while (t && !osp_list_empty(&t->open)) {
+			struct osp_open *o =
+				osp_list_entry(t->open.next, struct osp_open, by_process);
+
+			osp_list_remove(&o->by_process);
+			osp_open_free(&s->pool, &o);
+		}
+	}
+	osp_open_clear_pool(&s->pool);
+	for (size_t i = 0; s->automata && i < s->catalogue->operation_count; i++)
+		osp_nfa_free(&s->automata[i]);
+	free(s->automata);
+	free(s->titles);
+	free(s->by_timeout);
+	osp_map_clear(&s->open);
+	osp_closed_clear(&s->closed);
+	free(s);
+	*stitch = NULL;
+}
+
+static int compile(struct osp_stitch *s)
+{
+	size_t count = s->catalogue->operation_count;
+
+	s->automata = calloc(count + 1, sizeof(*s->automata));
+	s->titles = calloc(count + 1, sizeof(*s->titles));
+	s->by_timeout = calloc(count + 1, sizeof(*s->by_timeout));
+	if (!s->automata || !s->titles || !s->by_timeout)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		const struct osp_operation *o = s->catalogue->operations[i];
+
+		osp_list_init(&s->by_timeout[i]);
+		osp_open_init_titles(&s->titles[i], o);
+		if (osp_nfa_new(&s->automata[i], o))
+			return -ENOMEM;
+	}
+	return osp_closed_init(&s->closed, CLOSED_MAX);
+}
+
+int osp_stitch_new(struct osp_stitch **out, const struct osp_catalogue *c, struct osp_roster *r,
+		   const struct osp_stitch_limits *limits, const struct osp_stitch_out *to)
+{
+	struct osp_stitch *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->catalogue = c;
+	s->roster = r;
+	s->limits = *limits;
+	s->to = *to;
+	osp_open_init_pool(&s->pool, limits->steps, bytes_max);
+	osp_map_init(&s->open, limits->operations, 0);
+	osp_list_init(&s->by_part);
+	if (compile(s)) {
+		osp_stitch_free(&s);
+		return -ENOMEM;
+	}
+	*out = s;
+	return 0;
+}
+
+/* ---- keys ---- */
+
+static void add_key(struct passing *p, const void *bytes, size_t size)
+{
+	memcpy(p->key + p->key_size, bytes, size);
+	p->key_size += size;
+}
+
+/* The value of the argument that finds the operation. False: the step does not say. */
+static bool add_key_argument(struct passing *p)
+{
+	const struct osp_point *point = p->event->point;
+
+	for (size_t i = 0; i < point->arg_count; i++) {
+		const struct osp_event_value *v = &p->event->values[i];
+
+		if (strcmp(point->args[i].name, p->operation->key_arg) != 0)
+			continue;
+		if (!v->present)
+			return false;
+		if (v->data)
+			add_key(p, v->data,
+				v->size < OSP_CATALOGUE_MAX_BYTES
+					? v->size
+					: (size_t)OSP_CATALOGUE_MAX_BYTES);
+		else
+			add_key(p, &v->u64, sizeof(v->u64));
+		return true;
+	}
+	return false;
+}
+
+static bool make_key(struct passing *p)
+{
+	uint16_t number = p->operation->number;
+	uint8_t kind = (uint8_t)p->operation->key;
+
+	p->key_size = 0;
+	add_key(p, &kind, sizeof(kind));
+	add_key(p, &p->tracee->slot, sizeof(p->tracee->slot));
+	if (p->operation->key == OSP_KEY_OP) {
+		add_key(p, &p->event->op_id, sizeof(p->event->op_id));
+		return p->event->op_id;
+	}
+	add_key(p, &number, sizeof(number));
+	if (p->operation->key == OSP_KEY_ARG)
+		return add_key_argument(p);
+	add_key(p, &p->event->tid, sizeof(p->event->tid));
+	return true;
+}
+
+/* ---- closing ---- */
+
+static int tell_part(struct osp_stitch *s, struct osp_open *o, bool complete)
+{
+	int r = s->to.part(s->to.arg, o, complete);
+
+	o->changed = false;
+	return r;
+}
+
+/* The one below it on a thread's stack is the top again. */
+static int unbind(struct osp_stitch *s, struct osp_open *o)
+{
+	struct osp_open *top = osp_map_find(&s->open, o->key, o->key_size);
+
+	if (top == o && o->below)
+		return osp_map_add(&s->open, o->key, o->key_size, o->below);
+	if (top == o)
+		osp_map_remove(&s->open, o->key, o->key_size);
+	for (; top && top != o; top = top->below)
+		if (top->below == o)
+			top->below = o->below;
+	return 0;
+}
+
+/* Everything that may have hidden steps since its last one counts against what is known of it. */
+static void look_for_cuts(struct osp_stitch *s, struct osp_open *o, int64_t now_ns)
+{
+	if (o->tracee->gap_record <= o->last_record &&
+	    !osp_roster_unsure(s->roster, o->tracee, o->last_ns, now_ns))
+		return;
+	o->marks |= OSP_MARK_MAY_BE_CUT;
+	o->live = osp_nfa_all(s->automata[o->operation->number]);
+	o->guessed = true;
+	o->changed = true;
+}
+
+static int close_open(struct osp_stitch *s, struct osp_open *o, int64_t end_ns,
+		      const struct osp_walk *walk, uint32_t marks)
+{
+	int r;
+
+	osp_walk_close(o, end_ns, walk, marks);
+	r = tell_part(s, o, true);
+	if (!r)
+		r = unbind(s, o);
+	if (!r && o->operation->key != OSP_KEY_THREAD)
+		r = osp_closed_add(&s->closed, o->key, o->key_size, s->now_ns);
+	osp_list_remove(&o->by_process);
+	osp_list_remove(&o->by_timeout);
+	osp_list_remove(&o->by_part);
+	s->stats.open--;
+	osp_open_free(&s->pool, &o);
+	return r;
+}
+
+static int close_incomplete(struct osp_stitch *s, struct osp_open *o, int64_t now_ns,
+			    int64_t end_ns, uint32_t marks)
+{
+	static const struct osp_walk unknown = {.status = OSP_SPAN_UNSET};
+
+	look_for_cuts(s, o, now_ns);
+	return close_open(s, o, end_ns, &unknown, marks | OSP_MARK_INCOMPLETE);
+}
+
+/* ---- opening ---- */
+
+/* Ids of operations that bring none: they only have to differ, and be the same in a replay. */
+static uint64_t foreign_id(struct osp_stitch *s, uint32_t slot)
+{
+	uint64_t count = ++s->foreign;
+	uint64_t mixed = osp_map_hash(&slot, sizeof(slot), 0x6f7574737061ull);
+
+	return (mixed & 0xffff000000000000ull) | (count << 16 & 0x0000ffffffff0000ull);
+}
+
+/* What is known of an operation whose first step, as far as was seen, is this one. */
+static void judge_first(struct osp_open *o, const struct passing *p)
+{
+	o->live = osp_nfa_start(p->automaton, p->view);
+	if (p->unsure)
+		o->marks |= OSP_MARK_MAY_BE_CUT;
+	if (p->starts)
+		return;
+	if (p->tracee->lost)
+		o->marks |= OSP_MARK_MAY_BE_CUT;
+	if (!p->tracee->lost || p->unsure)
+		o->marks |= OSP_MARK_BEGAN_BEFORE;
+	o->live = osp_nfa_all(p->automaton);
+	o->guessed = true;
+}
+
+static int bind(struct osp_stitch *s, struct osp_open *o, const struct passing *p)
+{
+	o->key = osp_open_copy(&s->pool, o, p->key, p->key_size);
+	if (!o->key)
+		return -ENOMEM;
+	o->key_size = p->key_size;
+	return osp_map_add(&s->open, o->key, o->key_size, o);
+}
+
+static void enter(struct osp_stitch *s, struct osp_open *o)
+{
+	o->part_due_ns = o->last_ns + s->limits.start_part_ns;
+	osp_list_add(&o->tracee->open, &o->by_process);
+	osp_list_add(&s->by_timeout[o->operation->number], &o->by_timeout);
+	osp_list_add(&s->by_part, &o->by_part);
+	s->stats.operations++;
+	s->stats.open++;
+}
+
+static int open_new(struct osp_stitch *s, const struct passing *p, struct osp_open *below,
+		    struct osp_open **out)
+{
+	const struct osp_operation *operation = p->operation;
+	struct osp_open *o;
+	int r;
+
+	if (s->stats.open >= s->limits.operations)
+		return lost(OSP_LOSS_OPERATIONS_FULL);
+	r = osp_open_new(&s->pool, operation, &s->titles[operation->number], p->event->time_ns, &o);
+	if (r)
+		return r == -ENOSPC ? lost(OSP_LOSS_OPERATIONS_FULL) : r;
+	o->tracee = p->tracee;
+	o->tid = p->event->tid;
+	o->below = below;
+	o->last_ns = p->event->time_ns;
+	o->last_record = p->tracee->records;
+	r = bind(s, o, p);
+	if (r) {
+		osp_open_free(&s->pool, &o);
+		return r == -ENOSPC ? lost(OSP_LOSS_OPERATIONS_FULL) : r;
+	}
+	o->id = operation->key == OSP_KEY_OP ? p->event->op_id : foreign_id(s, p->tracee->slot);
+	judge_first(o, p);
+	enter(s, o);
+	*out = o;
+	r = s->to.opened(s->to.arg, o);
+	if (r || !below || p->apart)
+		return r;
+	/* What a thread begins before it has ended something else lies in that. */
+	o->parent_id = below->id;
+	return s->to.child(s->to.arg, o);
+}
+
+/* ---- finding ---- */
+
+static bool fits(const struct osp_open *o, const struct passing *p)
+{
+	struct osp_nfa_step step;
+
+	osp_nfa_step(p->automaton, p->view, o->live, p->event->point, &step);
+	return step.taken && !step.unexpected;
+}
+
+static bool is_late(const struct osp_stitch *s, const struct passing *p)
+{
+	int64_t closed_ns;
+
+	if (p->operation->key == OSP_KEY_THREAD ||
+	    !osp_closed_find(&s->closed, p->key, p->key_size, &closed_ns))
+		return false;
+	return p->operation->key == OSP_KEY_OP ||
+	       (!p->starts && p->event->time_ns - closed_ns < late_ns);
+}
+
+/*
+ * Which foreign operation a step continues: the one that is open if it is sure to be in order
+ * there; else it begins a new one if it can (inside the open one if those nest, else the open one
+ * must have ended unseen); else the open one if the step may be in order there. An end that does
+ * not match the top of a stack stays apart.
+ */
+static int pick_foreign(struct osp_stitch *s, struct passing *p, struct osp_open **open)
+{
+	struct osp_open *top = *open;
+	bool nest = p->operation->key == OSP_KEY_THREAD && p->operation->nest;
+
+	look_for_cuts(s, top, p->event->time_ns);
+	if (!top->guessed && fits(top, p))
+		return 0;
+	if (p->starts && !nest) {
+		*open = NULL;
+		return close_incomplete(s, top, p->event->time_ns, top->last_ns, 0);
+	}
+	if (p->starts || (nest && !fits(top, p))) {
+		p->apart = !p->starts;
+		*open = NULL;
+	}
+	return 0;
+}
+
+static int find_open(struct osp_stitch *s, struct passing *p, struct osp_open **out)
+{
+	struct osp_open *top = osp_map_find(&s->open, p->key, p->key_size), *o = top;
+	int r = 0;
+
+	if (o && o->operation != p->operation)
+		return lost(OSP_LOSS_DECODE);
+	if (o && p->operation->key != OSP_KEY_OP)
+		r = pick_foreign(s, p, &o);
+	else if (o)
+		look_for_cuts(s, o, p->event->time_ns);
+	if (!r && !o && is_late(s, p))
+		r = lost(OSP_LOSS_LATE);
+	if (r)
+		return r;
+	if (!o) {
+		top = osp_map_find(&s->open, p->key, p->key_size);
+		r = open_new(s, p, top, &o);
+		if (!r && p->apart)
+			o->marks |= OSP_MARK_UNEXPECTED;
+	}
+	*out = o;
+	return r;
+}
+
+/* ---- one step ---- */
+
+static int find_parent(struct osp_stitch *s, struct osp_open *o, const struct osp_event *e)
+{
+	for (size_t i = 0; i < e->point->arg_count && !o->parent_id; i++) {
+		const struct osp_event_value *v = &e->values[i];
+
+		if (e->point->args[i].type != OSP_TYPE_OP || !v->present || !v->u64 ||
+		    v->u64 == o->id)
+			continue;
+		o->parent_id = v->u64;
+		return s->to.child(s->to.arg, o);
+	}
+	return 0;
+}
+
+static void touch(struct osp_stitch *s, struct osp_open *o, const struct passing *p)
+{
+	if (p->event->time_ns > o->last_ns)
+		o->last_ns = p->event->time_ns;
+	o->last_record = p->tracee->records;
+	o->last_sequence = p->event->sequence;
+	osp_list_remove(&o->by_timeout);
+	osp_list_add(&s->by_timeout[o->operation->number], &o->by_timeout);
+	o->guessed = p->unsure;
+	if (p->unsure)
+		o->live = osp_nfa_all(p->automaton);
+}
+
+static int advance(struct osp_stitch *s, struct osp_open *o, const struct passing *p,
+		   struct osp_page **page)
+{
+	const struct osp_event *e = p->event;
+	struct osp_walk walk;
+	int r, full;
+
+	if (!e->point->foreign && o->step_count && e->sequence <= o->last_sequence)
+		return lost(OSP_LOSS_DUPLICATE);
+	full = osp_walk_step(&s->pool, o, p->automaton, p->view, e, &walk);
+	if (full == -EBADMSG)
+		return lost(OSP_LOSS_DECODE);
+	if (full && full != -ENOSPC)
+		return full;
+	s->stats.unexpected += walk.unexpected;
+	touch(s, o, p);
+	if (!full) {
+		o->step_infos[o->step_count - 1].page = *page;
+		*page = NULL;
+	}
+	r = find_parent(s, o, e);
+	if (!r)
+		r = s->to.stepped(s->to.arg, o, e, walk.span);
+	if (!r && walk.ended)
+		r = close_open(s, o, e->time_ns, &walk, 0);
+	return r ? r : full ? lost(OSP_LOSS_STEPS_FULL) : 0;
+}
+
+static int pass(struct osp_stitch *s, struct passing *p, struct osp_page **page)
+{
+	struct osp_open *o = NULL;
+	int r;
+
+	p->automaton = s->automata[p->operation->number];
+	p->apart = false;
+	if (!make_key(p))
+		return lost(OSP_LOSS_DECODE);
+	r = osp_roster_view(s->roster, p->tracee, p->automaton, p->operation, &p->view);
+	if (r)
+		return r;
+	p->starts = osp_nfa_accepts(p->automaton, osp_nfa_start(p->automaton, p->view),
+				    p->event->point);
+	r = find_open(s, p, &o);
+	return r ? r : advance(s, o, p, page);
+}
+
+int osp_stitch_step(struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
+		    const struct osp_event *e)
+{
+	struct passing p = {.tracee = t, .event = e};
+	int r, fate = lost(OSP_LOSS_DECODE);
+
+	r = e->time_ns - s->checked_ns >= CHECK_NS ? osp_stitch_tick(s, e->time_ns) : 0;
+	if (r)
+		return r;
+	if (e->time_ns > s->now_ns)
+		s->now_ns = e->time_ns;
+	p.unsure = osp_roster_unsure(s->roster, t, e->time_ns, e->time_ns);
+	/* A foreign point may belong to several operations: its hit is entered once. */
+	for (size_t i = 0; i < e->point->operation_count; i++) {
+		struct osp_page *told = page;
+
+		p.operation = e->point->operations[i];
+		r = pass(s, &p, &told);
+		if (r < 0)
+			return r;
+		page = told;
+		fate = fate ? r : 0;
+	}
+	if (page)
+		osp_account_lose(page, (enum osp_loss_reason)(fate ? fate - 1 : OSP_LOSS_DECODE));
+	return 0;
+}
+
+/* ---- time ---- */
+
+static int close_timed_out(struct osp_stitch *s, struct osp_list *l, int64_t timeout_ns)
+{
+	while (timeout_ns > 0 && !osp_list_empty(l)) {
+		struct osp_open *o = osp_list_entry(l->next, struct osp_open, by_timeout);
+		int r;
+
+		if (s->now_ns - o->last_ns <= timeout_ns)
+			break;
+		r = close_incomplete(s, o, s->now_ns, o->last_ns, OSP_MARK_TIMED_OUT);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int tell_starts(struct osp_stitch *s)
+{
+	while (!osp_list_empty(&s->by_part)) {
+		struct osp_open *o = osp_list_entry(s->by_part.next, struct osp_open, by_part);
+		int r;
+
+		if (s->now_ns < o->part_due_ns)
+			break;
+		o->part_due_ns = s->now_ns + s->limits.start_part_ns;
+		osp_list_remove(&o->by_part);
+		osp_list_add(&s->by_part, &o->by_part);
+		r = o->changed ? tell_part(s, o, false) : 0;
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+int osp_stitch_tick(struct osp_stitch *s, int64_t now_ns)
+{
+	if (now_ns > s->now_ns)
+		s->now_ns = now_ns;
+	s->checked_ns = s->now_ns;
+	for (size_t i = 0; i < s->catalogue->operation_count; i++) {
+		int r = close_timed_out(s, &s->by_timeout[i],
+					s->catalogue->operations[i]->timeout_ns);
+
+		if (r)
+			return r;
+	}
+	return tell_starts(s);
+}
+
+int osp_stitch_end_process(struct osp_stitch *s, struct osp_tracee *t, int64_t time_ns)
+{
+	if (time_ns > s->now_ns)
+		s->now_ns = time_ns;
+	while (!osp_list_empty(&t->open)) {
+		struct osp_open *o = osp_list_entry(t->open.next, struct osp_open, by_process);
+		int r = close_incomplete(s, o, time_ns, time_ns > o->last_ns ? time_ns : o->last_ns,
+					 0);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+int osp_stitch_stop(struct osp_stitch *s, int64_t time_ns)
+{
+	if (time_ns > s->now_ns)
+		s->now_ns = time_ns;
+	for (uint32_t i = 0; i < osp_roster_count(s->roster); i++) {
+		struct osp_tracee *t = osp_roster_at(s->roster, i);
+
+		while (t && !osp_list_empty(&t->open)) {
+			struct osp_open *o =
+				osp_list_entry(t->open.next, struct osp_open, by_process);
+			int r = close_incomplete(s, o, time_ns, o->last_ns, 0);
+
+			if (r)
+				return r;
+		}
+	}
+	return 0;
+}
+
+void osp_stitch_stats(const struct osp_stitch *s, struct osp_stitch_stats *out)
+{
+	*out = s->stats;
+}
+
+int osp_stitch_row(struct osp_stitch *s, struct osp_open *o, bool complete, struct osp_row *out)
+{
+	int r = osp_open_row(&s->pool, o, out);
+
+	if (r)
+		return r;
+	o->spans[0].marks = o->marks | (complete ? 0 : OSP_MARK_INCOMPLETE);
+	for (; o->steps_counted < o->step_count; o->steps_counted++)
+		if (o->step_infos[o->steps_counted].page)
+			osp_account_store(o->step_infos[o->steps_counted].page);
+	return 0;
+}

@@ -1,0 +1,64 @@
+/*
+ * From steps to operations: finds the operation that a step belongs to, runs its automaton, opens
+ * and closes nested spans, and closes operations at their end, at a time-out, when their process
+ * ends or when the recording does. What comes of it goes to the functions of struct
+ * osp_stitch_out. Pure: time arrives with events and ticks.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "probes/catalogue.h"
+#include "user/account.h"
+#include "user/event.h"
+#include "user/open.h"
+#include "user/roster.h"
+
+/* All return 0 or -errno, which ends the call they were made in. */
+struct osp_stitch_out {
+	/* The operation is new; its first step follows. */
+	int (*opened)(void *arg, struct osp_open *o);
+	/* A step was added to one of its spans. */
+	int (*stepped)(void *arg, struct osp_open *o, const struct osp_event *e, size_t span);
+	/* It names another operation of its process as its parent. */
+	int (*child)(void *arg, struct osp_open *o);
+	/* Its row is due: complete if it is closed, after which it is gone. */
+	int (*part)(void *arg, struct osp_open *o, bool complete);
+	void *arg;
+};
+
+struct osp_stitch_limits {
+	size_t operations, steps;
+	int64_t start_part_ns;
+};
+
+struct osp_stitch_stats {
+	uint64_t operations, open, unexpected;
+};
+
+struct osp_stitch;
+
+/* All but the limits are borrowed and outlive the stitcher. -ENOMEM. */
+int osp_stitch_new(struct osp_stitch **out, const struct osp_catalogue *c, struct osp_roster *r,
+		   const struct osp_stitch_limits *limits, const struct osp_stitch_out *to);
+void osp_stitch_free(struct osp_stitch **s);
+
+/* A step of the process; its fate is entered in the page. -ENOMEM or an error of `to`. */
+int osp_stitch_step(struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
+		    const struct osp_event *e);
+
+/* Time has come this far: time-outs, start parts. */
+int osp_stitch_tick(struct osp_stitch *s, int64_t now_ns);
+
+/* The process is no more (exit, exec): its operations end with it, incomplete. */
+int osp_stitch_end_process(struct osp_stitch *s, struct osp_tracee *t, int64_t time_ns);
+
+/* The recording is over: closes what is open, incomplete. */
+int osp_stitch_stop(struct osp_stitch *s, int64_t time_ns);
+
+void osp_stitch_stats(const struct osp_stitch *s, struct osp_stitch_stats *out);
+
+/* Makes the row of an operation and enters its steps in the books as stored. -ENOMEM. */
+int osp_stitch_row(struct osp_stitch *s, struct osp_open *o, bool complete, struct osp_row *out);

@@ -1,0 +1,238 @@
+/*
+ * What a step does to its operation (user/walk.h), fed by stitch. Owns nothing. A step lies in the
+ * innermost nested span that is open after its own openings and before its own closings.
+ */
+#include "user/walk.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CODE_MAX = 64 };
+
+static enum osp_span_status span_status(enum osp_status status)
+{
+	return (enum osp_span_status)status;
+}
+
+/* ---- the code that an operation ends with ---- */
+
+/* An error number by its name, as people look it up; other numbers as they are. */
+static const char *number_text(const struct osp_arg *a, int64_t value, char text[CODE_MAX])
+{
+	const char *name = NULL;
+
+	if (a->unit && !strcmp(a->unit, "errno") && value > INT32_MIN && value <= INT32_MAX)
+		name = strerrorname_np((int)llabs(value));
+	if (name)
+		return name;
+	snprintf(text, CODE_MAX, "%" PRId64, value);
+	return text;
+}
+
+static const char *enum_name(const struct osp_enum *e, int64_t value)
+{
+	for (size_t i = 0; e && i < e->count; i++)
+		if (e->values[i].value == value)
+			return e->values[i].name;
+	return NULL;
+}
+
+static const char *map_code(const struct osp_enum *map, const char *name, char text[CODE_MAX])
+{
+	for (size_t i = 0; map && name && i < map->count; i++) {
+		if (strcmp(map->values[i].name, name) != 0)
+			continue;
+		snprintf(text, CODE_MAX, "%" PRId64, map->values[i].value);
+		return text;
+	}
+	return name;
+}
+
+/* The argument that gives the code, or what an `exit` says: its first integer, unless zero. */
+static int code_argument(const struct osp_transition *t, const struct osp_event *e)
+{
+	int i = t->code_arg;
+
+	for (size_t k = 0; i < 0 && t->any && k < e->point->arg_count; k++)
+		if (e->point->args[k].type == OSP_TYPE_INT)
+			i = (int)k;
+	if (i < 0 || (size_t)i >= e->point->arg_count || (t->any && !e->values[i].u64))
+		return -1;
+	return i;
+}
+
+static bool is_integer(enum osp_type type)
+{
+	return type == OSP_TYPE_UINT || type == OSP_TYPE_INT || type == OSP_TYPE_BOOL;
+}
+
+static int end_code(struct osp_open_pool *pool, struct osp_open *o, const struct osp_transition *t,
+		    const struct osp_event *e, const char **out)
+{
+	int i = code_argument(t, e);
+	char text[CODE_MAX];
+	const struct osp_arg *a;
+	const char *code;
+
+	*out = t->code;
+	if (t->code || i < 0 || !e->values[i].present)
+		return 0;
+	a = &e->point->args[i];
+	if (!is_integer(a->type))
+		return 0;
+	code = map_code(t->code_map, enum_name(a->enumeration, e->values[i].i64), text);
+	if (!code)
+		code = number_text(a, e->values[i].i64, text);
+	*out = osp_open_copy(pool, o, code, strlen(code) + 1);
+	return *out ? 0 : -ENOMEM;
+}
+
+/* ---- nested spans ---- */
+
+static void set_status(struct osp_open *o, size_t span, const struct osp_span_action *action)
+{
+	if (!action->has_status)
+		return;
+	o->spans[span].status = span_status(action->status);
+	o->spans[span].code = action->code;
+	o->span_infos[span].has_status = true;
+}
+
+/*
+ * Number of a span just opened. Own points tell it (the program made an id of it); foreign ones
+ * are counted. What does not rise cannot be right and is counted, too.
+ */
+static uint16_t next_number(const struct osp_open *o, const struct osp_event *e)
+{
+	if (!e->point->foreign && e->nested > o->last_nested)
+		return e->nested;
+	return o->last_nested < UINT16_MAX ? (uint16_t)(o->last_nested + 1) : UINT16_MAX;
+}
+
+/* The innermost span that stays open: where one that is opened now lies. */
+static size_t find_parent(const struct osp_open *o, const bool *closing)
+{
+	for (size_t i = o->span_count; i-- > 1;)
+		if (!o->span_infos[i].closed && !closing[o->span_infos[i].kind])
+			return i;
+	return 0;
+}
+
+static int open_span(struct osp_open_pool *pool, struct osp_open *o, const struct osp_transition *t,
+		     const struct osp_event *e, size_t *span)
+{
+	bool closing[OSP_CATALOGUE_SPANS] = {false};
+	uint16_t number = next_number(o, e);
+	size_t parent;
+	int r;
+
+	for (size_t i = 0; i < t->action_count; i++)
+		closing[t->actions[i].span] |= t->actions[i].close;
+	parent = o->open_spans ? find_parent(o, closing) : 0;
+	/* Ids end at the last number: what is opened beyond it lies in the operation itself. */
+	if (number == o->last_nested)
+		return -ENOSPC;
+	r = osp_open_add_span(pool, o, t->open, parent, e->time_ns, span);
+	if (r)
+		return r;
+	o->spans[*span].number = number;
+	o->last_nested = number;
+	return 0;
+}
+
+/* Statuses now, openings now; what is to be closed is only found: the step still lies in it. */
+static int begin_actions(struct osp_open_pool *pool, struct osp_open *o,
+			 const struct osp_transition *t, const struct osp_event *e,
+			 size_t closing[4], size_t *span)
+{
+	size_t closed = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < t->action_count; i++) {
+		const struct osp_span_action *action = &t->actions[i];
+		size_t found = osp_open_find_span(o, (int8_t)action->span);
+
+		closing[i] = action->close ? found : 0;
+		if (found)
+			set_status(o, found, action);
+		if (!closed)
+			closed = closing[i];
+	}
+	*span = closed ? closed : osp_open_find_span(o, -1);
+	if (t->open >= 0)
+		r = open_span(pool, o, t, e, span);
+	return r;
+}
+
+static void end_actions(struct osp_open *o, const struct osp_transition *t, const size_t closing[4],
+			int64_t time_ns)
+{
+	for (size_t i = 0; i < t->action_count; i++)
+		if (closing[i])
+			osp_open_close_span(o, closing[i], time_ns, OSP_SPAN_UNSET);
+}
+
+/* While a span is open its end is the last step seen in it. */
+static void reach(struct osp_open *o, size_t span, int64_t time_ns)
+{
+	for (;; span = o->spans[span].parent) {
+		if (time_ns > o->spans[span].end_ns)
+			o->spans[span].end_ns = time_ns;
+		if (!span)
+			return;
+	}
+}
+
+int osp_walk_step(struct osp_open_pool *pool, struct osp_open *o, const struct osp_nfa *a,
+		  const struct osp_nfa_view *view, const struct osp_event *e, struct osp_walk *out)
+{
+	struct osp_nfa_step step;
+	size_t closing[4] = {0};
+	bool full;
+	int r;
+
+	osp_nfa_step(a, view, o->live, e->point, &step);
+	if (!step.taken)
+		return -EBADMSG;
+	*out = (struct osp_walk){.unexpected = step.unexpected, .ended = step.ends};
+	r = begin_actions(pool, o, step.taken, e, closing, &out->span);
+	full = r == -ENOSPC;
+	if (!r || full)
+		r = osp_open_add_step(pool, o, e, out->span, step.unexpected);
+	if (r && r != -ENOSPC)
+		return r;
+	reach(o, out->span, e->time_ns);
+	end_actions(o, step.taken, closing, e->time_ns);
+	if (full || r)
+		o->marks |= OSP_MARK_MAY_BE_CUT;
+	if (step.unexpected)
+		o->marks |= OSP_MARK_UNEXPECTED;
+	o->live = step.live;
+	if (step.ends) {
+		out->status = span_status(step.taken->status);
+		if (end_code(pool, o, step.taken, e, &out->code))
+			return -ENOMEM;
+	}
+	return r;
+}
+
+void osp_walk_close(struct osp_open *o, int64_t end_ns, const struct osp_walk *walk, uint32_t marks)
+{
+	bool incomplete = marks & OSP_MARK_INCOMPLETE;
+	enum osp_span_status nested =
+		walk->status == OSP_SPAN_ERROR ? OSP_SPAN_ERROR : OSP_SPAN_UNSET;
+
+	for (size_t i = o->span_count; i-- > 1;) {
+		if (o->span_infos[i].closed)
+			continue;
+		if (incomplete)
+			o->spans[i].marks |= OSP_MARK_INCOMPLETE;
+		osp_open_close_span(o, i, end_ns, nested);
+	}
+	o->spans[0].code = walk->code;
+	osp_open_close_span(o, 0, end_ns, walk->status);
+	o->marks |= marks;
+}
