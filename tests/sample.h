@@ -268,6 +268,7 @@ static inline void sample_carry(struct sample *s, unsigned process, unsigned n, 
 	sample_row(s, sample_id(process, n), trace, process, "courier");
 	sample_span(s, "carry", name, OSP_SPAN_CONSUMER, from, to);
 	sample_step(s, from, "arrived", 0);
+	sample_text(s, "messaging.destination.name", topic);
 	sample_step(s, from + 0.3, "accepted", 0);
 	sample_text(s, "messaging.destination.name", topic);
 	sample_parcel(s, number);

@@ -3,9 +3,9 @@
  * it gets here (put_text is the one door), columns are counted in characters, and what is not
  * certain is said in words: marks, ambiguous links, clocks. Fed by cmd_ls.c and cmd_show.c.
  *
- *   send north/7                         [============]  12.00 ms  sender/4001            ok 200
- *     attempt depot-1                    [============]  11.80 ms  sender/4001            ok 200
- *       sort north/7                     [ ========== ]  10.00 ms  depot/4002             ok 200
+ *   send north/7                           [==========]  12.00 ms  sender/4001            ok 200
+ *     attempt depot-1                      [==========]  11.80 ms  sender/4001            ok 200
+ *       sort north/7                       [==========]  10.00 ms  depot/4002             ok 200
  *         ^ via trace_context (exact)
  */
 #include "user/render.h"
@@ -22,8 +22,8 @@
 
 enum {
 	WIDTH = 100,
-	NAME = 36, /* columns of a span's name, indentation included */
-	BAR = 12,
+	NAME = 38, /* columns of a span's name, indentation included */
+	BAR = 10,
 	PROCESS = 21,
 	DEEPEST = 12, /* levels that are indented */
 	ROOT = 19,    /* columns of a root's name in the listing */
@@ -82,12 +82,15 @@ static size_t character(const char *text, size_t size, size_t n)
 	return i;
 }
 
-/* Escapes; what is wider than `most` loses its middle, as both ends tell most. Columns written. */
+/*
+ * Escapes; what is wider than `most` loses its middle: the beginning tells most (hosts, ports),
+ * then the end (the last part of a topic). Returns the columns written.
+ */
 static size_t put_text(FILE *f, const char *text, size_t most)
 {
 	char line[1024];
 	size_t size = osp_text_escape(line, sizeof(line), text, strlen(text));
-	size_t wide = columns(line, size), head = most - most / 3 - 2;
+	size_t wide = columns(line, size), head = most - most / 5 - 2;
 
 	if (wide <= most) {
 		fputs(line, f);
@@ -107,6 +110,19 @@ static void put_spaces(FILE *f, size_t n)
 static void put_column(FILE *f, const char *text, size_t width)
 {
 	put_spaces(f, width - put_text(f, text, width));
+}
+
+/* A span's name. Where room is short, "http://" is what can be missed first. */
+static void put_name(FILE *f, const char *name, size_t width)
+{
+	const char *scheme = strstr(name, "http://");
+	char text[1024];
+
+	if (scheme && columns(name, strlen(name)) > width && strlen(name) < sizeof(text)) {
+		snprintf(text, sizeof(text), "%.*s%s", (int)(scheme - name), name, scheme + 7);
+		name = text;
+	}
+	put_column(f, name, width);
 }
 
 static const char *status_text(enum osp_span_status s)
@@ -263,7 +279,7 @@ static void put_line(const struct tree *t, const struct osp_span *s)
 	char process[64];
 
 	put_spaces(r->out, at);
-	put_column(r->out, s->name, NAME - at);
+	put_name(r->out, s->name, NAME - at);
 	fputc(' ', r->out);
 	put_bar(t, s);
 	fputc(' ', r->out);

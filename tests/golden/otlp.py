@@ -92,6 +92,9 @@ def main():
     assert carry["all"]["messaging.operation.type"] == "process"
     assert carry["all"]["messaging.destination.name"] == "north/7"
     assert carry["all"]["messaging.message.id"] == "01000007"
+    hand = spans["8c1f2e2a4b6e0001"]  # its operation knows the destination
+    assert hand["all"]["messaging.destination.name"] == "north/7" and hand["kind"] == 4
+    assert hand["all"]["messaging.operation.type"] == "send"
     failed = spans["8c1f2e2a4b6f0003"]
     assert failed["status"] == {"code": 2, "message": "503"} and failed["all"]["error.type"] == "503"
     ambiguous = spans["8c1f3e2a4b700000"]
