@@ -198,18 +198,6 @@ static void add_messaging(json_t *list, const struct osp_span *s)
 		add_text(list, "messaging.operation.name", s->kind_name);
 }
 
-static void add_marks(json_t *list, uint32_t marks)
-{
-	static const char *const names[] = {"incomplete", "began_before", "may_be_cut",
-					    "unexpected", "timed_out",	  "ambiguous"};
-	json_t *values = json_array();
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (marks >> i & 1)
-			json_array_append_new(values, text_json(names[i]));
-	add(list, "outspan.marks", json_pack("{s:{s:o}}", "arrayValue", "values", values));
-}
-
 static json_t *span_attributes(const struct osp_span *s)
 {
 	json_t *list = attributes_json(s->attributes, s->attribute_count);
@@ -225,7 +213,9 @@ static json_t *span_attributes(const struct osp_span *s)
 	if (s->status == OSP_SPAN_ERROR)
 		add_text(list, "error.type", s->code ? s->code : "_OTHER");
 	if (s->marks)
-		add_marks(list, s->marks);
+		add(list, "outspan.marks",
+		    json_pack("{s:{s:o}}", "arrayValue", "values",
+			      osp_json_marks(s->marks, text_json)));
 	return list;
 }
 

@@ -26,7 +26,7 @@ enum {
 	BAR = 12,
 	PROCESS = 21,
 	DEEPEST = 12, /* levels that are indented */
-	ROOT = 20,    /* columns of a root's name in the listing */
+	ROOT = 19,    /* columns of a root's name in the listing */
 };
 
 static const char *const RED = "\x1b[31m", *const YELLOW = "\x1b[33m", *const DIM = "\x1b[2m",
@@ -158,8 +158,8 @@ enum { MARKS = sizeof(marks) / sizeof(marks[0]) };
 void osp_render_heading(const struct osp_render *r)
 {
 	colour_on(r, BOLD);
-	fprintf(r->out, "%-12s  %-29s  %-*s %9s %4s %5s  %-5s %s", "ID", "START", ROOT, "ROOT",
-		"DURATION", "PROC", "SPANS", "STATE", "MARKS");
+	fprintf(r->out, "%-12s  %-29s  %-*s %9s %4s %5s  %-6s %s", "ID", "START", ROOT, "ROOT",
+		"DURATION", "PROC", "SPANS", "STATUS", "MARKS");
 	colour_off(r, BOLD);
 	fputc('\n', r->out);
 }
@@ -207,7 +207,7 @@ void osp_render_trace(const struct osp_render *r, const struct osp_trace *t)
 	fputs(status_text(t->status), r->out);
 	colour_off(r, colour);
 	if (t->marks) {
-		put_spaces(r->out, 6 - strlen(status_text(t->status)));
+		put_spaces(r->out, 7 - strlen(status_text(t->status)));
 		colour_on(r, YELLOW);
 		for (size_t i = 0; i < MARKS; i++)
 			if (t->marks & marks[i].mark)
@@ -434,7 +434,7 @@ static int put_notes(const struct tree *t, const struct osp_span *s)
 
 /* ---- events ---- */
 
-enum { VALUE = 72 };
+enum { ATTRIBUTE = 28, BYTES = 32 }; /* columns of a name; bytes of a value that are shown */
 
 static void value_text(const struct osp_value *v, char out[160])
 {
@@ -456,11 +456,18 @@ static void value_text(const struct osp_value *v, char out[160])
 			 v->size ? (const char *)v->data : "", v->size < 150 ? "" : "..");
 		return;
 	case OSP_VALUE_BYTES:
-		osp_text_hex(out, v->data, v->size < VALUE / 2 ? v->size : VALUE / 2);
-		if (v->size > VALUE / 2)
+		osp_text_hex(out, v->data, v->size < BYTES ? v->size : BYTES);
+		if (v->size > BYTES)
 			strcat(out, "..");
 		return;
 	}
+}
+
+static size_t text_columns(const char *text)
+{
+	char line[1024];
+
+	return columns(line, osp_text_escape(line, sizeof(line), text, strlen(text)));
 }
 
 /* "name=value", on a new line when it does not fit on this one. Returns the column after it. */
@@ -469,13 +476,12 @@ static size_t put_attribute(const struct tree *t, const struct osp_attribute *a,
 {
 	FILE *f = t->r->out;
 	char text[160], cut[32] = "";
-	size_t wide = columns(a->name, strlen(a->name));
+	size_t room;
 
 	value_text(&a->value, text);
 	if (a->value.type >= OSP_VALUE_STR && a->value.true_size > a->value.size)
 		snprintf(cut, sizeof(cut), " (of %u bytes)", a->value.true_size);
-	wide += 1 + columns(text, strlen(text)) + strlen(cut);
-	if (at + 2 + wide > WIDTH) {
+	if (at + 3 + text_columns(a->name) + text_columns(text) + strlen(cut) > WIDTH) {
 		fputc('\n', f);
 		put_spaces(f, margin);
 		at = margin;
@@ -483,9 +489,11 @@ static size_t put_attribute(const struct tree *t, const struct osp_attribute *a,
 		fputs("  ", f);
 		at += 2;
 	}
-	at += put_text(f, a->name, 40);
+	at += 1 + put_text(f, a->name, ATTRIBUTE);
 	fputc('=', f);
-	at += 1 + put_text(f, text, VALUE);
+	/* even the deepest margin leaves some columns for the value */
+	room = WIDTH - at - strlen(cut);
+	at += put_text(f, text, room);
 	fputs(cut, f);
 	return at + strlen(cut);
 }

@@ -130,6 +130,8 @@ static const char *config_file(int argc, char **argv, int *i)
 	return NULL;
 }
 
+static char **kept; /* what option values point into */
+
 int ps_config_expand(int *argc, char ***argv)
 {
 	struct arguments a = {calloc(ARGUMENTS_MAX + 1, sizeof(char *)), 0};
@@ -149,6 +151,7 @@ int ps_config_expand(int *argc, char ***argv)
 	}
 	if (r)
 		return r;
+	kept = a.list;
 	*argc = a.count;
 	*argv = a.list;
 	return 0;
