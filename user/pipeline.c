@@ -496,6 +496,7 @@ void osp_pipeline_stats(const struct osp_pipeline *p, struct osp_pipeline_stats 
 		.spans = p->spans,
 		.links = match.facts,
 		.ambiguous = match.ambiguous,
+		.evicted = match.evicted,
 		.open = stitch.open,
 		.unexpected = stitch.unexpected,
 		.kernel_lost = osp_roster_lost(p->roster),
