@@ -19,9 +19,7 @@
 #include <cmocka.h>
 
 #include "tests/sample.h"
-#include "user/cmd_export.h"
-#include "user/cmd_ls.h"
-#include "user/cmd_show.h"
+#include "user/command.h"
 
 static char directory[] = "/tmp/outspan-golden-XXXXXX", session[64], out_path[64], err_path[64];
 static char output[1 << 18], errors[4096];
