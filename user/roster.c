@@ -228,6 +228,7 @@ static struct osp_attached *find_attached(struct osp_tracee *t, const struct osp
 	return NULL;
 }
 
+/* The attach row is told at once, open-ended, and again when the interval is known. */
 static int attach_point(struct osp_roster *r, struct osp_tracee *t, const struct osp_input *in)
 {
 	const struct osp_point *p = r->catalogue->points[in->sites.point];
@@ -349,6 +350,7 @@ static int add_cut(struct osp_roster *r, int64_t from_ns, int64_t to_ns)
 	return 0;
 }
 
+/* An interval whose end has not come yet. */
 static bool lasts(const struct osp_unsure *u)
 {
 	return u->to_ns == INT64_MAX;
@@ -389,6 +391,7 @@ int osp_roster_add_attach(struct osp_roster *r, const struct osp_input *in)
 	return add_cut(r, u->from_ns, u->to_ns);
 }
 
+/* Earlier intervals are only known by their last end: they all began before the latest did. */
 static bool overlaps(const struct osp_unsure *u, int64_t from_ns, int64_t to_ns)
 {
 	return from_ns < u->earlier_to_ns || (u->from_ns <= to_ns && from_ns < u->to_ns);
@@ -435,6 +438,7 @@ bool osp_roster_cut(const struct osp_roster *r, int64_t from_ns, int64_t to_ns)
 	return false;
 }
 
+/* A gap is told when a record shows that it has stopped growing. */
 static int flush_gap(struct osp_roster *r, struct osp_tracee *t)
 {
 	struct osp_part part = {.kind = OSP_PART_GAP, .gap = t->gap};
@@ -561,6 +565,7 @@ static void clear_views(struct osp_roster *r)
 	r->view_count = 0;
 }
 
+/* Processes with equal sets of points share one view: there are few different programs. */
 static int find_view(struct osp_roster *r, struct osp_tracee *t)
 {
 	uint8_t visible[sizeof(t->visible)];
