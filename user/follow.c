@@ -100,10 +100,6 @@ int osp_follow_binary(struct osp_follow *f, struct osp_binary *b)
 		return r;
 	if (!was)
 		f->stats.sites += result.attached;
-	if (!was && result.attached && !result.leased)
-		osp_warn(
-			"%s: overwriting it in place while it is traced would crash its next start: %s - replace it by rename",
-			b->path, strerror(-result.lease_error));
 	return 0;
 }
 

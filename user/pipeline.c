@@ -13,8 +13,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "user/account.h"
+#include "user/base/cleanup.h"
+#include "user/base/text.h"
 #include "user/decode.h"
 #include "user/link.h"
 #include "user/match.h"
@@ -309,11 +312,16 @@ static int push_clock(struct osp_pipeline *p, const struct osp_input *in)
 	return tell(p, &part);
 }
 
+/* The command line is one of them, and holds what somebody typed: as UTF-8, or escaped. */
 static int push_setting(struct osp_pipeline *p, const struct osp_input *in)
 {
-	struct osp_part part = {.kind = OSP_PART_SESSION,
-				.session = {in->setting.name, in->setting.value}};
+	size_t size = strlen(in->setting.value);
+	_cleanup_free_ char *value = malloc(4 * size + 1);
+	struct osp_part part = {.kind = OSP_PART_SESSION, .session = {in->setting.name, value}};
 
+	if (!value)
+		return -ENOMEM;
+	osp_text_format_utf8(value, 4 * size + 1, in->setting.value, size);
 	return tell(p, &part);
 }
 

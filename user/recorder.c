@@ -218,6 +218,9 @@ static void tell_ready(struct recorder *r)
 	osp_follow_stats(r->follow, &s);
 	tell_bystanders(r);
 	snprintf(line, sizeof(line), "ready: %zu sites, %zu processes", s.sites, s.processes);
+	if (!s.sites)
+		osp_warn(
+			"none of the targets has trace points that a loaded catalogue knows, so far - see outspan probes");
 	osp_info("recording into %s - stop with Ctrl-C", r->file);
 	osp_info("%s", line);
 	osp_launch_notify_ready(line);

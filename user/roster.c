@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/base/text.h"
+
 enum { CUTS_MAX = 65536, STRING_MAX = 4096, VIEWS_MAX = 4096 };
 
 struct cut {
@@ -152,7 +154,9 @@ static struct osp_tracee *find_pid(const struct osp_roster *r, uint32_t pid)
 	return NULL;
 }
 
-/* Copies the three strings into one block that the process owns. */
+/*
+ * Copies the three strings into one block that the process owns. A process may call itself what
+ * it likes: what is not UTF-8 is escaped, so that a store takes it. */
 static int copy_strings(struct osp_tracee *t, const struct osp_input_process *p)
 {
 	const char *from[3] = {p->comm ? p->comm : "", p->exe ? p->exe : "",
@@ -162,16 +166,16 @@ static int copy_strings(struct osp_tracee *t, const struct osp_input_process *p)
 
 	for (int i = 0; i < 3; i++) {
 		size[i] = strnlen(from[i], STRING_MAX);
-		total += size[i] + 1;
+		total += 4 * size[i] + 1;
 	}
 	block = at = malloc(total);
 	if (!block)
 		return -ENOMEM;
 	for (int i = 0; i < 3; i++) {
-		memcpy(at, from[i], size[i]);
-		at[size[i]] = 0;
-		from[i] = at;
-		at += size[i] + 1;
+		const char *text = at;
+
+		at += osp_text_format_utf8(at, 4 * size[i] + 1, from[i], size[i]) + 1;
+		from[i] = text;
 	}
 	free(t->strings);
 	t->strings = block;
