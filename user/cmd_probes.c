@@ -16,6 +16,7 @@
 #include "user/builtin.h"
 #include "user/command.h"
 #include "user/inventory.h"
+#include "user/kernel.h"
 
 enum { MAX_CATALOGUES = 32, KEY_ALL = 256, KEY_CATALOGUE, KEY_JSON };
 
@@ -246,10 +247,16 @@ static int print_json(const struct osp_inventory *inv)
 
 static int tell_nothing(const struct options *o)
 {
-	if (o->target.kind == OSP_TARGET_ALL)
+	char missing[128];
+
+	osp_kernel_missing_capabilities(missing, sizeof(missing));
+	if (o->target.kind == OSP_TARGET_ALL && missing[0])
 		return osp_err(0,
-			       "no process that may be looked into has trace points of a loaded catalogue"),
-		       -ENXIO;
+			       "no process that may be looked into has trace points of a loaded catalogue: %s missing - run as root, or grant the capabilities",
+			       missing),
+		       -EACCES;
+	if (o->target.kind == OSP_TARGET_ALL)
+		return osp_err(0, "no process has trace points of a loaded catalogue"), -ENXIO;
 	if (o->target.kind == OSP_TARGET_PID)
 		return osp_err(0,
 			       "process %u has no trace points (no .note.stapsdt in what it has mapped)",

@@ -84,8 +84,14 @@ static void check_user(struct doctor *d, struct osp_doctor_check *c)
 		set(c, OSP_DOCTOR_OK, NULL, "uid %u has the capabilities it needs", geteuid());
 		return;
 	}
+	if (!strcmp(missing, "cap_dac_read_search")) {
+		set(c, OSP_DOCTOR_WARN, "run as root, or grant it",
+		    "uid %u lacks cap_dac_read_search: it can trace its own processes only",
+		    geteuid());
+		return;
+	}
 	set(c, OSP_DOCTOR_FAIL,
-	    "run as root (sudo outspan ...), or: setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_checkpoint_restore,cap_lease+ep outspan",
+	    "run as root (sudo outspan ...), or: setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_checkpoint_restore,cap_lease,cap_dac_read_search+ep outspan",
 	    "uid %u lacks %s", geteuid(), missing);
 	c->unsupported = true;
 }

@@ -126,10 +126,7 @@ static int take_pid(struct osp_inventory *i, struct osp_binaries *b, uint32_t pi
 	struct osp_found f _cleanup_(osp_found_clear) = {0};
 	int r = osp_found_read(&f, b, pid);
 
-	if (r == -EACCES || r == -EPERM)
-		return osp_err(r, "look into process %u - run as root, or grant cap_sys_ptrace",
-			       pid);
-	return r ? osp_err(r, "look into process %u", pid) : add_found(i, &f, NULL);
+	return r ? osp_target_tell_error(r, pid) : add_found(i, &f, NULL);
 }
 
 /* Every process that has the binary, or any with sites that a catalogue knows. */

@@ -81,6 +81,7 @@ int osp_match_new(struct osp_matcher **out, struct osp_forest *f, const struct o
 
 /* ---- buckets ---- */
 
+/* An empty bucket goes away, so that the map holds what waits and nothing else. */
 static void leave_bucket(struct osp_matcher *m, struct osp_match_value *v)
 {
 	struct osp_match_bucket *b = v->bucket;
@@ -247,6 +248,7 @@ static struct pair *find_pair(const struct osp_match_end *from, const struct osp
 	return NULL;
 }
 
+/* Two ends that share evidence: compares all they have, and makes or renews their pair. */
 static int meet(struct osp_match_end *from, struct osp_match_end *to)
 {
 	struct pair *p = find_pair(from, to);
@@ -355,6 +357,7 @@ static void count(struct osp_matcher *m, enum state state, uint64_t change)
 		m->stats.ambiguous += change;
 }
 
+/* Tells the pair if it has changed, and joins or parts the traces of its operations. */
 static int settle_pair(struct osp_matcher *m, struct pair *p)
 {
 	enum state state = judge_pair(p), before = p->state;
@@ -456,6 +459,10 @@ static int meet_bucket(struct osp_match_end *e, const struct osp_match_value *v,
 	return 0;
 }
 
+/*
+ * Pairs are made first and judged together afterwards: so a pair that is not alone is never told as
+ * a fact in between.
+ */
 int osp_match_find(struct osp_matcher *m, struct osp_match_end *e)
 {
 	int r = 0;

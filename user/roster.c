@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/base/text.h"
+
 enum { CUTS_MAX = 65536, STRING_MAX = 4096, VIEWS_MAX = 4096 };
 
 struct cut {
@@ -152,7 +154,9 @@ static struct osp_tracee *find_pid(const struct osp_roster *r, uint32_t pid)
 	return NULL;
 }
 
-/* Copies the three strings into one block that the process owns. */
+/*
+ * Copies the three strings into one block that the process owns. A process may call itself what
+ * it likes: what is not UTF-8 is escaped, so that a store takes it. */
 static int copy_strings(struct osp_tracee *t, const struct osp_input_process *p)
 {
 	const char *from[3] = {p->comm ? p->comm : "", p->exe ? p->exe : "",
@@ -162,16 +166,16 @@ static int copy_strings(struct osp_tracee *t, const struct osp_input_process *p)
 
 	for (int i = 0; i < 3; i++) {
 		size[i] = strnlen(from[i], STRING_MAX);
-		total += size[i] + 1;
+		total += 4 * size[i] + 1;
 	}
 	block = at = malloc(total);
 	if (!block)
 		return -ENOMEM;
 	for (int i = 0; i < 3; i++) {
-		memcpy(at, from[i], size[i]);
-		at[size[i]] = 0;
-		from[i] = at;
-		at += size[i] + 1;
+		const char *text = at;
+
+		at += osp_text_format_utf8(at, 4 * size[i] + 1, from[i], size[i]) + 1;
+		from[i] = text;
 	}
 	free(t->strings);
 	t->strings = block;
@@ -228,6 +232,7 @@ static struct osp_attached *find_attached(struct osp_tracee *t, const struct osp
 	return NULL;
 }
 
+/* The attach row is told at once, open-ended, and again when the interval is known. */
 static int attach_point(struct osp_roster *r, struct osp_tracee *t, const struct osp_input *in)
 {
 	const struct osp_point *p = r->catalogue->points[in->sites.point];
@@ -349,6 +354,7 @@ static int add_cut(struct osp_roster *r, int64_t from_ns, int64_t to_ns)
 	return 0;
 }
 
+/* An interval whose end has not come yet. */
 static bool lasts(const struct osp_unsure *u)
 {
 	return u->to_ns == INT64_MAX;
@@ -389,6 +395,7 @@ int osp_roster_add_attach(struct osp_roster *r, const struct osp_input *in)
 	return add_cut(r, u->from_ns, u->to_ns);
 }
 
+/* Earlier intervals are only known by their last end: they all began before the latest did. */
 static bool overlaps(const struct osp_unsure *u, int64_t from_ns, int64_t to_ns)
 {
 	return from_ns < u->earlier_to_ns || (u->from_ns <= to_ns && from_ns < u->to_ns);
@@ -435,6 +442,7 @@ bool osp_roster_cut(const struct osp_roster *r, int64_t from_ns, int64_t to_ns)
 	return false;
 }
 
+/* A gap is told when a record shows that it has stopped growing. */
 static int flush_gap(struct osp_roster *r, struct osp_tracee *t)
 {
 	struct osp_part part = {.kind = OSP_PART_GAP, .gap = t->gap};
@@ -561,6 +569,7 @@ static void clear_views(struct osp_roster *r)
 	r->view_count = 0;
 }
 
+/* Processes with equal sets of points share one view: there are few different programs. */
 static int find_view(struct osp_roster *r, struct osp_tracee *t)
 {
 	uint8_t visible[sizeof(t->visible)];

@@ -614,6 +614,23 @@ def all_processes_with_known_points_are_found():
         h.expect(7)
 
 
+def with_all_a_new_program_is_attached_when_it_starts():
+    new = f"{WORK}/started_later"
+    shutil.copy(f"{WORK}/ticker", new)
+    os.utime(new, (1, 1))
+    with target() as first:
+        h = Hits("all:")
+        assert f"attached {new}" not in " ".join(h.lines)
+        with target(new) as t:
+            h.wait_for(rf"exec pid={t.pid} slot=0 site=0 exec=0")
+            delay = int(h.wait_for(rf"looked pid={t.pid} known=5 fresh=1 delay_us=(\d+)")[1])
+            t.ask("tick 5")
+            first.ask("tick 2")
+            h.stop()
+        h.expect(7)
+        print(f"# start to attached: {delay / 1000:.1f} ms")
+
+
 def processes_beyond_the_table_are_counted():
     with target() as t:
         h = Hits("-r", str(1 << 24), f"pid:{t.pid}")
