@@ -142,11 +142,32 @@ tests: unit-programs $(O)/tests/house
 $(O)/tests/house: scripts/check-house
 	$(Q)mkdir -p $(@D) && printf '#!/bin/sh\nexec %s %s\n' $(abspath scripts/check-house) $(O) > $@ && chmod +x $@
 
+# ---- fuzz targets: tests/fuzz/X.c, built by clang with its own O; run from the top folder ---------
+
+FUZZ_PROGRAMS := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/fuzz/*.c))
+$(FUZZ_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,user probes base)
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(TEST_LIBS)
+
+.PHONY: fuzz fuzz-programs
+fuzz-programs: $(FUZZ_PROGRAMS)
+fuzz: ## build the fuzz targets (build/fuzz/tests/fuzz/*)
+	$(Q)$(MAKE) --no-print-directory O=$(O)/fuzz CC=$(CLANG) CFLAGS='-O1 -g' \
+		SAN=fuzzer-no-link,address,undefined fuzz-programs
+
 unit: unit-programs ## unit, golden and contract tests (no root)
 	$(Q)scripts/run-tests $(O) $(UNIT_PROGRAMS)
 
 golden-update: $(O)/tests/golden/golden ## rewrite the expected span trees (review the diff)
 	$(Q)GOLDEN_UPDATE=1 $<
+
+.PHONY: bench
+bench: setup ## print figures and ratios (no pass or fail)
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory O=$(O)/noprobes CFLAGS='-O2 -g -DOUTSPAN_NO_PROBES' programs-pubsub
+	$(Q)tests/bench/detached.py $(O)
+
+.PHONY: programs-pubsub
+programs-pubsub: $(patsubst probes/pubsub/%.c,$(O)/%,$(PUBSUB_MAINS))
 
 format: ## rewrite the sources with clang-format
 	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i

@@ -16,28 +16,30 @@ enum {
 	OSP_EVENT_ABI = 1,
 	OSP_EVENT_POINTS = 1024,    /* points that one session can hold */
 	OSP_EVENT_PROCESSES = 4096, /* slots of a session: processes seen, and slot 0 */
-	OSP_EVENT_ARGS = 12,        /* arguments of a point, as in a USDT note */
-	OSP_EVENT_DATA = 3584,      /* largest variable part of a record, bytes */
+	OSP_EVENT_ARGS = 12,	    /* arguments of a point, as in a USDT note */
+	OSP_EVENT_DATA = 3584,	    /* largest variable part of a record, bytes */
 };
 
 /* Reasons for a hit that is not stored. One list for kernel and user (name, help). */
 #define OSP_LOSS_REASONS(X)                                                                        \
-	X(RING_FULL, "ring_full", "the kernel ring was full: the recorder was too slow or stopped")  \
-	X(ARGUMENT_FAULT, "argument_fault", "the arguments could not be read from the process")      \
-	X(TABLE_FULL, "table_full", "more processes than the session can hold")                      \
-	X(DECODE, "decode_error", "the record did not have the layout of its point")                 \
-	X(FORKED, "forked_copy", "a step of an operation copied by fork, which belongs to the parent") \
-	X(LATE, "late", "the step came after its operation was closed")                              \
-	X(OPERATIONS_FULL, "operations_full", "more open operations than the recorder holds")        \
-	X(STORE, "store_refused", "the store refused the row")                                       \
-	X(STEPS_FULL, "steps_full", "more steps in one operation than the recorder holds")           \
+	X(RING_FULL, "ring_full",                                                                  \
+	  "the kernel ring was full: the recorder was too slow or stopped")                        \
+	X(ARGUMENT_FAULT, "argument_fault", "the arguments could not be read from the process")    \
+	X(TABLE_FULL, "table_full", "more processes than the session can hold")                    \
+	X(DECODE, "decode_error", "the record did not have the layout of its point")               \
+	X(FORKED, "forked_copy",                                                                   \
+	  "a step of an operation copied by fork, which belongs to the parent")                    \
+	X(LATE, "late", "the step came after its operation was closed")                            \
+	X(OPERATIONS_FULL, "operations_full", "more open operations than the recorder holds")      \
+	X(STORE, "store_refused", "the store refused the row")                                     \
+	X(STEPS_FULL, "steps_full", "more steps in one operation than the recorder holds")         \
 	X(DUPLICATE, "duplicate", "the step of its operation had come before")
 
 enum osp_loss_reason {
 #define X(id, name, help) OSP_LOSS_##id,
 	OSP_LOSS_REASONS(X)
 #undef X
-	OSP_LOSS_COUNT
+		OSP_LOSS_COUNT
 };
 
 /* The reasons below this one are counted in the kernel, the others in the recorder. */
@@ -61,27 +63,27 @@ enum { OSP_RECORD_FORKED = 1 }; /* STEP: of a child's copy of its parent's opera
  *   FOREIGN  data = value count in `value`: that many struct osp_foreign_value, then bytes
  */
 struct osp_record {
-	__u16 kind;       /* enum osp_record_kind */
-	__u16 flags;      /* OSP_RECORD_FORKED */
-	__s32 data_size;  /* bytes behind the header that hold data, or -errno */
-	__u64 time_ns;    /* boot time, read after the space was reserved */
-	__u64 start_ns;   /* start_boottime of the thread group: identity with pid and exec_id */
-	__u32 pid;        /* thread group id in the initial pid namespace */
+	__u16 kind;	 /* enum osp_record_kind */
+	__u16 flags;	 /* OSP_RECORD_FORKED */
+	__s32 data_size; /* bytes behind the header that hold data, or -errno */
+	__u64 time_ns;	 /* boot time, read after the space was reserved */
+	__u64 start_ns;	 /* start_boottime of the thread group: identity with pid and exec_id */
+	__u32 pid;	 /* thread group id in the initial pid namespace */
 	__u32 tid;
-	__u32 exec_id;    /* how often the process has called exec */
-	__u32 process;    /* slot, unique per (pid, start, exec) in a session; 0: EXEC of no member */
-	__u64 ordinal;    /* hits of this (process, point) before this one, lost ones included */
-	__u64 lost;       /* hits of this process lost in the kernel so far, all points */
-	__u32 point;      /* low half of the attach cookie */
-	__u32 site;       /* high half of the cookie: which binary's site; FORK: the parent's slot;
+	__u32 exec_id;	/* how often the process has called exec */
+	__u32 process;	/* slot, unique per (pid, start, exec) in a session; 0: EXEC of no member */
+	__u64 ordinal;	/* hits of this (process, point) before this one, lost ones included */
+	__u64 lost;	/* hits of this process lost in the kernel so far, all points */
+	__u32 point;	/* low half of the attach cookie */
+	__u32 site;	/* high half of the cookie: which binary's site; FORK: the parent's slot;
 			     EXEC: the slot before, 0 = was no member */
-	__u64 op_id;      /* STEP: operation id */
-	__u64 block;      /* STEP: address of the operation block */
-	__u32 sequence;   /* STEP: number of the step in its operation */
-	__u16 number;     /* STEP: the point's number in the binary's own header */
-	__u16 nested;     /* STEP: nested spans opened so far, this step's included */
-	__u64 stamp;      /* STEP: CPU counter at the point */
-	__u64 value;      /* STEP: first integer argument; FOREIGN: values; FORK, EXIT: see above */
+	__u64 op_id;	/* STEP: operation id */
+	__u64 block;	/* STEP: address of the operation block */
+	__u32 sequence; /* STEP: number of the step in its operation */
+	__u16 number;	/* STEP: the point's number in the binary's own header */
+	__u16 nested;	/* STEP: nested spans opened so far, this step's included */
+	__u64 stamp;	/* STEP: CPU counter at the point */
+	__u64 value;	/* STEP: first integer argument; FOREIGN: values; FORK, EXIT: see above */
 };
 
 /*
@@ -113,7 +115,7 @@ enum osp_foreign_class {
 #define X(id, start, most) OSP_FOREIGN_##id,
 	OSP_FOREIGN_CLASSES(X)
 #undef X
-	OSP_FOREIGN_COUNT
+		OSP_FOREIGN_COUNT
 };
 
 /* How the kernel side reads a point: the array map `shapes`, by point. */
@@ -135,19 +137,19 @@ enum { OSP_EVENT_STEP_HEAD = 24 };
 
 /* Where a foreign site keeps its arguments: the hash map `sites`, by site. */
 enum osp_operand { /* 0 = cannot be read: the value's size is -ENOTSUP */
-	OSP_OPERAND_CONST = 1,
-	OSP_OPERAND_REGISTER,
-	OSP_OPERAND_MEMORY
+		   OSP_OPERAND_CONST = 1,
+		   OSP_OPERAND_REGISTER,
+		   OSP_OPERAND_MEMORY
 };
 
 struct osp_site_spec {
 	struct {
-		__u8 operand;     /* enum osp_operand */
-		__s8 size;        /* 1, 2, 4, 8 bytes, negative = signed */
-		__s16 base;       /* byte offset of the base register in struct pt_regs, or -1 */
-		__s16 index;      /* of the index register, or -1 */
-		__u16 scale;      /* 1, 2, 4, 8 */
-		__s64 offset;     /* constant, or displacement */
+		__u8 operand;  /* enum osp_operand */
+		__s8 size;     /* 1, 2, 4, 8 bytes, negative = signed */
+		__s16 base;    /* byte offset of the base register in struct pt_regs, or -1 */
+		__s16 index;   /* of the index register, or -1 */
+		__u16 scale;   /* 1, 2, 4, 8 */
+		__s64 offset;  /* constant, or displacement */
 	} arg[OSP_EVENT_ARGS]; /* in the order of the shape, then byte counts it has no entry for */
 };
 
@@ -157,9 +159,9 @@ struct osp_site_spec {
  */
 struct osp_member {
 	__u64 start_ns; /* 0: added by user space, filled in at the first use */
-	__u64 lost;     /* as in struct osp_record */
+	__u64 lost;	/* as in struct osp_record */
 	__u32 exec_id;
-	__u32 process;  /* slot; 0 = came after the last slot was taken: counted, not recorded */
+	__u32 process; /* slot; 0 = came after the last slot was taken: counted, not recorded */
 };
 
 /*

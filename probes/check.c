@@ -41,6 +41,7 @@ void osp_load_leave(struct osp_load *l)
 	l->depth--;
 }
 
+/* Words are separated by single spaces; index counts them. */
 static bool has_word(const char *words, const char *word, int *index)
 {
 	size_t n = strlen(word);

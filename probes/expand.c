@@ -24,6 +24,7 @@ struct osp_scope {
 
 static int expand_states(struct osp_build *b, struct osp_scope *s);
 
+/* A fragment's states keep its name, so that two fragments may both have a Start. */
 static int add_state(struct osp_build *b, const struct osp_scope *s, size_t i)
 {
 	struct osp_load *l = b->load;
@@ -77,6 +78,7 @@ static int check_use(struct osp_build *b, const struct osp_node *fragment,
 	return 0;
 }
 
+/* `exits` and `params` of a fragment: lists of plain names. */
 static int check_words(struct osp_load *l, const struct osp_node *n, const char *key)
 {
 	const struct osp_node *list = osp_node_find(n, key);
@@ -92,6 +94,7 @@ static int check_words(struct osp_load *l, const struct osp_node *n, const char 
 	return 0;
 }
 
+/* Done on the text as it stands, before parameters are replaced: lines are right either way. */
 static int check_fragment(struct osp_load *l, const struct osp_node *f)
 {
 	const struct osp_node *states = osp_node_find(f, "states");
@@ -108,6 +111,10 @@ static int check_fragment(struct osp_load *l, const struct osp_node *f)
 	return r;
 }
 
+/*
+ * Points are only collected here; probes/point.c reads them in this order, which is the order of
+ * their numbers in the header: the operation's own first, then those of its fragments.
+ */
 static int add_points(struct osp_build *b, const struct osp_node *points)
 {
 	struct osp_load *l = b->load;
@@ -127,6 +134,7 @@ static int add_points(struct osp_build *b, const struct osp_node *points)
 	return r;
 }
 
+/* A kind of nested span; its name stands for a missing title. */
 static int read_span(struct osp_build *b, const struct osp_node *key, const struct osp_node *n)
 {
 	struct osp_load *l = b->load;
@@ -170,6 +178,7 @@ static int add_spans(struct osp_build *b, const struct osp_node *spans)
 	return r;
 }
 
+/* Twice the same fragment would give two states one name. */
 static bool is_used(const struct osp_build *b, const char *fragment)
 {
 	for (size_t i = 0; i < b->op->state_count; i++) {
@@ -181,6 +190,7 @@ static bool is_used(const struct osp_build *b, const char *fragment)
 	return false;
 }
 
+/* The one place where text is replaced: afterwards a fragment is like part of the operation. */
 static int use_fragment(struct osp_build *b, const struct osp_scope *parent,
 			const struct osp_node *use, const struct osp_scope **out)
 {
@@ -221,6 +231,7 @@ static int use_fragment(struct osp_build *b, const struct osp_scope *parent,
 	return r ? r : expand_states(b, s);
 }
 
+/* States in the order of the file, those of a fragment in the place of the state that uses it. */
 static int expand_states(struct osp_build *b, struct osp_scope *s)
 {
 	int r = 0;
@@ -269,6 +280,7 @@ int osp_load_expand(struct osp_build *b)
 	return r;
 }
 
+/* Exits are looked for before states: a fragment must not hide where its user sent it. */
 static bool is_exit(const struct osp_scope *s, const char *name)
 {
 	const struct osp_node *exits = osp_node_find(s->fragment, "exits");

@@ -30,6 +30,7 @@ struct printer {
 	struct osp_open_spans open[OSP_CATALOGUE_STATES];
 };
 
+/* Arguments that are two parameters in C: address and size. */
 static bool is_text(const struct osp_arg *a)
 {
 	return a->type == OSP_TYPE_STR || a->type == OSP_TYPE_BYTES;
@@ -40,7 +41,7 @@ static bool is_context(const struct osp_arg *a)
 	return a->type == OSP_TYPE_CONTEXT_IN || a->type == OSP_TYPE_CONTEXT_OUT;
 }
 
-/* ---- arguments --------------------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 static void print_param(FILE *f, const struct osp_arg *a)
 {
@@ -52,6 +53,7 @@ static void print_param(FILE *f, const struct osp_arg *a)
 		fprintf(f, ", %s%s%s", type, type[strlen(type) - 1] == '*' ? "" : " ", a->name);
 }
 
+/* contexts_only: what `_pass` takes, for a context goes through untraced, too. */
 static void print_params(FILE *f, const struct osp_point *p, bool contexts_only)
 {
 	for (size_t i = 0; i < p->arg_count; i++)
@@ -70,6 +72,7 @@ static void print_names(FILE *f, const struct osp_point *p, bool contexts_only)
 	}
 }
 
+/* Sign-extended to 8 bytes: the recorder reads the value by its type. */
 static void print_value(FILE *f, const struct osp_arg *a)
 {
 	if (a->type == OSP_TYPE_OP)
@@ -94,6 +97,7 @@ static void print_register(FILE *f, const struct osp_point *p)
 	fputs("(uint64_t)0", f);
 }
 
+/* The layout of a step's arguments: multiples of 8 bytes, in the order of the catalogue. */
 static void print_puts(FILE *f, const struct osp_point *p)
 {
 	for (size_t i = 0; i < p->arg_count; i++) {
@@ -132,6 +136,7 @@ static size_t step_bytes(const struct osp_point *p)
 	return bytes;
 }
 
+/* In the immediate form the block holds one step at a time. */
 static size_t data_bytes(const struct osp_operation *op)
 {
 	size_t most = 0;
@@ -142,7 +147,7 @@ static size_t data_bytes(const struct osp_operation *op)
 	return most;
 }
 
-/* ---- names of symbols: two versions of a header in one program do not meet --------------------- */
+/* ---- names of symbols: two versions of a header in one program do not meet ------------------- */
 
 static void print_wanted(struct printer *p)
 {
@@ -155,6 +160,7 @@ static void print_stub(struct printer *p, const struct osp_point *point)
 		point->probe);
 }
 
+/* The assembler of a site stands in the function that calls it: unused points have none. */
 static void print_site(struct printer *p, const char *macro, const struct osp_point *point)
 {
 	fprintf(p->f, "\t%s(", macro);
@@ -179,8 +185,9 @@ static void print_doc(FILE *f, const char *doc)
 		fputs(c[0] == '*' && c[1] == '/' ? "* " : (char[]){*c, 0}, f);
 }
 
-/* ---- transitions --------------------------------------------------------------------------------- */
+/* ---- transitions ----------------------------------------------------------------------------- */
 
+/* The loader lets a point have one at most. */
 static const struct osp_arg *context_arg(const struct osp_point *p)
 {
 	for (size_t i = 0; i < p->arg_count; i++)
@@ -217,6 +224,7 @@ static int opens(const struct printer *p, const struct osp_transition *t)
 	return t->open < 0 ? 0 : p->op->spans[t->open].context ? 2 : 1;
 }
 
+/* Stamps first: what the tracer costs must not be in the time of the step. */
 static void print_step(struct printer *p, const struct osp_transition *t, const char *block)
 {
 	const struct osp_arg *context = context_arg(t->point);
@@ -245,6 +253,7 @@ struct chain {
 	bool ends;
 };
 
+/* A transition to the end gives nothing that could be used again. */
 static void print_type(struct printer *p, const struct chain *c)
 {
 	if (c->ends)
@@ -262,6 +271,7 @@ static void print_go(struct printer *p, const struct chain *c)
 			c->t->to);
 }
 
+/* Out of line and cold: the traced function keeps its registers and its cache lines. */
 static void print_fire(struct printer *p, const struct chain *c)
 {
 	const struct osp_arg *context = context_arg(c->t->point);
@@ -282,6 +292,7 @@ static void print_fire(struct printer *p, const struct chain *c)
 	fputs(c->ends ? "}\n\n" : "\treturn outspan_next;\n}\n\n", p->f);
 }
 
+/* Always inline: without a context it compiles to nothing at all. */
 static void print_pass(struct printer *p, const struct chain *c)
 {
 	fputs("OUTSPAN_INLINE ", p->f);
@@ -301,6 +312,7 @@ static void print_pass(struct printer *p, const struct chain *c)
 		fputs("\treturn outspan_next;\n}\n\n", p->f);
 }
 
+/* A macro, because a function would compute its arguments before it knows. */
 static void print_macro(struct printer *p, const struct chain *c)
 {
 	const struct osp_point *point = c->t->point;
@@ -324,6 +336,7 @@ static void print_macro(struct printer *p, const struct chain *c)
 	fputs("))\n\n", p->f);
 }
 
+/* One transition: its two functions and the macro. */
 static void print_chain(struct printer *p, const struct osp_transition *t)
 {
 	struct chain c = {.t = t, .ends = t->to == OSP_STATE_END};
@@ -337,8 +350,9 @@ static void print_chain(struct printer *p, const struct osp_transition *t)
 	print_macro(p, &c);
 }
 
-/* ---- "*": points that leave the operation from any state --------------------------------------- */
+/* ---- "*": points that leave the operation from any state ------------------------------------- */
 
+/* From any state: takes the block, for the caller may not know where it was. */
 static void print_leaving(struct printer *p, const struct osp_transition *t, const char *suffix)
 {
 	fprintf(p->f, "OUTSPAN_COLD void\n%s__%s_fire(struct outspan_op *outspan_op", p->name,
@@ -362,6 +376,7 @@ static void print_leaving(struct printer *p, const struct osp_transition *t, con
 	fputs(");\n\telse\n\t\toutspan_end(&outspan_block->head);\n}\n\n", p->f);
 }
 
+/* A scope that is left knows no reason. */
 static void print_zeros(FILE *f, const struct osp_point *p)
 {
 	for (size_t i = 0; i < p->arg_count; i++)
@@ -406,7 +421,7 @@ static void print_leave(struct printer *p)
 		capitals, p->name, p->name);
 }
 
-/* ---- states -------------------------------------------------------------------------------------- */
+/* ---- states ---------------------------------------------------------------------------------- */
 
 /* Around a macro's ?: stands NAME_to_<state>, for gcc sees no result ignored inside of one. */
 static void print_states(struct printer *p)
@@ -446,6 +461,7 @@ static void print_ats(struct printer *p)
 	}
 }
 
+/* The number is the operation's place in this header. */
 static void print_begin(struct printer *p, uint32_t number)
 {
 	char state[OSP_NAMES_BYTES];
@@ -484,12 +500,47 @@ static void target_name(const struct osp_operation *op, uint8_t to, char out[OSP
 		osp_names_snake(out, op->states[to]);
 }
 
+/* One way out of a state: its target, its enumerator and the function that makes the branch. */
+struct way {
+	char next[OSP_NAMES_BYTES];	/* state, or "end" */
+	char function[OSP_NAMES_BYTES]; /* NAME_from_<state>_to_<next> */
+	char capitals[OSP_NAMES_BYTES];
+	bool ends;
+};
+
+static struct way way_to(const struct printer *p, const char *state, uint8_t to)
+{
+	struct way w = {.ends = to == OSP_STATE_END};
+
+	target_name(p->op, to, w.next);
+	snprintf(w.function, sizeof(w.function), "%.120s_from_%.160s_to_%.160s", p->name, state,
+		 w.next);
+	osp_names_upper(w.capitals, w.function);
+	return w;
+}
+
+static void print_way(struct printer *p, const char *state, const struct way *w)
+{
+	fprintf(p->f, "OUTSPAN_INLINE OUTSPAN_RESULT struct %s_from_%s\n%s(", p->name, state,
+		w->function);
+	if (w->ends)
+		fputs("void", p->f);
+	else
+		fprintf(p->f, "struct %s_%s outspan_s", p->name, w->next);
+	fprintf(p->f, ")\n{\n\tstruct %s_from_%s outspan_branch;\n\n\toutspan_branch.to = %s;\n",
+		p->name, state, w->capitals);
+	if (!w->ends)
+		fprintf(p->f, "\toutspan_branch.%s_ = outspan_s;\n", w->next);
+	fputs("\treturn outspan_branch;\n}\n", p->f);
+}
+
 /* The way to hand a branch from one function to its caller: which one, and its state. */
 static void print_branch(struct printer *p, size_t from)
 {
 	uint8_t to[OSP_CATALOGUE_STATES + 1];
-	char state[OSP_NAMES_BYTES], next[OSP_NAMES_BYTES], capitals[OSP_NAMES_BYTES];
 	size_t count = targets(p->op, from, to);
+	char state[OSP_NAMES_BYTES];
+	struct way w;
 
 	if (count < 2)
 		return;
@@ -499,43 +550,25 @@ static void print_branch(struct printer *p, size_t from)
 		"enum %s_from_%s_to {",
 		state, p->name, state);
 	for (size_t i = 0; i < count; i++) {
-		char whole[OSP_NAMES_BYTES];
-
-		target_name(p->op, to[i], next);
-		snprintf(whole, sizeof(whole), "%.120s_from_%.160s_to_%.160s", p->name, state,
-			 next);
-		osp_names_upper(capitals, whole);
-		fprintf(p->f, "%s\n\t%s", i ? "," : "", capitals);
+		w = way_to(p, state, to[i]);
+		fprintf(p->f, "%s\n\t%s", i ? "," : "", w.capitals);
 	}
 	fprintf(p->f, "\n};\nstruct %s_from_%s {\n\tenum %s_from_%s_to to;\n\tunion {\n", p->name,
 		state, p->name, state);
-	for (size_t i = 0; i < count; i++)
-		if (to[i] != OSP_STATE_END) {
-			target_name(p->op, to[i], next);
-			fprintf(p->f, "\t\tstruct %s_%s %s_;\n", p->name, next, next);
-		}
+	for (size_t i = 0; i < count; i++) {
+		w = way_to(p, state, to[i]);
+		if (!w.ends)
+			fprintf(p->f, "\t\tstruct %s_%s %s_;\n", p->name, w.next, w.next);
+	}
 	fputs("\t};\n};\n", p->f);
 	for (size_t i = 0; i < count; i++) {
-		char whole[OSP_NAMES_BYTES], parameter[OSP_NAMES_BYTES] = "void";
-
-		target_name(p->op, to[i], next);
-		snprintf(whole, sizeof(whole), "%.120s_from_%.160s_to_%.160s", p->name, state,
-			 next);
-		osp_names_upper(capitals, whole);
-		if (to[i] != OSP_STATE_END)
-			snprintf(parameter, sizeof(parameter), "struct %.120s_%.160s outspan_s",
-				 p->name, next);
-		fprintf(p->f,
-			"OUTSPAN_INLINE OUTSPAN_RESULT struct %s_from_%s\n%s(%s)\n{\n"
-			"\tstruct %s_from_%s outspan_branch;\n\n\toutspan_branch.to = %s;\n",
-			p->name, state, whole, parameter, p->name, state, capitals);
-		if (to[i] != OSP_STATE_END)
-			fprintf(p->f, "\toutspan_branch.%s_ = outspan_s;\n", next);
-		fputs("\treturn outspan_branch;\n}\n", p->f);
+		w = way_to(p, state, to[i]);
+		print_way(p, state, &w);
 	}
 	fputs("\n", p->f);
 }
 
+/* Everything of one operation, in the order in which C must see it. */
 static int print_operation(struct printer *p, const struct osp_operation *op, uint32_t number)
 {
 	struct osp_walk_error e;
@@ -559,13 +592,15 @@ static int print_operation(struct printer *p, const struct osp_operation *op, ui
 	return 0;
 }
 
-/* ---- the file ------------------------------------------------------------------------------------ */
+/* ---- the file -------------------------------------------------------------------------------- */
 
+/* Points of the file's own provider; foreign ones are compiled elsewhere. */
 static bool is_ours(const struct printer *p, const struct osp_point *point)
 {
 	return !point->foreign && !strcmp(point->provider, p->provider);
 }
 
+/* Each enum that an argument has, once. */
 static void print_enums(struct printer *p)
 {
 	const struct osp_enum *seen[256];
@@ -600,9 +635,9 @@ static void print_externs(struct printer *p)
 	fputs("OUTSPAN_EXTERN(", p->f);
 	print_wanted(p);
 	osp_names_upper(capitals, p->provider);
-	fprintf(p->f, ")\n#define %s_WANTED ", capitals);
+	fprintf(p->f, ")\n#ifndef OUTSPAN_NO_PROBES\n#define %s_WANTED ", capitals);
 	print_wanted(p);
-	fputs("\n", p->f);
+	fputs("\n#endif\n", p->f);
 	for (size_t i = 0; i < p->c->point_count; i++) {
 		if (!is_ours(p, p->c->points[i]) || p->c->points[i]->control)
 			continue;
@@ -637,10 +672,12 @@ static void print_head(struct printer *p)
 		"/*\n * Trace points of %s. Made from its catalogue by outspan-generate: change the\n"
 		" * catalogue, not this file. SPDX-License-Identifier: Apache-2.0\n */\n"
 		"#ifndef OUTSPAN_PROVIDER_%s_H\n#define OUTSPAN_PROVIDER_%s_H\n\n"
-		"#include \"outspan/op.h\"\n\n",
+		"#include \"outspan/op.h\"\n\n#pragma GCC diagnostic push\n"
+		"#pragma GCC diagnostic ignored \"-Wattributes\"\n\n",
 		p->provider, capitals, capitals);
 }
 
+/* Any change of any signature changes the names of the symbols. */
 static void mix_digest(struct printer *p)
 {
 	for (size_t i = 0; i < p->c->point_count; i++)
@@ -669,6 +706,6 @@ int osp_header_print(FILE *f, const struct osp_catalogue *c)
 	for (size_t i = 0; !r && i < c->operation_count; i++)
 		if (c->operations[i]->key == OSP_KEY_OP)
 			r = print_operation(&p, c->operations[i], (uint32_t)i);
-	fputs("#endif\n", f);
+	fputs("#pragma GCC diagnostic pop\n\n#endif\n", f);
 	return r ? r : ferror(f) ? -EIO : 0;
 }

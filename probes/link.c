@@ -98,6 +98,7 @@ static int read_refs(struct osp_load *l, const struct osp_node *n, const char *k
 	return r;
 }
 
+/* The argument that a reference means. */
 static const struct osp_arg *ref_arg(const struct osp_ref *ref)
 {
 	return &ref->point->args[ref->arg];
@@ -175,6 +176,7 @@ static bool is_authenticated(const struct osp_operation *op, const struct osp_po
 	return true;
 }
 
+/* What a link compares must be said inside the span, by a peer that is known. */
 static int check_refs(struct osp_load *l, const struct osp_node *at, const struct osp_refs *refs,
 		      const struct osp_operation *op, int8_t span)
 {
@@ -223,6 +225,7 @@ static int read_also(struct osp_load *l, const struct osp_node *n, const struct 
 	return r;
 }
 
+/* A rule is the fact if it matches first, else it corroborates or contradicts. */
 static int read_match(struct osp_load *l, const struct osp_node *n, const struct osp_link *link,
 		      struct osp_match *m)
 {
@@ -254,6 +257,7 @@ static int read_match(struct osp_load *l, const struct osp_node *n, const struct
 	return r ? r : read_also(l, n, link, m);
 }
 
+/* The order of the file is the order of trust. */
 static int read_matches(struct osp_load *l, const struct osp_node *n, struct osp_link *link)
 {
 	const struct osp_node *match = osp_node_find(n, "match");
@@ -270,6 +274,7 @@ static int read_matches(struct osp_load *l, const struct osp_node *n, struct osp
 	return r;
 }
 
+/* Names of links are keys of stored edges: unique over all files. */
 static int read_link(struct osp_load *l, const struct osp_node *n, struct osp_link *link)
 {
 	int makes = OSP_MAKES_LINK, r = osp_load_keys(l, n, "name from to makes match");
@@ -337,6 +342,7 @@ static int add_lacks(struct osp_load *l, const struct osp_node *n, struct osp_im
 	return 0;
 }
 
+/* A name may stand for every point of an operation, hence the generous room. */
 static int read_implementation(struct osp_load *l, const struct osp_node *key,
 			       const struct osp_node *n, struct osp_implementation *im)
 {

@@ -17,6 +17,7 @@
 #include "user/base/buffer.h"
 #include "user/base/cleanup.h"
 
+/* Lists have their full size from the start: pointers into them stay valid as files are added. */
 static int allocate_lists(struct osp_catalogue *c, struct osp_arena *a)
 {
 	c->points = osp_arena_alloc(a, OSP_CATALOGUE_POINTS, sizeof(*c->points));
@@ -35,15 +36,16 @@ static int allocate_lists(struct osp_catalogue *c, struct osp_arena *a)
 
 int osp_catalogue_new(struct osp_catalogue **out)
 {
-	struct osp_arena *a = NULL;
-	struct osp_catalogue *c;
-	int r = osp_arena_new(&a, OSP_LOAD_ARENA_BYTES);
+	struct osp_arena *a = calloc(1, sizeof(*a));
+	struct osp_catalogue *c = NULL;
 
-	if (r)
-		return r;
+	if (!a)
+		return -ENOMEM;
+	a->max = OSP_LOAD_ARENA_BYTES;
 	c = osp_arena_alloc(a, 1, sizeof(*c));
 	if (!c || allocate_lists(c, a)) {
-		osp_arena_free(&a);
+		osp_arena_clear(a);
+		free(a);
 		return -ENOMEM;
 	}
 	c->memory = a;
@@ -55,7 +57,9 @@ void osp_catalogue_free(struct osp_catalogue **c)
 {
 	struct osp_arena *a = *c ? (*c)->memory : NULL;
 
-	osp_arena_free(&a);
+	if (a)
+		osp_arena_clear(a);
+	free(a);
 	*c = NULL;
 }
 
@@ -92,6 +96,7 @@ static int read_enum(struct osp_load *l, const struct osp_node *key, const struc
 	return r;
 }
 
+/* `enums` and `maps` have one form. */
 static int read_enums(struct osp_load *l, const char *key, const struct osp_enum ***out,
 		      size_t *count)
 {
@@ -114,6 +119,7 @@ static int read_enums(struct osp_load *l, const char *key, const struct osp_enum
 	return r;
 }
 
+/* A provider in two files would have two headers with the same numbers. */
 static int check_file(struct osp_load *l)
 {
 	const struct osp_node *provider = osp_node_find(l->root, "provider");
@@ -143,6 +149,7 @@ static int check_file(struct osp_load *l)
 	return r;
 }
 
+/* Operations come before links: only links look across operations. */
 static int read_operations(struct osp_load *l)
 {
 	const struct osp_node *n = osp_node_find(l->root, "operations");
@@ -177,6 +184,7 @@ static bool is_taken(const struct osp_node *n, const char *key, const char *text
 	return taken;
 }
 
+/* The check stands before the operations: an unused fragment is never expanded or verified. */
 static int check_fragments(struct osp_load *l)
 {
 	const struct osp_node *f = osp_node_find(l->root, "fragments");
@@ -223,6 +231,7 @@ static int add_control(struct osp_load *l)
 	return osp_point_digest(p, &p->digest);
 }
 
+/* Foreign points bring their own providers: all that may stand in a note that concerns us. */
 static int add_providers(struct osp_load *l)
 {
 	struct osp_catalogue *c = l->c;
@@ -244,6 +253,7 @@ static int add_providers(struct osp_load *l)
 	return 0;
 }
 
+/* The outline of the grammar. */
 static int read_file(struct osp_load *l)
 {
 	int r = check_file(l);

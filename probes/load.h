@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "probes/arena.h"
+#include "user/base/arena.h"
 #include "probes/catalogue.h"
 
 enum {
@@ -74,7 +74,7 @@ struct osp_build {
 	struct osp_scope *scope;		 /* the operation's own */
 };
 
-/* ---- probes/yaml.c -------------------------------------------------------------------------- */
+/* ---- probes/yaml.c --------------------------------------------------------------------------- */
 
 /* Parses one document. -EINVAL with a text, -ENOMEM. */
 int osp_node_parse(struct osp_load *l, const char *text, size_t size, const struct osp_node **out);
@@ -89,7 +89,7 @@ const struct osp_node *osp_node_find(const struct osp_node *n, const char *key);
 int osp_node_replace(struct osp_load *l, const struct osp_node *n, const struct osp_node *with,
 		     const struct osp_node **out);
 
-/* ---- probes/check.c: reading values, with refusals ------------------------------------------ */
+/* ---- probes/check.c: reading values, with refusals ------------------------------------------- */
 
 /* Writes "FILE:LINE: PATH: expected ..." and returns -EINVAL. */
 int osp_load_fail(struct osp_load *l, const struct osp_node *at, const char *format, ...)
@@ -120,7 +120,7 @@ int osp_load_name(struct osp_load *l, const struct osp_node *n);
 /* The text is the name of a state: [A-Z][A-Za-z0-9]*. */
 int osp_load_state_name(struct osp_load *l, const struct osp_node *n);
 
-/* ---- the parts of a file ---------------------------------------------------------------------- */
+/* ---- the parts of a file --------------------------------------------------------------------- */
 
 /* probes/operation.c: the operation under this key, whole. */
 int osp_load_operation(struct osp_load *l, const struct osp_node *key, const struct osp_node *n);

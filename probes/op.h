@@ -5,9 +5,10 @@
  * OUTSPAN_NO_PROBES, everything compiles to nothing.
  *
  * While nobody traces, a point is one load and one branch. While a point is wanted it writes one
- * step into its operation's block, which lives in the caller's own state, and calls a stub that is a
- * no-op to the program and a trap to the tracer. Nothing else happens in the program: no allocation,
- * lock, system call, thread, file or socket. (One getrandom at start and one after fork.)
+ * step into its operation's block, which lives in the caller's own state, and calls a stub that is
+ * a no-op to the program and a trap to the tracer. Nothing else happens in the program: no
+ * allocation, lock, system call, thread, file or socket. (One getrandom at start and one after
+ * fork.)
  *
  * The layout of struct outspan_op and struct outspan_step is an ABI with the tracer: OUTSPAN_ABI.
  * SPDX-License-Identifier: Apache-2.0
@@ -29,7 +30,8 @@
 #endif
 
 #define OUTSPAN_INLINE static inline __attribute__((always_inline, unused))
-#define OUTSPAN_COLD   static __attribute__((noinline, cold, unused))
+/* inline, so that gcc -O0 drops those that nobody calls; the headers silence its remark on that */
+#define OUTSPAN_COLD   static inline __attribute__((noinline, cold, unused))
 #define OUTSPAN_RESULT __attribute__((warn_unused_result))
 #ifdef __cplusplus
 #define OUTSPAN_ZERO                                                                               \
@@ -42,7 +44,7 @@
 	}
 #endif
 
-/* ---- trace context: what one process tells the next -------------------------------------------- */
+/* ---- trace context: what one process tells the next ------------------------------------------ */
 
 struct outspan_context {
 	uint8_t trace_id[16];
@@ -86,7 +88,7 @@ OUTSPAN_INLINE void outspan_context_read(struct outspan_context *c, const void *
 	c->valid = 1;
 }
 
-/* ---- arguments of a step, each a multiple of 8 bytes --------------------------------------------- */
+/* ---- arguments of a step, each a multiple of 8 bytes ----------------------------------------- */
 
 OUTSPAN_INLINE unsigned char *outspan_put_u64(unsigned char *at, uint64_t value)
 {

@@ -47,7 +47,7 @@ struct outspan_step {
 	uint32_t flags;
 };
 
-/* ---- states ------------------------------------------------------------------------------------ */
+/* ---- states ---------------------------------------------------------------------------------- */
 
 #ifdef OUTSPAN_CHECKED
 #define OUTSPAN_SCOPE(type, name, leave)                                                           \
@@ -133,7 +133,7 @@ OUTSPAN_INLINE uint64_t outspan_op_id(const struct outspan_op *op)
 	return op ? op->id : 0;
 }
 
-/* ---- a step ------------------------------------------------------------------------------------ */
+/* ---- a step ---------------------------------------------------------------------------------- */
 
 /*
  * Stamps a step at the start of the data and returns where its arguments go; NULL if the block is
@@ -191,7 +191,7 @@ OUTSPAN_INLINE uint64_t outspan_step_stamp(const struct outspan_op *op)
 		(block)->used = (uint32_t)sizeof(struct outspan_op);                               \
 	} while (0)
 
-/* ---- the context of an operation --------------------------------------------------------------- */
+/* ---- the context of an operation ------------------------------------------------------------- */
 
 /* Remembers what the request brought. Answers to what we sent say nothing about our parent. */
 OUTSPAN_INLINE void outspan_context_in(struct outspan_op *op, const struct outspan_context *in)

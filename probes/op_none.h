@@ -10,7 +10,7 @@
 #endif
 #include "op.h"
 
-/* ---- everything else as nothing ---------------------------------------------------------------- */
+/* ---- everything else as nothing -------------------------------------------------------------- */
 
 struct outspan_op {
 	unsigned char none;

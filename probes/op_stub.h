@@ -7,13 +7,14 @@
 
 #include <stdint.h>
 
-/* ---- the stub ------------------------------------------------------------------------------------
+/* ---- the stub ----------------------------------------------------------------------------------
  * Assembler, in a COMDAT group of its own: no compiler option touches it, a linker keeps one of
- * many. The tracer attaches at the one-byte no-op behind which the longer one may one day take a
- * cheaper form; the no-op behind `ret` is never executed: attaching there with the upper half of the
- * wanted word makes a point wanted without a trap. Digest and number keep identical-code folding
- * from merging stubs. `wanted` is a page of u32, one per point of the provider; lower half = "fire",
- * upper half = "carry".
+ * many. The tracer attaches at the one-byte no-op, behind which the longer one may one day take a
+ * cheaper form; the no-op behind `ret` is never executed: attaching there, with the upper half of
+ * the wanted word, makes a point wanted without a trap. Digest and number keep identical-code
+ * folding from merging stubs. `wanted` is a page of u32, one per point of the provider; lower half
+ * = "fire", upper half = "carry". A page of its own: some linkers map a page twice, and a
+ * semaphore that shared one would rise in the wrong copy.
  */
 #ifdef __x86_64__
 #define OUTSPAN_ASM_STUB     ".byte 0x90,0x66,0x2e,0x0f,0x1f,0x84,0,0,0,0,0,0xc3,0x90\n"

@@ -30,6 +30,7 @@ static int read_key(struct osp_load *l, const struct osp_node *n, struct osp_ope
 	return r;
 }
 
+/* Texts that are only handed on. */
 static int read_words(struct osp_load *l, const struct osp_node *n, struct osp_operation *op)
 {
 	static const struct {
@@ -51,6 +52,7 @@ static int read_words(struct osp_load *l, const struct osp_node *n, struct osp_o
 	return r;
 }
 
+/* The operation's own keys; points, spans and states come after fragments are put in. */
 static int read_head(struct osp_load *l, const struct osp_node *key, const struct osp_node *n,
 		     struct osp_operation *op)
 {
@@ -77,6 +79,7 @@ static int read_head(struct osp_load *l, const struct osp_node *key, const struc
 	return r ? r : read_key(l, n, op);
 }
 
+/* By the key in the file: foreign points have their provider before the name there. */
 static struct osp_point *find_point(const struct osp_build *b, const char *key)
 {
 	for (size_t i = 0; i < b->point_count; i++)
@@ -119,6 +122,7 @@ static int read_label(struct osp_load *l, const struct osp_node *n, struct osp_s
 	return 0;
 }
 
+/* One span of `close` or `status`; without a label a close leaves the status as it was. */
 static int add_action(struct osp_build *b, struct osp_transition *t, const struct osp_node *span,
 		      const struct osp_node *label, bool close)
 {
@@ -157,6 +161,7 @@ static int read_actions(struct osp_build *b, const struct osp_node *n, const cha
 	return r;
 }
 
+/* Maps are few: no table is worth it. */
 static const struct osp_enum *find_map(struct osp_load *l, const char *name)
 {
 	for (size_t i = 0; i < l->map_count; i++)
@@ -191,6 +196,7 @@ static int read_code_arg(struct osp_load *l, const struct osp_node *n, struct os
 	return 0;
 }
 
+/* The code is a text of the catalogue, or made from an argument when the step comes. */
 static int read_end(struct osp_build *b, const struct osp_node *n, struct osp_transition *t)
 {
 	const struct osp_node *code = osp_node_find(n, "code");
@@ -206,6 +212,7 @@ static int read_end(struct osp_build *b, const struct osp_node *n, struct osp_tr
 	return osp_load_line(b->load, n, "code", &t->code);
 }
 
+/* The long form of a transition. */
 static int read_target(struct osp_build *b, const struct osp_scope *scope, const struct osp_node *n,
 		       struct osp_transition *t)
 {
@@ -232,6 +239,7 @@ static int read_target(struct osp_build *b, const struct osp_scope *scope, const
 	return r ? r : read_actions(b, n, "status", t);
 }
 
+/* The short form is the name of the next state. */
 static int read_transition(struct osp_build *b, const struct osp_scope *scope,
 			   const struct osp_node *key, const struct osp_node *n,
 			   struct osp_transition *t)
@@ -246,6 +254,7 @@ static int read_transition(struct osp_build *b, const struct osp_scope *scope,
 	return read_target(b, scope, n, t);
 }
 
+/* Transitions stand in the order of the file; the recorder takes the first that fits. */
 static int read_state(struct osp_build *b, uint8_t from)
 {
 	struct osp_operation *op = b->op;
@@ -292,6 +301,7 @@ static int read_any(struct osp_build *b)
 	return r;
 }
 
+/* Room for all transitions is known beforehand, so their addresses never change. */
 static int read_states(struct osp_build *b)
 {
 	struct osp_operation *op = b->op;
@@ -348,6 +358,7 @@ static int check_key(struct osp_build *b)
 	return 0;
 }
 
+/* Each step needs the one before it: names, then points, then what refers to them. */
 static int build(struct osp_build *b, const struct osp_node *key)
 {
 	int r = read_head(b->load, key, b->node, b->op);

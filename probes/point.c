@@ -32,6 +32,7 @@ static const struct {
 	{"context_out", OSP_TYPE_CONTEXT_OUT, 0},
 };
 
+/* Enums are numbers of 8 bytes to programs and recorder; their names are for people. */
 static int read_type(struct osp_load *l, const struct osp_node *n, struct osp_arg *a)
 {
 	for (size_t i = 0; n->kind == OSP_NODE_SCALAR && i < sizeof(types) / sizeof(types[0]); i++)
@@ -57,6 +58,7 @@ static bool is_text(enum osp_type type)
 	return type == OSP_TYPE_STR || type == OSP_TYPE_BYTES;
 }
 
+/* What is longer is cut at the point, keeps its true size, and never links as exact. */
 static int read_max(struct osp_load *l, const struct osp_node *n, struct osp_arg *a)
 {
 	uint64_t max = 256;
@@ -121,6 +123,7 @@ static int find_argument(struct osp_load *l, const struct osp_node *key, const s
 	return 0;
 }
 
+/* Class, unit and attribute are for what comes after recording; the type is for everybody. */
 static int read_arg(struct osp_load *l, const struct osp_node *key, const struct osp_node *n,
 		    const struct osp_point *p, struct osp_arg *a)
 {
@@ -203,6 +206,7 @@ static int check_args(struct osp_load *l, const struct osp_node *at, const struc
 	return 0;
 }
 
+/* The order of the file is the order of the C function and of the bytes in a step. */
 static int read_args(struct osp_load *l, const struct osp_node *n, struct osp_point *p)
 {
 	int r = 0;
@@ -247,6 +251,7 @@ static int name_point(struct osp_build *b, const struct osp_node *key, struct os
 	return p->provider ? 0 : -ENOMEM;
 }
 
+/* One site has one meaning, whichever operations it belongs to. */
 static bool same_args(const struct osp_point *a, const struct osp_point *b)
 {
 	if (a->level != b->level || a->arg_count != b->arg_count)
@@ -262,6 +267,7 @@ static bool same_args(const struct osp_point *a, const struct osp_point *b)
 	return true;
 }
 
+/* Few points have several users: the list is copied when it grows. */
 static int add_user(struct osp_load *l, struct osp_point *p, struct osp_operation *op)
 {
 	struct osp_operation **all =
@@ -276,6 +282,7 @@ static int add_user(struct osp_load *l, struct osp_point *p, struct osp_operatio
 	return 0;
 }
 
+/* Numbers are given in the order of appearance, over all files of a session. */
 static int add_point(struct osp_build *b, const struct osp_node *key, struct osp_point *p)
 {
 	struct osp_load *l = b->load;
@@ -308,6 +315,7 @@ static int add_point(struct osp_build *b, const struct osp_node *key, struct osp
 	return add_user(l, p, b->op);
 }
 
+/* The level has no default: forgetting it would record, or hide, what nobody decided on. */
 static int read_point(struct osp_build *b, const struct osp_node *key, const struct osp_node *n)
 {
 	struct osp_load *l = b->load;

@@ -14,6 +14,7 @@ static const struct osp_node *transition_line(const struct osp_build *b, size_t 
 	return b->transition_keys[i];
 }
 
+/* Walks the automaton, which is also how the generator learns what is open where. */
 static int check_spans(struct osp_build *b, struct osp_open_spans *open)
 {
 	static const char *const expected[] = {
@@ -34,6 +35,7 @@ static int check_spans(struct osp_build *b, struct osp_open_spans *open)
 			     b->op->spans[e.span].name, expected[e.problem]);
 }
 
+/* By the walk's marks; "*" leads to the end only and reaches nothing. */
 static int check_reached(struct osp_build *b, const struct osp_open_spans *open)
 {
 	for (size_t i = 0; i < b->op->state_count; i++)
@@ -89,6 +91,7 @@ static int check_levels(struct osp_build *b)
 	return 0;
 }
 
+/* A point that cannot come is most likely misspelt in a state. */
 static int check_points(struct osp_build *b)
 {
 	const struct osp_operation *op = b->op;
@@ -106,6 +109,7 @@ static int check_points(struct osp_build *b)
 	return 0;
 }
 
+/* A kind of span that no transition opens is misspelt, too. */
 static int check_opened(struct osp_build *b)
 {
 	const struct osp_operation *op = b->op;
@@ -196,6 +200,42 @@ static int check_names(struct osp_build *b)
 	return 0;
 }
 
+static bool has_arg(const struct osp_operation *op, const char *name, size_t size)
+{
+	for (size_t i = 0; i < op->point_count; i++)
+		for (size_t k = 0; k < op->points[i]->arg_count; k++) {
+			const char *arg = op->points[i]->args[k].name;
+
+			if (strlen(arg) == size && !memcmp(arg, name, size))
+				return true;
+		}
+	return false;
+}
+
+/* "deliver {url}": what stands in braces can be filled from some point of the operation. */
+static int check_title(struct osp_build *b, const struct osp_node *at, const char *title)
+{
+	for (const char *p = strchr(title, '{'); p; p = strchr(p, '{')) {
+		size_t size = strcspn(++p, "}");
+
+		if (!p[size] || !has_arg(b->op, p, size))
+			return osp_load_fail(b->load, at,
+					     "name: expected an argument of a point in {}, got %s",
+					     title);
+	}
+	return 0;
+}
+
+static int check_titles(struct osp_build *b)
+{
+	const struct osp_node *name = osp_node_find(b->node, "name");
+	int r = check_title(b, name, b->op->title);
+
+	for (size_t i = 0; !r && i < b->op->span_count; i++)
+		r = check_title(b, b->span_keys[i], b->op->spans[i].title);
+	return r;
+}
+
 int osp_load_verify(struct osp_build *b)
 {
 	struct osp_open_spans open[OSP_CATALOGUE_STATES];
@@ -215,5 +255,7 @@ int osp_load_verify(struct osp_build *b)
 		r = check_points(b);
 	if (!r)
 		r = check_opened(b);
+	if (!r)
+		r = check_titles(b);
 	return r ? r : check_contexts(b, open);
 }

@@ -46,6 +46,7 @@ static int push_child(struct children *c, const struct osp_node *n)
 	return 0;
 }
 
+/* From the growing list to its place in the arena. */
 static int keep_children(struct reader *r, const struct children *c, const struct osp_node ***out)
 {
 	*out = osp_arena_alloc(r->load->arena, c->count + 1, sizeof(**out));
@@ -63,6 +64,7 @@ static int fail_at(struct reader *r, size_t line, const char *expected)
 	return osp_load_fail(r->load, &at, "%s", expected);
 }
 
+/* libyaml's complaint with the line where it stands. */
 static int next_event(struct reader *r, yaml_event_t *event)
 {
 	yaml_parser_t *p = &r->parser;
@@ -146,6 +148,7 @@ static int read_map(struct reader *r, struct osp_node *n)
 	return e ? e : keep_children(r, &values, &n->values);
 }
 
+/* Types of YAML are not looked at: what a text means is the reader's affair. */
 static int read_scalar(struct reader *r, const yaml_event_t *e, struct osp_node *n)
 {
 	const char *text = (const char *)e->data.scalar.value;
@@ -158,6 +161,7 @@ static int read_scalar(struct reader *r, const yaml_event_t *e, struct osp_node 
 	return n->text ? 0 : -ENOMEM;
 }
 
+/* The parser is driven by recursion: depth is what bounds the stack. */
 static int read_inner(struct reader *r, struct osp_node *n)
 {
 	int e;
@@ -170,6 +174,7 @@ static int read_inner(struct reader *r, struct osp_node *n)
 	return e;
 }
 
+/* Tags are ignored; anchors would make one text stand in two places. */
 static int read_node(struct reader *r, const yaml_event_t *event, const struct osp_node **out)
 {
 	struct osp_node *n = osp_arena_alloc(r->load->arena, 1, sizeof(*n));
@@ -294,6 +299,7 @@ static int replace_text(struct osp_load *l, struct osp_node *n, const struct osp
 	return n->text ? 0 : -ENOMEM;
 }
 
+/* Copies are made even where nothing changes: the original may be used with other values. */
 static int replace_all(struct osp_load *l, const struct osp_node **nodes, size_t count,
 		       const struct osp_node *with, const struct osp_node ***out)
 {
@@ -309,6 +315,7 @@ static int replace_all(struct osp_load *l, const struct osp_node **nodes, size_t
 	return 0;
 }
 
+/* Replacing may make two keys equal that were not. */
 static int check_replaced_keys(struct osp_load *l, const struct osp_node *n)
 {
 	for (size_t i = 0; i < n->count; i++)

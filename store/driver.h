@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "store/arena.h"
+#include "user/base/arena.h"
 #include "store/store.h"
 
 /* What to walk: all stored parts of a kind, by key, or some of the rows or edges. */

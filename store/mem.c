@@ -337,7 +337,7 @@ static int give_row(const struct osp_scan *q, const struct entry *e, struct osp_
 		part->row.step_count = part->row.attribute_count = 0;
 	if (!(e->marks & ~part->row.spans[0].marks))
 		return 0;
-	spans = osp_arena_take(arena, part->row.span_count * sizeof(*spans));
+	spans = osp_arena_alloc(arena, part->row.span_count, sizeof(*spans));
 	if (!spans)
 		return -ENOMEM;
 	memcpy(spans, part->row.spans, part->row.span_count * sizeof(*spans));

@@ -70,7 +70,7 @@ CREATE TABLE operation(
   parent BLOB, process INTEGER NOT NULL, tid INTEGER NOT NULL, class INTEGER NOT NULL,
   name INTEGER NOT NULL, start_ns INTEGER NOT NULL, duration_ns INTEGER NOT NULL,
   status INTEGER NOT NULL, code INTEGER, marks INTEGER NOT NULL, patch_marks INTEGER NOT NULL,
-  complete INTEGER NOT NULL, seq INTEGER NOT NULL, wide INTEGER NOT NULL,
+  complete INTEGER NOT NULL, seq INTEGER NOT NULL, nested INTEGER NOT NULL, wide INTEGER NOT NULL,
   steps BLOB, fields BLOB, payload BLOB);
 CREATE UNIQUE INDEX operation_id ON operation(id);
 
@@ -88,19 +88,16 @@ CREATE TABLE edge(from_id BLOB NOT NULL, to_id BLOB NOT NULL, rule INTEGER NOT N
 CREATE TABLE patch(id BLOB PRIMARY KEY, trace INTEGER NOT NULL, trace_rank INTEGER NOT NULL,
   marks INTEGER NOT NULL) WITHOUT ROWID;
 
--- Filled when a recording ends; until then the views work it out.
-CREATE TABLE trace_root(trace INTEGER PRIMARY KEY, operation INTEGER NOT NULL,
-  trace_id TEXT NOT NULL UNIQUE);
-
--- ---- for the views: the values of bytes, and 0, 1, 2, ... up to the most steps of an operation ----
+-- ---- for the views: the values of bytes, and 0, 1, 2, ... as far as needed ----
 
 CREATE TABLE byte(b BLOB PRIMARY KEY, v INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE number(i INTEGER PRIMARY KEY);
 
 -- ---- views ----
 
--- The root of a trace: its first operation that has no parent in it.
-CREATE VIEW trace_root_now AS
+-- The root of a trace is its first operation that has no parent in it. This is a view while the
+-- recording runs; a recording that ends makes a table of it, with an index on trace_id.
+CREATE VIEW trace_name AS
 SELECT trace, root AS operation,
        (SELECT lower(hex(id)) FROM operation WHERE key = root) ||
        coalesce((SELECT value FROM session WHERE name = 'id'), '0000000000000000') AS trace_id
@@ -118,68 +115,184 @@ FROM (SELECT t.trace,
                o.start_ns, o.id LIMIT 1) AS root
       FROM (SELECT DISTINCT trace FROM operation) t);
 
-CREATE VIEW trace_name AS
-SELECT trace, operation, trace_id FROM trace_root
-UNION ALL
-SELECT trace, operation, trace_id FROM trace_root_now WHERE NOT EXISTS (SELECT 1 FROM trace_root);
+-- The views that end in _raw are for the others. Each is one join, without UNION, so that a
+-- condition on the trace reaches the index.
 
--- Spans without the names of their traces and processes.
+-- One row per span; i = 0 is the operation itself.
 CREATE VIEW span_raw AS
-SELECT o.key AS operation, 0 AS i, o.id, o.trace,
-       coalesce(o.parent, (SELECT e.from_id FROM edge e JOIN link_kind k ON k.key = e.kind
-          WHERE e.to_id = o.id AND k.makes = 'parent' AND k.grade <> 'ambiguous'
-          ORDER BY CASE k.grade WHEN 'exact' THEN 0 WHEN 'strong' THEN 1 ELSE 2 END, e.from_id
-          LIMIT 1)) AS parent,
-       o.class, o.name, o.process, o.tid, o.start_ns, o.duration_ns, o.status, o.code,
-       o.marks | o.patch_marks AS marks, o.start_ns AS operation_start_ns
-FROM operation o
-UNION ALL
-SELECT o.key, n.i, n.id, o.trace,
-       CASE n.parent WHEN 0 THEN o.id ELSE
-         (SELECT m.id FROM nested m WHERE m.operation = n.operation AND m.i = n.parent) END,
-       n.class, n.name, o.process, o.tid, o.start_ns + n.after_ns, n.duration_ns, n.status, n.code,
-       n.marks, o.start_ns
-FROM operation o CROSS JOIN nested n ON n.operation = o.key;
+SELECT o.key AS operation, n.i, coalesce(x.id, o.id) AS id, o.trace,
+       CASE WHEN x.parent THEN (SELECT y.id FROM nested y WHERE y.operation = x.operation AND y.i = x.parent)
+            WHEN x.i THEN o.id
+            ELSE coalesce(o.parent, (SELECT e.from_id FROM edge e JOIN link_kind k ON k.key = e.kind
+              WHERE e.to_id = o.id AND k.makes = 'parent' AND k.grade <> 'ambiguous'
+              ORDER BY CASE k.grade WHEN 'exact' THEN 0 WHEN 'strong' THEN 1 ELSE 2 END, e.from_id
+              LIMIT 1)) END AS parent,
+       coalesce(x.class, o.class) AS class, coalesce(x.name, o.name) AS name, o.process, o.tid,
+       o.start_ns + coalesce(x.after_ns, 0) AS start_ns,
+       coalesce(x.duration_ns, o.duration_ns) AS duration_ns, coalesce(x.status, o.status) AS status,
+       iif(x.i, x.code, o.code) AS code, iif(x.i, x.marks, o.marks | o.patch_marks) AS marks,
+       coalesce(w.offset_ns, 0) AS wall_ns
+FROM operation o CROSS JOIN number n ON n.i <= o.nested
+LEFT JOIN nested x ON x.operation = o.key AND x.i = n.i
+LEFT JOIN clock w ON w.boot_ns = coalesce((SELECT max(boot_ns) FROM clock WHERE boot_ns <= o.start_ns),
+                                          (SELECT min(boot_ns) FROM clock));
 
--- What to add to boot time: the clock reading in force, else the first one.
+-- One row per step; seq counts the steps of the operation.
+CREATE VIEW step_raw AS
+SELECT o.key AS operation, o.id, o.trace, o.process, o.start_ns, n.i AS seq, coalesce(w.offset_ns, 0) AS wall_ns,
+       iif(o.wide,
+          ((SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 1, 1)) << 8) |
+          (SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 2, 1)),
+          (SELECT v FROM byte WHERE b = substr(o.steps, 7 * n.i + 1, 1))) AS point,
+       iif(o.wide,
+          ((SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 3, 1)) << 8) |
+          (SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 4, 1)),
+          (SELECT v FROM byte WHERE b = substr(o.steps, 7 * n.i + 2, 1))) AS span,
+       iif(o.wide,
+          ((SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 5, 1)) << 56) |
+          ((SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 6, 1)) << 48) |
+          ((SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 7, 1)) << 40) |
+          ((SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 8, 1)) << 32) |
+          ((SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 9, 1)) << 24) |
+          ((SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 10, 1)) << 16) |
+          ((SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 11, 1)) << 8) |
+          (SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 12, 1)),
+          ((SELECT v FROM byte WHERE b = substr(o.steps, 7 * n.i + 3, 1)) << 32) |
+          ((SELECT v FROM byte WHERE b = substr(o.steps, 7 * n.i + 4, 1)) << 24) |
+          ((SELECT v FROM byte WHERE b = substr(o.steps, 7 * n.i + 5, 1)) << 16) |
+          ((SELECT v FROM byte WHERE b = substr(o.steps, 7 * n.i + 6, 1)) << 8) |
+          (SELECT v FROM byte WHERE b = substr(o.steps, 7 * n.i + 7, 1))) AS after_ns
+FROM operation o CROSS JOIN number n ON n.i < length(o.steps) / iif(o.wide, 12, 7)
+LEFT JOIN clock w ON w.boot_ns = coalesce((SELECT max(boot_ns) FROM clock WHERE boot_ns <= o.start_ns),
+                                          (SELECT min(boot_ns) FROM clock));
+
+-- One row per value, which lies in payload between begin and end.
+CREATE VIEW value_raw AS
+SELECT o.key AS operation, o.id, o.trace, o.wide, o.steps, o.payload,
+       iif(o.wide,
+          ((SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i + 1, 1)) << 8) |
+          (SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i + 2, 1)),
+          (SELECT v FROM byte WHERE b = substr(o.fields, 4 * n.i + 1, 1))) AS field,
+       iif(o.wide,
+          ((SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i + 3, 1)) << 8) |
+          (SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i + 4, 1)),
+          (SELECT v FROM byte WHERE b = substr(o.fields, 4 * n.i + 2, 1))) AS step,
+       iif(NOT n.i, 0, iif(o.wide,
+          ((SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i - 3, 1)) << 24) |
+          ((SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i - 2, 1)) << 16) |
+          ((SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i - 1, 1)) << 8) |
+          (SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i, 1)),
+          ((SELECT v FROM byte WHERE b = substr(o.fields, 4 * n.i - 1, 1)) << 8) |
+          (SELECT v FROM byte WHERE b = substr(o.fields, 4 * n.i, 1)))) AS begin,
+       iif(o.wide,
+          ((SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i + 5, 1)) << 24) |
+          ((SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i + 6, 1)) << 16) |
+          ((SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i + 7, 1)) << 8) |
+          (SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i + 8, 1)),
+          ((SELECT v FROM byte WHERE b = substr(o.fields, 4 * n.i + 3, 1)) << 8) |
+          (SELECT v FROM byte WHERE b = substr(o.fields, 4 * n.i + 4, 1))) AS end
+FROM operation o CROSS JOIN number n ON n.i < length(o.fields) / iif(o.wide, 8, 4);
+
+CREATE VIEW mark_name AS
+SELECT 1 AS mark, 'incomplete' AS name UNION ALL SELECT 2, 'began before attach'
+UNION ALL SELECT 4, 'may be cut' UNION ALL SELECT 8, 'unexpected step'
+UNION ALL SELECT 16, 'timed out' UNION ALL SELECT 32, 'ambiguous link';
+
+CREATE VIEW trace AS
+SELECT trace, trace_id, root,
+       strftime('%Y-%m-%dT%H:%M:%S', start_ns / 1000000000, 'unixepoch') ||
+         printf('.%06dZ', start_ns / 1000 % 1000000) AS start_time,
+       start_ns, duration_ns, processes, spans, links,
+       CASE WHEN failed OR root_status = 2 THEN 'error' WHEN root_status = 1 THEN 'ok' ELSE 'unset'
+         END AS status,
+       coalesce((SELECT group_concat(name, ', ') FROM mark_name WHERE marks & mark), '') AS marks
+FROM (SELECT r.trace, r.trace_id, (SELECT text FROM string WHERE id = o.name) AS root,
+             min(s.start_ns + s.wall_ns) AS start_ns,
+             max(s.start_ns + s.duration_ns) - min(s.start_ns) AS duration_ns,
+             count(DISTINCT s.process) AS processes, count(*) AS spans,
+             sum((SELECT count(*) FROM edge e WHERE e.to_id = s.id)) AS links,
+             max(s.status = 2) AS failed, o.status AS root_status,
+             max(s.marks & 1) | max(s.marks & 2) | max(s.marks & 4) | max(s.marks & 8) |
+               max(s.marks & 16) | max(s.marks & 32) |
+               32 * max(EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
+                                WHERE e.to_id = s.id AND k.grade = 'ambiguous')) AS marks
+      FROM trace_name r JOIN span_raw s ON s.trace = r.trace JOIN operation o ON o.key = r.operation
+      GROUP BY r.trace, r.trace_id);
+
 CREATE VIEW span AS
-SELECT s.trace, r.trace_id, lower(hex(s.id)) AS span_id, lower(hex(s.parent)) AS parent_id,
+SELECT s.trace, r.trace_id, lower(hex(s.id)) AS span_id, nullif(lower(hex(s.parent)), '') AS parent_id,
        (SELECT text FROM string WHERE id = s.name) AS name, c.kind_name, c.operation,
        CASE c.kind WHEN 1 THEN 'INTERNAL' WHEN 2 THEN 'SERVER' WHEN 3 THEN 'CLIENT'
                    WHEN 4 THEN 'PRODUCER' ELSE 'CONSUMER' END AS kind,
-       c.provider, c.side, c.layer, c.feature, p.comm, p.pid, s.tid, s.process,
-       strftime('%Y-%m-%dT%H:%M:%S', (s.start_ns + s.wall) / 1000000000, 'unixepoch') ||
-         printf('.%06dZ', (s.start_ns + s.wall) / 1000 % 1000000) AS start_time,
-       s.start_ns + s.wall AS start_ns, s.start_ns + s.wall + s.duration_ns AS end_ns, s.duration_ns,
+       c.provider, c.side, c.layer, c.feature, s.process, p.comm, p.pid, s.tid,
+       strftime('%Y-%m-%dT%H:%M:%S', (s.start_ns + s.wall_ns) / 1000000000, 'unixepoch') ||
+         printf('.%06dZ', (s.start_ns + s.wall_ns) / 1000 % 1000000) AS start_time,
+       s.start_ns + s.wall_ns AS start_ns, s.start_ns + s.duration_ns + s.wall_ns AS end_ns,
+       s.duration_ns,
        CASE s.status WHEN 1 THEN 'ok' WHEN 2 THEN 'error' ELSE 'unset' END AS status,
        (SELECT text FROM string WHERE id = s.code) AS code,
-       substr(iif(s.marks & 1, ', incomplete', '') || iif(s.marks & 2, ', began before attach', '') ||
-         iif(s.marks & 4, ', may be cut', '') || iif(s.marks & 8, ', unexpected step', '') ||
-         iif(s.marks & 16, ', timed out', '') || iif(s.ambiguous, ', ambiguous link', ''), 3) AS marks
-FROM (SELECT *, coalesce((SELECT offset_ns FROM clock WHERE boot_ns <= operation_start_ns
-                          ORDER BY boot_ns DESC LIMIT 1),
-                         (SELECT offset_ns FROM clock ORDER BY boot_ns LIMIT 1), 0) AS wall,
-             marks & 32 OR EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
-                                   WHERE e.to_id = span_raw.id AND k.grade = 'ambiguous') AS ambiguous
-      FROM span_raw) s
-JOIN trace_name r ON r.trace = s.trace
+       coalesce((SELECT group_concat(name, ', ') FROM mark_name WHERE mark &
+         (s.marks | 32 * EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
+                                 WHERE e.to_id = s.id AND k.grade = 'ambiguous'))), '') AS marks
+FROM trace_name r
+JOIN span_raw s ON s.trace = r.trace
 JOIN class c ON c.key = s.class
 LEFT JOIN process p ON p.key = s.process;
 
-CREATE VIEW trace AS
-SELECT s.trace, s.trace_id,
-       (SELECT text FROM string WHERE id = o.name) AS root,
-       min(s.start_time) AS start_time, min(s.start_ns) AS start_ns,
-       max(s.end_ns) - min(s.start_ns) AS duration_ns,
-       count(DISTINCT s.process) AS processes, count(*) AS spans,
-       sum((SELECT count(*) FROM edge e WHERE e.to_id = x.id)) AS links,
-       CASE WHEN max(s.status = 'error') THEN 'error'
-            WHEN o.status = 1 THEN 'ok' WHEN o.status = 2 THEN 'error' ELSE 'unset' END AS status,
-       substr(iif(max(s.marks LIKE '%incomplete%'), ', incomplete', '') ||
-         iif(max(s.marks LIKE '%began%'), ', began before attach', '') ||
-         iif(max(s.marks LIKE '%cut%'), ', may be cut', '') ||
-         iif(max(s.marks LIKE '%unexpected%'), ', unexpected step', '') ||
-         iif(max(s.marks LIKE '%timed%'), ', timed out', '') ||
-         iif(max(s.marks LIKE '%ambiguous%'), ', ambiguous link', ''), 3) AS marks
-FROM trace_name r JOIN operation o ON o.key = r.operation JOIN span s ON s.trace = r.trace
-GROUP BY s.trace;
+CREATE VIEW event AS
+SELECT s.trace, r.trace_id,
+       lower(hex(iif(s.span, (SELECT x.id FROM nested x WHERE x.operation = s.operation AND x.i = s.span), s.id))) AS span_id,
+       s.seq, p.name,
+       strftime('%Y-%m-%dT%H:%M:%S', (s.start_ns + s.after_ns + s.wall_ns) / 1000000000, 'unixepoch') ||
+         printf('.%06dZ', (s.start_ns + s.after_ns + s.wall_ns) / 1000 % 1000000) AS time,
+       s.start_ns + s.after_ns + s.wall_ns AS time_ns, s.after_ns, p.unexpected, s.process,
+       lower(hex(s.id)) AS operation_id
+FROM trace_name r
+JOIN step_raw s ON s.trace = r.trace
+JOIN point p ON p.number = s.point;
+
+-- value is INTEGER, REAL or TEXT; bytes are shown as hexadecimal. cut_from: bytes there were.
+CREATE VIEW attribute AS
+SELECT v.trace, r.trace_id,
+       lower(hex(coalesce((SELECT x.id FROM nested x WHERE x.operation = v.operation AND x.i =
+         iif(v.wide,
+             ((SELECT v FROM byte WHERE b = substr(v.steps, 12 * v.step + 3, 1)) << 8) |
+             (SELECT v FROM byte WHERE b = substr(v.steps, 12 * v.step + 4, 1)),
+             (SELECT v FROM byte WHERE b = substr(v.steps, 7 * v.step + 2, 1)))), v.id))) AS span_id,
+       v.step AS seq, f.name, f.type,
+       CASE WHEN f.coding = 'string' THEN (SELECT text FROM string WHERE id =
+              CAST(CAST(substr(v.payload, v.begin + 1, v.end - v.begin) AS TEXT) AS INTEGER))
+            WHEN f.coding = 'bytes' THEN lower(hex(substr(v.payload, v.begin + 1 + 4 * f.cut,
+                                                          v.end - v.begin - 4 * f.cut)))
+            WHEN f.coding = 'text' THEN CAST(substr(v.payload, v.begin + 1 + 4 * f.cut,
+                                                    v.end - v.begin - 4 * f.cut) AS TEXT)
+            WHEN f.type = 'f64' THEN CAST(CAST(substr(v.payload, v.begin + 1, v.end - v.begin) AS TEXT) AS REAL)
+            ELSE CAST(CAST(substr(v.payload, v.begin + 1, v.end - v.begin) AS TEXT) AS INTEGER) END AS value,
+       iif(f.cut,
+           ((SELECT v FROM byte WHERE b = substr(v.payload, v.begin + 1, 1)) << 24) |
+           ((SELECT v FROM byte WHERE b = substr(v.payload, v.begin + 2, 1)) << 16) |
+           ((SELECT v FROM byte WHERE b = substr(v.payload, v.begin + 3, 1)) << 8) |
+           (SELECT v FROM byte WHERE b = substr(v.payload, v.begin + 4, 1)), NULL) AS cut_from,
+       lower(hex(v.id)) AS operation_id
+FROM trace_name r
+JOIN value_raw v ON v.trace = r.trace
+JOIN field f ON f.number = v.field;
+
+CREATE VIEW link AS
+SELECT (SELECT o.trace FROM operation o WHERE o.id <= e.to_id ORDER BY o.id DESC LIMIT 1) AS trace,
+       lower(hex(e.from_id)) AS from_id, lower(hex(e.to_id)) AS to_id,
+       k.rule, k.makes, k.evidence, k.grade, k.also
+FROM edge e JOIN link_kind k ON k.key = e.kind;
+
+-- hits = stored + the sum of lost, for every probe of every process.
+CREATE VIEW losses AS
+SELECT l.process, p.comm, p.pid, b.provider, b.probe, l.hits, l.stored,
+       coalesce((SELECT sum(lost) FROM loss_reason r
+                 WHERE r.process = l.process AND r.probe = l.probe), 0) AS lost,
+       coalesce((SELECT group_concat(reason || ' ' || lost, ', ') FROM loss_reason r
+                 WHERE r.process = l.process AND r.probe = l.probe AND r.lost), '') AS reasons
+FROM loss l JOIN probe b ON b.key = l.probe LEFT JOIN process p ON p.key = l.process;
+
+CREATE VIEW attached AS
+SELECT a.process, p.comm, p.pid, b.provider, b.probe, a.level, a.sites, a.from_ns, a.to_ns
+FROM attach a JOIN probe b ON b.key = a.probe LEFT JOIN process p ON p.key = a.process;

@@ -38,9 +38,23 @@ enum { BUFFER_MAX = 256 << 20, HEADER = 100, BUSY_MS = 2000 };
 
 /* ---- errors and statements ---- */
 
+/* The errno behind an I/O error: the file's own, the WAL's, else what SQLite kept for all. */
+static int system_errno(sqlite3 *db)
+{
+	sqlite3_file *wal = NULL;
+	int e = 0;
+
+	sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+	if (wal && wal->pMethods)
+		wal->pMethods->xFileControl(wal, SQLITE_FCNTL_LAST_ERRNO, &e);
+	if (!e)
+		sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &e);
+	return e ? e : sqlite3_system_errno(db);
+}
+
 static int sqlite_errno(sqlite3 *db)
 {
-	int code = sqlite3_errcode(db), system = sqlite3_system_errno(db);
+	int code = sqlite3_errcode(db), system;
 
 	switch (code & 0xff) {
 	case SQLITE_FULL:
@@ -62,6 +76,7 @@ static int sqlite_errno(sqlite3 *db)
 		return -EFBIG;
 	case SQLITE_IOERR:
 	case SQLITE_CANTOPEN:
+		system = system_errno(db);
 		return system > 0 ? -system : -EIO;
 	default:
 		return -EIO;
@@ -394,7 +409,10 @@ static int add_bytes(struct sqlite_store *s)
 	return r;
 }
 
-/* The header says what the file is from its first page on: a crash cannot leave it unnamed. */
+/*
+ * The header says what the file is from its first page on: a crash cannot leave it unnamed. The
+ * read at the end takes the lock by which others see that the file is in use (judge_users).
+ */
 static int create_schema(struct sqlite_store *s)
 {
 	char pragma[200];
@@ -403,7 +421,7 @@ static int create_schema(struct sqlite_store *s)
 	snprintf(pragma, sizeof(pragma),
 		 "PRAGMA page_size = 16384; PRAGMA application_id = %d; PRAGMA user_version = %d;",
 		 SESSION_APPLICATION, SESSION_FORMAT);
-	r = sqlite_exec(s, "PRAGMA journal_mode = MEMORY; PRAGMA temp_store = MEMORY;");
+	r = sqlite_exec(s, "PRAGMA journal_mode = MEMORY");
 	r = r ? r : sqlite_exec(s, pragma);
 	r = r ? r : sqlite_exec(s, "BEGIN");
 	for (int i = 0; !r && i < SESSION_FORMAT; i++)
@@ -412,7 +430,8 @@ static int create_schema(struct sqlite_store *s)
 	r = r ? r : sqlite_exec(s, "COMMIT");
 	return r ? r
 		 : sqlite_exec(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-				  "PRAGMA wal_autocheckpoint = 1000; PRAGMA cache_size = -16384;");
+				  "PRAGMA wal_autocheckpoint = 1000; PRAGMA cache_size = -16384;"
+				  "SELECT count(*) FROM sqlite_schema;");
 }
 
 static int check_inode(struct sqlite_store *s, ino_t inode)
@@ -475,8 +494,7 @@ static int open_old(struct sqlite_store **out, const char *path, char error[512]
 	r = connect_file(s, SQLITE_OPEN_READONLY);
 	if (!r)
 		sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
-	r = r ? r
-	      : sqlite_exec(s, "PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON; BEGIN;");
+	r = r ? r : sqlite_exec(s, "PRAGMA cell_size_check = ON; BEGIN;");
 	r = r ? r : sqlite_read_index(s);
 	if (r == -EACCES || r == -EPERM || r == -EROFS) {
 		snprintf(error, 512,
@@ -507,13 +525,17 @@ static int sqlite_open(struct osp_store **out, const char *address, enum osp_sto
 
 /* ---- finishing ---- */
 
+/* From here on nothing moves: the names of the traces are written down and indexed. */
+static const char name_traces[] =
+	"BEGIN; CREATE TEMP TABLE known AS SELECT * FROM trace_name; DROP VIEW trace_name;"
+	"CREATE TABLE trace_name(trace INTEGER PRIMARY KEY, operation INTEGER NOT NULL,"
+	" trace_id TEXT NOT NULL UNIQUE); INSERT INTO trace_name SELECT * FROM temp.known; COMMIT;";
+
 static int finish(struct sqlite_store *s)
 {
 	int r = sqlite_read_index(s);
 
-	r = r ? r
-	      : sqlite_exec(s, "BEGIN; INSERT INTO trace_root SELECT * FROM trace_root_now;"
-			       "COMMIT;");
+	r = r ? r : sqlite_exec(s, name_traces);
 	if (r && !sqlite3_get_autocommit(s->db))
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	if (r)

@@ -29,12 +29,13 @@ enum {
 	X(ADD_OPERATION,                                                                           \
 	  "INSERT INTO operation(id, trace, trace_rank, parent, process, tid, class, "             \
 	  "name, start_ns, duration_ns, status, code, marks, complete, seq, wide, steps, fields, " \
-	  "payload, patch_marks) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "  \
-	  "?14, ?15, ?16, ?17, ?18, ?19, 0) ON CONFLICT DO NOTHING")                               \
+	  "payload, nested, patch_marks) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "    \
+	  "?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, 0) ON CONFLICT DO NOTHING")                \
 	X(REPLACE_OPERATION,                                                                       \
 	  "UPDATE operation SET parent = ?4, process = ?5, tid = ?6, class = ?7, "                 \
 	  "name = ?8, start_ns = ?9, duration_ns = ?10, status = ?11, code = ?12, marks = ?13, "   \
-	  "complete = ?14, seq = ?15, wide = ?16, steps = ?17, fields = ?18, payload = ?19 "       \
+	  "complete = ?14, seq = ?15, wide = ?16, steps = ?17, fields = ?18, payload = ?19, "      \
+	  "nested = ?20 "                                                                          \
 	  "WHERE id = ?1 AND (complete < ?14 OR (complete = ?14 AND seq <= ?15)) RETURNING key")   \
 	X(CLAIM, "UPDATE operation SET trace = ?2, trace_rank = ?3 "                               \
 		 "WHERE id = ?1 AND trace_rank <= ?3")                                             \
@@ -129,7 +130,7 @@ struct sqlite_store {
 	bool strings_elsewhere; /* the table may have strings that the map has not */
 	bool stale;		/* a rollback left the names in memory ahead of the tables */
 	uint32_t value_strings; /* values interned so far */
-	uint64_t steps;		/* largest number of steps so far = rows of table number */
+	uint64_t numbers;	/* rows of table number */
 	bool patches_pending;	/* table patch may hold something */
 	sqlite3_stmt *reads[2][READ_COUNT]; /* idle; [1]: without steps and attributes */
 	bool indexed;			    /* traces and targets of edges have an index, or ... */

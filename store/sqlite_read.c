@@ -239,7 +239,7 @@ static int get_head(struct sqlite_store *s, sqlite3_stmt *st, struct osp_arena *
 	span->kind = (enum osp_span_kind) class->integer;
 	span->start_ns = sqlite3_column_int64(st, 8);
 	span->end_ns = add_ns(span->start_ns, (uint64_t)sqlite3_column_int64(st, 9));
-	span->status = (enum osp_span_status)(sqlite3_column_int(st, 10) % 3);
+	span->status = (enum osp_span_status)(get_u32(st, 10) % 3);
 	span->marks = get_u32(st, 12);
 	return row->id ? 0 : damaged(s, "an operation without id");
 }
@@ -266,7 +266,7 @@ static int get_nested(struct sqlite_store *s, sqlite3_stmt *st, struct osp_arena
 	span->kind = (enum osp_span_kind) class->integer;
 	span->start_ns = add_ns(row->spans[0].start_ns, (uint64_t)sqlite3_column_int64(st, 5));
 	span->end_ns = add_ns(span->start_ns, (uint64_t)sqlite3_column_int64(st, 6));
-	span->status = (enum osp_span_status)(sqlite3_column_int(st, 7) % 3);
+	span->status = (enum osp_span_status)(get_u32(st, 7) % 3);
 	span->marks = get_u32(st, 9);
 	return 0;
 }
@@ -290,7 +290,7 @@ static int get_spans(struct sqlite_store *s, int64_t key, struct osp_arena *aren
 			break;
 		}
 		if (row->span_count == room) {
-			struct osp_row_span *more = osp_arena_take(arena, 4 * room * sizeof(*more));
+			struct osp_row_span *more = osp_arena_alloc(arena, 4 * room, sizeof(*more));
 
 			if (!more) {
 				r = -ENOMEM;
@@ -320,7 +320,7 @@ static int get_steps(struct sqlite_store *s, sqlite3_stmt *st, struct osp_arena 
 	row->step_count = bytes / size;
 	if (bytes % size || row->step_count > OSP_PART_STEPS)
 		return damaged(s, "steps");
-	row->steps = steps = osp_arena_take(arena, row->step_count * sizeof(*steps));
+	row->steps = steps = osp_arena_alloc(arena, row->step_count, sizeof(*steps));
 	if (!steps)
 		return -ENOMEM;
 	for (size_t i = 0; i < row->step_count; i++) {
@@ -434,7 +434,7 @@ static int get_attributes(struct sqlite_store *s, sqlite3_stmt *st, struct osp_a
 		return damaged(s, "attributes");
 	row->attribute_count = bytes / size;
 	payload = osp_arena_copy(arena, sqlite3_column_blob(st, 18), payload_size);
-	row->attributes = list = osp_arena_take(arena, row->attribute_count * sizeof(*list));
+	row->attributes = list = osp_arena_alloc(arena, row->attribute_count, sizeof(*list));
 	if (!payload || !list)
 		return -ENOMEM;
 	for (size_t i = 0; i < row->attribute_count; i++) {
@@ -456,7 +456,7 @@ static int get_attributes(struct sqlite_store *s, sqlite3_stmt *st, struct osp_a
 static int get_row(struct sqlite_scanner *c, struct osp_arena *arena, struct osp_part *part)
 {
 	struct sqlite_store *s = sqlite(c->base.store);
-	struct osp_row_span *span = osp_arena_take(arena, sizeof(*span));
+	struct osp_row_span *span = osp_arena_alloc(arena, 1, sizeof(*span));
 	struct osp_row *row = &part->row;
 	int r = span ? get_head(s, c->st, arena, row, span) : -ENOMEM;
 
@@ -532,8 +532,8 @@ enum { REASONS = 64 };
 static int get_reasons(struct sqlite_store *s, sqlite3_stmt *loss, struct osp_arena *arena,
 		       struct osp_loss_row *l)
 {
-	const char **reasons = osp_arena_take(arena, REASONS * sizeof(*reasons));
-	uint64_t *lost = osp_arena_take(arena, REASONS * sizeof(*lost));
+	const char **reasons = osp_arena_alloc(arena, REASONS, sizeof(*reasons));
+	uint64_t *lost = osp_arena_alloc(arena, REASONS, sizeof(*lost));
 	sqlite3_stmt *st;
 	int r = reasons && lost ? take_statement(s, READ_REASONS, false, &st) : -ENOMEM;
 	int code = SQLITE_DONE;

@@ -217,20 +217,24 @@ static int pack_row(struct sqlite_store *s, const struct osp_row *row, struct pa
 
 /* ---- writing an operation ---- */
 
-/* Table `number` counts up to the most steps of an operation: the views join it. */
-static int count_steps(struct sqlite_store *s, size_t steps)
+/* Table `number` counts as far as an operation has spans, steps or attributes: the views join it. */
+static int count_up(struct sqlite_store *s, const struct osp_row *row)
 {
-	while (s->steps < steps) {
+	size_t most = row->span_count;
+
+	most = row->step_count > most ? row->step_count : most;
+	most = row->attribute_count > most ? row->attribute_count : most;
+	while (s->numbers < most) {
 		sqlite3_stmt *st = sqlite_statement(s, STATEMENT_ADD_NUMBER);
 		int r;
 
 		if (!st)
 			return sqlite_fail(s, "write");
-		sqlite3_bind_int64(st, 1, (int64_t)s->steps);
+		sqlite3_bind_int64(st, 1, (int64_t)s->numbers);
 		r = sqlite_run(s, st);
 		if (r)
 			return r;
-		s->steps++;
+		s->numbers++;
 	}
 	return 0;
 }
@@ -259,6 +263,7 @@ static void bind_row(struct sqlite_store *s, sqlite3_stmt *st, const struct osp_
 	bind_blob(st, 17, &s->packed_steps);
 	bind_blob(st, 18, &s->packed_fields);
 	bind_blob(st, 19, &s->payload);
+	sqlite3_bind_int64(st, 20, (int64_t)row->span_count - 1);
 }
 
 static int write_nested(struct sqlite_store *s, const struct osp_row *row, int64_t key)
@@ -358,7 +363,7 @@ static int write_row(struct sqlite_store *s, const struct osp_part *part)
 	struct packed p;
 	int r = st ? pack_row(s, &part->row, &p) : sqlite_fail(s, "write");
 
-	r = r ? r : count_steps(s, part->row.step_count);
+	r = r ? r : count_up(s, &part->row);
 	if (r)
 		return r;
 	bind_row(s, st, part, &p);
@@ -584,7 +589,7 @@ static int roll_back(struct sqlite_store *s, int r)
 		run(s, STATEMENT_ROLLBACK);
 	memcpy(s->base.error, text, sizeof(text));
 	s->stale = true;
-	s->steps = 0;
+	s->numbers = 0;
 	if (r == -ENOMEM)
 		osp_store_fail(&s->base, r, "%s: no memory for the batch", s->path);
 	return r;

@@ -110,7 +110,7 @@ static void *add_to(struct list *l, struct osp_arena *arena)
 {
 	if (l->count == l->room) {
 		size_t room = l->room ? 2 * l->room : 8;
-		void *data = osp_arena_take(arena, room * l->size);
+		void *data = osp_arena_alloc(arena, room, l->size);
 
 		if (!data)
 			return NULL;
@@ -270,6 +270,19 @@ int osp_cursor_next_trace(struct osp_cursor *c, struct osp_trace *t)
 	}
 	osp_unpack_trace(t, spans, count);
 	osp_trace_id(t->id, c->session, t->root_id);
+	return 0;
+}
+
+int osp_store_trace(struct osp_store *s, const struct osp_span *spans, size_t count,
+		    struct osp_trace *t)
+{
+	uint64_t session;
+	int r = count ? read_session_id(s, &session) : osp_store_fail(s, -ENOENT, "no such trace");
+
+	if (r)
+		return r;
+	osp_unpack_trace(t, spans, count);
+	osp_trace_id(t->id, session, t->root_id);
 	return 0;
 }
 

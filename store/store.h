@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "store/span.h"
+#include "store/view.h"
 
 struct osp_store;
 struct osp_cursor;
@@ -59,6 +59,10 @@ struct osp_trace_query {
 /* Traces by (start, key); membership is what rows and patches last said. */
 int osp_store_traces(struct osp_store *s, const struct osp_trace_query *q, struct osp_cursor **out);
 int osp_cursor_next_trace(struct osp_cursor *c, struct osp_trace *t);
+
+/* The line in the listing for spans that were read with osp_store_spans (all of one trace). */
+int osp_store_trace(struct osp_store *s, const struct osp_span *spans, size_t count,
+		    struct osp_trace *t);
 
 /*
  * All spans of one trace, or of all (key 0), in the order of osp_store_traces, then in causal

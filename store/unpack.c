@@ -91,7 +91,7 @@ static void fill_span(struct osp_span *s, const struct osp_row *row, const struc
 /* Deals the row's steps out to its spans, in order; two passes: count, then place. */
 static int fill_events(struct osp_span *spans, const struct osp_row *row, struct osp_arena *arena)
 {
-	struct osp_span_event *events = osp_arena_take(arena, row->step_count * sizeof(*events));
+	struct osp_span_event *events = osp_arena_alloc(arena, row->step_count, sizeof(*events));
 
 	if (!events)
 		return -ENOMEM;
@@ -129,7 +129,7 @@ static int fill_attributes(struct osp_span *s, struct osp_arena *arena)
 
 	for (size_t i = 0; i < s->event_count; i++)
 		room += s->events[i].attribute_count;
-	list = osp_arena_take(arena, room * sizeof(*list));
+	list = osp_arena_alloc(arena, room, sizeof(*list));
 	if (!list)
 		return -ENOMEM;
 	s->attributes = list;
@@ -172,9 +172,9 @@ static int fill_spans(struct job *j)
 
 	for (size_t i = 0; i < j->in->row_count; i++)
 		total += j->in->rows[i].span_count;
-	j->spans = osp_arena_take(j->arena, total * sizeof(*j->spans));
-	j->by_id = osp_arena_take(j->arena, total * sizeof(*j->by_id));
-	j->by_start = osp_arena_take(j->arena, total * sizeof(*j->by_start));
+	j->spans = osp_arena_alloc(j->arena, total, sizeof(*j->spans));
+	j->by_id = osp_arena_alloc(j->arena, total, sizeof(*j->by_id));
+	j->by_start = osp_arena_alloc(j->arena, total, sizeof(*j->by_start));
 	if (!j->spans || !j->by_id || !j->by_start)
 		return -ENOMEM;
 	for (size_t i = 0; !r && i < j->in->row_count; i++)
@@ -226,7 +226,7 @@ static int fill_links(struct job *j)
 {
 	const struct osp_unpack_input *in = j->in;
 	struct osp_span_link *links =
-		osp_arena_take(j->arena, (in->to_count + in->from_count) * sizeof(*links));
+		osp_arena_alloc(j->arena, in->to_count + in->from_count, sizeof(*links));
 
 	if (!links)
 		return -ENOMEM;
@@ -309,17 +309,17 @@ static size_t place_tree(const struct job *j, struct forest *f, size_t root, str
 
 static int new_forest(struct forest *f, const struct job *j)
 {
-	f->first = osp_arena_take(j->arena, j->count * sizeof(*f->first));
-	f->last = osp_arena_take(j->arena, j->count * sizeof(*f->last));
-	f->next = osp_arena_take(j->arena, j->count * sizeof(*f->next));
-	f->placed = osp_arena_take(j->arena, j->count * sizeof(*f->placed));
-	f->stack = osp_arena_take(j->arena, (j->count + 1) * sizeof(*f->stack));
+	f->first = osp_arena_alloc(j->arena, j->count, sizeof(*f->first));
+	f->last = osp_arena_alloc(j->arena, j->count, sizeof(*f->last));
+	f->next = osp_arena_alloc(j->arena, j->count, sizeof(*f->next));
+	f->placed = osp_arena_alloc(j->arena, j->count, sizeof(*f->placed));
+	f->stack = osp_arena_alloc(j->arena, j->count + 1, sizeof(*f->stack));
 	return f->first && f->last && f->next && f->placed && f->stack ? 0 : -ENOMEM;
 }
 
 static int sort_spans(struct job *j, struct osp_span **out)
 {
-	struct osp_span *sorted = osp_arena_take(j->arena, j->count * sizeof(*sorted));
+	struct osp_span *sorted = osp_arena_alloc(j->arena, j->count, sizeof(*sorted));
 	struct forest f;
 	size_t n = 0;
 	int r = new_forest(&f, j);

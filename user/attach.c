@@ -188,7 +188,7 @@ static void take_lease(struct attachment *at)
 	at->result.lease_error = r;
 	if (r)
 		osp_warn(
-			"no lease on %s: %s - overwriting it in place while it is traced may crash its next start",
+			"no lease on %s: %s - replace it by rename while it is traced: overwriting it in place may crash its next start",
 			at->binary->path, strerror(-r));
 }
 

@@ -12,6 +12,7 @@
 
 #include "store/store.h"
 #include "user/base/cleanup.h"
+#include "user/base/log.h"
 
 struct osp_batch {
 	struct osp_store *store; /* borrowed: the session's, closed after the batch */
@@ -204,7 +205,7 @@ int osp_batch_flush(struct osp_batch *b)
 		return 0;
 	r = osp_store_write(b->store, b->parts, b->count);
 	if (r)
-		return r;
+		return osp_err(0, "%s", osp_store_error(b->store)), r;
 	b->stats.parts += b->count;
 	b->stats.writes++;
 	b->count = b->used = 0;

@@ -22,7 +22,7 @@ void osp_batch_free(struct osp_batch **b); /* unwritten parts are dropped */
  */
 int osp_batch_add(struct osp_batch *b, const struct osp_part *part);
 
-/* Writes what is there as one transaction; nothing to write is no error. */
+/* Writes what is there as one transaction; nothing to write is no error. Says why a store fails. */
 int osp_batch_flush(struct osp_batch *b);
 
 /* Parts and transactions written so far. */

@@ -283,6 +283,7 @@ struct scan {
 	int64_t now_ns;
 	struct osp_binary **seen;
 	size_t count;
+	int denied; /* why a file could not be opened, or 0 */
 };
 
 /* Opens the mapped file without side effects, should it be a device. */
@@ -343,11 +344,15 @@ static int note_mapping(void *arg, const struct osp_mapping *m)
 {
 	struct scan *s = arg;
 	struct osp_binary *binary;
+	int r;
 
 	if (!m->execute || !m->inode || s->count == SCAN_FILES)
 		return 0;
 	/* A file that cannot be opened or read is none with sites; the process goes on. */
-	if (find_mapped(&binary, s, m))
+	r = find_mapped(&binary, s, m);
+	if (r == -EACCES || r == -EPERM)
+		s->denied = r;
+	if (r)
 		return 0;
 	for (size_t i = 0; i < s->count; i++)
 		if (s->seen[i] == binary)
@@ -366,6 +371,8 @@ int osp_binaries_scan(struct osp_binaries *b, uint32_t pid,
 	if (!seen)
 		return -ENOMEM;
 	r = osp_process_mappings(pid, note_mapping, &s);
+	if (!r && !s.count)
+		r = s.denied;
 	for (size_t i = 0; !r && i < s.count; i++)
 		if (seen[i]->count || seen[i]->linker_offset)
 			r = fn(arg, seen[i]);

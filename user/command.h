@@ -1,8 +1,6 @@
 /* What every command shares: exit statuses and entry points (rows of the table in main.c). */
 #pragma once
 
-#define OSP_VERSION "0.1.0"
-
 enum osp_exit {
 	OSP_EXIT_OK = 0,
 	OSP_EXIT_FAILED = 1,

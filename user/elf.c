@@ -487,7 +487,7 @@ static void read_notes(struct reader *r, const struct note_kind *kinds, size_t c
 
 	r->note_bytes = 0;
 	while (next_section(r, &scn, &h)) {
-		if (h.sh_type != SHT_NOTE || h.sh_flags & SHF_COMPRESSED)
+		if (h.sh_type != SHT_NOTE || !h.sh_size || h.sh_flags & SHF_COMPRESSED)
 			continue;
 		if (h.sh_size > OSP_ELF_NOTE_BYTES - r->note_bytes) {
 			r->out->bad_notes++;

@@ -11,14 +11,14 @@
 
 struct osp_event_value {
 	const void *data;   /* str, bytes, context; NULL = could not be read */
-	uint32_t size;      /* bytes at data */
+	uint32_t size;	    /* bytes at data */
 	uint32_t true_size; /* bytes there were in the program */
 	union {
 		uint64_t u64; /* integers, bool, op */
 		int64_t i64;
 		double f64;
 	};
-	bool present;       /* false: unreadable, or an absent context */
+	bool present; /* false: unreadable, or an absent context */
 };
 
 /* A trace context as it travels: what a value of type context_in or context_out points to. */
@@ -31,13 +31,13 @@ struct osp_event_context {
 
 struct osp_event {
 	const struct osp_point *point;
-	uint32_t slot;      /* process */
+	uint32_t slot; /* process */
 	uint32_t tid;
-	int64_t time_ns;    /* boot time; one clock within an operation */
-	uint64_t op_id;     /* 0 for foreign points */
-	uint32_t sequence;  /* of the step in its operation (own points) */
-	uint16_t nested;    /* nested spans opened so far (own points) */
-	uint64_t lost;      /* steps this process has lost in the kernel so far */
-	uint64_t ordinal;   /* of the hit among those of (process, point) */
+	int64_t time_ns;   /* boot time; one clock within an operation */
+	uint64_t op_id;	   /* 0 for foreign points */
+	uint32_t sequence; /* of the step in its operation (own points) */
+	uint16_t nested;   /* nested spans opened so far (own points) */
+	uint64_t lost;	   /* steps this process has lost in the kernel so far */
+	uint64_t ordinal;  /* of the hit among those of (process, point) */
 	struct osp_event_value values[OSP_CATALOGUE_ARGS]; /* by argument of the point */
 };

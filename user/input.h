@@ -13,14 +13,14 @@
 
 enum osp_input_kind {
 	OSP_INPUT_RECORD = 1, /* bytes of one struct osp_record and its data */
-	OSP_INPUT_PROCESS,    /* what /proc told about a process (before its first record if possible) */
-	OSP_INPUT_SITES,      /* which points a process has, and which are attached */
-	OSP_INPUT_ATTACH,     /* attaching a binary, or all: begins, ends */
-	OSP_INPUT_TICK,       /* nothing but the time: drives time-outs */
-	OSP_INPUT_COUNTERS,   /* kernel counters of one (process, point), after the last drain */
-	OSP_INPUT_CLOCK,      /* boot and wall time, read together */
-	OSP_INPUT_SETTING,    /* a fact about the session: name, value */
-	OSP_INPUT_STOP,       /* detach is done, the ring is drained, the counters are in */
+	OSP_INPUT_PROCESS, /* what /proc told about a process (before its first record if possible) */
+	OSP_INPUT_SITES,   /* which points a process has, and which are attached */
+	OSP_INPUT_ATTACH,   /* attaching a binary, or all: begins, ends */
+	OSP_INPUT_TICK,	    /* nothing but the time: drives time-outs */
+	OSP_INPUT_COUNTERS, /* kernel counters of one (process, point), after the last drain */
+	OSP_INPUT_CLOCK,    /* boot and wall time, read together */
+	OSP_INPUT_SETTING,  /* a fact about the session: name, value */
+	OSP_INPUT_STOP,	    /* detach is done, the ring is drained, the counters are in */
 };
 
 /* A process, found by (slot) = osp_record.process. Strings are borrowed for the call. */
@@ -66,7 +66,7 @@ struct osp_input {
 	union {
 		struct {
 			const struct osp_record *record; /* borrowed; data behind it */
-			size_t size;                     /* bytes in all */
+			size_t size;			 /* bytes in all */
 		};
 		struct osp_input_process process;
 		struct osp_input_sites sites;

@@ -113,6 +113,7 @@ char *osp_kernel_missing_capabilities(char *out, size_t room)
 		{CAP_SYS_PTRACE, "cap_sys_ptrace"},
 		{CAP_CHECKPOINT_RESTORE, "cap_checkpoint_restore"},
 		{CAP_LEASE, "cap_lease"},
+		{CAP_DAC_READ_SEARCH, "cap_dac_read_search"},
 	};
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2] = {0};
@@ -121,13 +122,14 @@ char *osp_kernel_missing_capabilities(char *out, size_t room)
 	out[0] = 0;
 	if (syscall(SYS_capget, &head, data))
 		return out;
-	/* cap_sys_admin stands in for the ones that were split off from it. */
+	/* cap_sys_admin stands in for the ones that were split off from it, as dac_override does. */
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]) && n < room; i++) {
 		int c = needed[i].number;
 		bool split = c == CAP_BPF || c == CAP_PERFMON || c == CAP_CHECKPOINT_RESTORE;
+		int wider = split ? CAP_SYS_ADMIN : c == CAP_DAC_READ_SEARCH ? CAP_DAC_OVERRIDE : c;
 
 		if (data[c / 32].effective & 1u << (c % 32) ||
-		    (split && data[0].effective & 1u << CAP_SYS_ADMIN))
+		    data[wider / 32].effective & 1u << (wider % 32))
 			continue;
 		n += (size_t)snprintf(out + n, room - n, "%s%s", n ? ", " : "", needed[i].name);
 	}

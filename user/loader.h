@@ -3,7 +3,7 @@
  * every target as it was: nothing is pinned.
  *
  * Order of a recording: open; for each target osp_loader_add_member; for each of its binaries
- * osp_loader_attach; osp_loader_verify; then drain the ring until the end; osp_loader_detach_all;
+ * osp_loader_attach; osp_semaphore_verify; then drain the ring until the end; osp_loader_detach_all;
  * drain until nothing is left; osp_loader_counters: hits = records drained + losses.
  *
  * Errors are told on stderr here, once; callers pass codes on. -EPERM, -EACCES, -ENOTSUP mean

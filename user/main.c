@@ -5,10 +5,12 @@
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "user/base/log.h"
 #include "user/command.h"
+#include "user/version.h"
 
 static const struct command {
 	const char *name;
@@ -47,6 +49,7 @@ int main(int argc, char **argv)
 
 	signal(SIGPIPE, SIG_IGN); /* a closed stdout is seen as a failed write: user/output.c */
 	setlocale(LC_CTYPE, "");
+	setenv("ARGP_HELP_FMT", "rmargin=100", 0);
 	if (argc < 2)
 		return usage(stderr, OSP_EXIT_USAGE);
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))

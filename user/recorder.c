@@ -30,6 +30,7 @@
 #include "user/base/text.h"
 #include "user/batch.h"
 #include "user/command.h"
+#include "user/version.h"
 #include "user/feed.h"
 #include "user/follow.h"
 #include "user/launch.h"
@@ -166,7 +167,7 @@ static int tell_settings(struct recorder *r)
 		{"kernel", osp_kernel_release()},
 		{"command_line", r->o->command_line},
 		{"level", level},
-		{"context", r->o->context ? "on" : "off"},
+		{"trace_context", r->o->context ? "on" : "off"},
 		{"attach_form", osp_attach_form_to_str(osp_loader_form(r->loader))},
 		{"ring_bytes", ring},
 	};
@@ -217,6 +218,9 @@ static void tell_ready(struct recorder *r)
 	osp_follow_stats(r->follow, &s);
 	tell_bystanders(r);
 	snprintf(line, sizeof(line), "ready: %zu sites, %zu processes", s.sites, s.processes);
+	if (!s.sites)
+		osp_warn(
+			"none of the targets has trace points that a loaded catalogue knows, so far - see outspan probes");
 	osp_info("recording into %s - stop with Ctrl-C", r->file);
 	osp_info("%s", line);
 	osp_launch_notify_ready(line);
@@ -350,7 +354,7 @@ static int on_counter(void *arg, uint32_t slot, uint32_t point, const struct osp
 {
 	struct recorder *r = arg;
 
-	return slot ? osp_feed_counters(r->feed, slot, point, c) : 0;
+	return osp_feed_counters(r->feed, slot, point, c);
 }
 
 /* Drain, commit, detach, drain, commit, read the counters, close the books. */

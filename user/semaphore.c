@@ -94,7 +94,7 @@ int osp_semaphore_scan(const struct osp_binary *binary, uint32_t pid,
 		return -ENOMEM;
 	l->binary = binary;
 	r = osp_process_mappings(pid, note_part, l);
-	for (size_t i = 0; !r && i < binary->count; i++) {
+	for (size_t i = 0; !r && l->count && i < binary->count; i++) {
 		struct osp_armed_site s = {.site = &binary->sites[i]};
 
 		r = look(l, pid, &s);

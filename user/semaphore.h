@@ -23,7 +23,8 @@ struct osp_armed_site {
 
 /*
  * Looks at every site of the binary (attached or not) in the process and calls fn for each, until
- * it returns non-zero. -ESRCH, -EACCES of the process.
+ * it returns non-zero; for none if the process does not have the file mapped (any more). -ESRCH,
+ * -EACCES of the process.
  */
 int osp_semaphore_scan(const struct osp_binary *binary, uint32_t pid,
 		       int (*fn)(void *arg, const struct osp_armed_site *s), void *arg);

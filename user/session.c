@@ -29,26 +29,17 @@ static bool has_scheme(const char *file)
 	return n > 1 && file[n] == ':';
 }
 
-static int open_store(struct osp_store **out, const char *file, enum osp_store_mode mode)
+int osp_session_create(struct osp_store **out, const char *file, bool overwrite)
 {
+	enum osp_store_mode mode = overwrite ? OSP_STORE_OVERWRITE : OSP_STORE_CREATE;
 	char uri[4200], error[512];
 	int n = snprintf(uri, sizeof(uri), "%s%s", has_scheme(file) ? "" : "sqlite:", file);
 	int r;
 
 	if (n < 0 || (size_t)n >= sizeof(uri))
-		return osp_err(-ENAMETOOLONG, "open %.60s...", file);
+		return osp_err(-ENAMETOOLONG, "create %.60s...", file);
 	r = osp_store_open(out, uri, mode, error);
 	if (r)
 		osp_err(0, "%s", error);
 	return r;
-}
-
-int osp_session_create(struct osp_store **out, const char *file, bool overwrite)
-{
-	return open_store(out, file, overwrite ? OSP_STORE_OVERWRITE : OSP_STORE_CREATE);
-}
-
-int osp_session_open(struct osp_store **out, const char *file)
-{
-	return open_store(out, file, OSP_STORE_READ);
 }

@@ -14,6 +14,3 @@ char *osp_session_name(char out[40], int64_t wall_ns);
  * The store is in *out on success. 0 or -errno.
  */
 int osp_session_create(struct osp_store **out, const char *file, bool overwrite);
-
-/* Opens an existing one for reading, and logs what went wrong. */
-int osp_session_open(struct osp_store **out, const char *file);

@@ -13,6 +13,7 @@
 
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
+#include "user/kernel.h"
 
 /* ---- one process ---- */
 
@@ -122,14 +123,25 @@ static int push_binaries(struct osp_targets *t, const struct osp_found *f)
 
 /* ---- targets by their pid or path ---- */
 
-static int tell_pid_error(int r, uint32_t pid)
+static bool is_denied(int r)
 {
+	return r == -EACCES || r == -EPERM;
+}
+
+int osp_target_tell_error(int r, uint32_t pid)
+{
+	char missing[128];
+
 	if (r == -ESRCH)
 		return osp_err(r, "process %u", pid);
-	if (r == -EACCES || r == -EPERM)
-		return osp_err(r, "look into process %u - run as root, or grant cap_sys_ptrace",
-			       pid);
-	return osp_err(r, "look into process %u", pid);
+	if (!is_denied(r))
+		return osp_err(r, "look into process %u", pid);
+	osp_kernel_missing_capabilities(missing, sizeof(missing));
+	if (!missing[0])
+		return osp_err(r, "look into process %u - a security module forbids it", pid);
+	return osp_err(r,
+		       "look into process %u: %s missing - run as root, or grant the capabilities",
+		       pid, missing);
 }
 
 static int add_pid(struct osp_targets *t, struct osp_binaries *b, uint32_t pid)
@@ -141,7 +153,7 @@ static int add_pid(struct osp_targets *t, struct osp_binaries *b, uint32_t pid)
 		return 0;
 	r = osp_found_read(&f, b, pid);
 	if (r)
-		return tell_pid_error(r, pid);
+		return osp_target_tell_error(r, pid);
 	if (!f.known) {
 		osp_err(0,
 			"process %u (%s) has no trace points that a loaded catalogue knows - see outspan probes -p %u",
@@ -196,7 +208,11 @@ static int look_at(struct osp_targets *t, struct osp_binaries *b, uint32_t pid,
 	struct osp_found f;
 	int r;
 
-	if (pid == (uint32_t)getpid() || has_found(t, pid) || osp_found_read(&f, b, pid))
+	if (pid == (uint32_t)getpid() || has_found(t, pid))
+		return 0;
+	r = osp_found_read(&f, b, pid);
+	t->hidden += is_denied(r);
+	if (r)
 		return 0;
 	if (!f.known || !matches_any(targets, count, &f)) {
 		osp_found_clear(&f);
@@ -226,8 +242,22 @@ static int look_at_all(struct osp_targets *t, struct osp_binaries *b,
 	return r;
 }
 
+/* Who may not look into every process must know it: what he asked for may be among the others. */
+static bool tell_hidden(const struct osp_targets *t)
+{
+	char missing[128];
+
+	osp_kernel_missing_capabilities(missing, sizeof(missing));
+	if (!t->hidden || !missing[0])
+		return false;
+	osp_warn(
+		"%zu processes may not be looked into: %s missing - run as root, or grant the capabilities",
+		t->hidden, missing);
+	return true;
+}
+
 /* Every target but a path must stand for some process. */
-static int check_found(const struct osp_targets *t, const struct osp_target *target)
+static int check_found(const struct osp_targets *t, const struct osp_target *target, bool hidden)
 {
 	if (target->kind != OSP_TARGET_COMM && target->kind != OSP_TARGET_ALL)
 		return 0;
@@ -240,12 +270,13 @@ static int check_found(const struct osp_targets *t, const struct osp_target *tar
 	else
 		osp_err(0, "no process named %s has trace points that a loaded catalogue knows",
 			target->text);
-	return -ENXIO;
+	return hidden ? -EACCES : -ENXIO;
 }
 
 static int find_targets(struct osp_targets *t, struct osp_binaries *b,
 			const struct osp_target *targets, size_t count)
 {
+	bool hidden;
 	int r = 0;
 
 	for (size_t i = 0; !r && i < count; i++)
@@ -256,8 +287,9 @@ static int find_targets(struct osp_targets *t, struct osp_binaries *b,
 	for (size_t i = 0; !r && i < count; i++)
 		if (targets[i].kind != OSP_TARGET_PID)
 			r = look_at_all(t, b, &targets[i], 1);
+	hidden = !r && tell_hidden(t);
 	for (size_t i = 0; !r && i < count; i++)
-		r = check_found(t, &targets[i]);
+		r = check_found(t, &targets[i], hidden);
 	return r;
 }
 

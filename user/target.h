@@ -37,6 +37,7 @@ struct osp_targets {
 	size_t count;
 	struct osp_binary **binaries; /* to attach: of all targets, each once */
 	size_t binary_count;
+	size_t hidden; /* processes that may not be looked into */
 };
 
 /*
@@ -51,6 +52,9 @@ int osp_targets_find(struct osp_targets *out, struct osp_binaries *b,
 int osp_targets_add_bystanders(struct osp_targets *t, struct osp_binaries *b);
 
 void osp_targets_clear(struct osp_targets *t);
+
+/* Says why a process cannot be looked into, and what would help. Returns r. */
+int osp_target_tell_error(int r, uint32_t pid);
 
 /* What one process has now; after an exec, a dlopen, a first record. Freed with osp_found_clear. */
 int osp_found_read(struct osp_found *out, struct osp_binaries *b, uint32_t pid);

@@ -4,7 +4,9 @@
  * reference count, runs the program, and prints a line per hit with the step that the operation
  * block holds, taken from a copy of the stack. It shares no code with what it tests.
  *
- *   attach [-l OBJECT]... PROGRAM    hits on stdout; exit 77 if this kernel or user cannot
+ *   attach [-c] [-l OBJECT]... PROGRAM    hits on stdout; exit 77 if this kernel or user cannot
+ *
+ * -c: raises the control point "context" as well.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -36,6 +38,7 @@ struct site {
 
 static struct site sites[MAX_SITES];
 static size_t site_count;
+static bool with_context;
 
 static uint64_t file_offset(Elf *elf, uint64_t address)
 {
@@ -63,7 +66,7 @@ static void add_site(Elf *elf, const char *path, const char *desc)
 	s->semaphore = file_offset(elf, address[2]);
 	snprintf(s->provider, sizeof(s->provider), "%s", desc + 24);
 	snprintf(s->probe, sizeof(s->probe), "%s", desc + 24 + strlen(s->provider) + 1);
-	if (strcmp(s->probe, "context") == 0 || !s->offset || !s->semaphore)
+	if ((strcmp(s->probe, "context") == 0 && !with_context) || !s->offset || !s->semaphore)
 		return;
 	site_count++;
 }
@@ -227,6 +230,10 @@ int main(int argc, char **argv)
 	pid_t pid;
 
 	elf_version(EV_CURRENT);
+	if (argc > 2 && strcmp(argv[1], "-c") == 0) {
+		with_context = true;
+		i++;
+	}
 	for (; i + 1 < argc && strcmp(argv[i], "-l") == 0; i += 2)
 		read_object(argv[i + 1]);
 	read_object(argv[i]);

@@ -132,6 +132,8 @@ def run(tap, compiler, include, provider, rows):
 
 def main():
     out = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "build")
+    subprocess.run(["make", "-s", "--no-print-directory", "-C", TOP, "O=" + out, out + "/outspan-generate"],
+                   stdout=sys.stderr, check=True)
     tap = Tap()
     for catalogue in (TOP + "/probes/catalogue/lonelypsp.yaml", HERE + "/tiny.yaml"):
         include, provider = prepare(out, catalogue)

@@ -90,6 +90,38 @@ shared() { # shared NAME COMPILER FLAGS...: the second half in a shared object
 	examine "$name" "$f" "$f.so"
 }
 
+empty() { # empty NAME COMMAND...: built with OUTSPAN_NO_PROBES nothing of them is left
+	local name=$1 f="$work/$1" text
+	shift
+	chosen "$name" || return 0
+	text=$("$@" -DOUTSPAN_NO_PROBES -I"$work/include" -I$here $here/matrix.c $here/matrix2.c -o "$f" 2>&1 && "$f")
+	[ "$text" = "without probes work=0" ] || { tap "$name" 1 "$text"; return; }
+	text=$(readelf -nsSW "$f" 2>&1 | grep -E 'stapsdt|outspan_tiny|\.probes|note.outspan')
+	tap "$name" $((! $? )) "$text"
+}
+
+# While a recorder asks for contexts, a program sends its own: the trace of its operation, the span
+# that is innermost. Its id is known from the child's parent.
+contexts() {
+	local name=$1 f="$work/gcc-O2" got
+	chosen "$name" || return 0
+	[ -z "$no_trace" ] || { skip "$name" "$no_trace"; return; }
+	got=$("$work/attach" -c "$f" 2>&1 | python3 -c '
+import sys
+lines = [line.split() for line in sys.stdin if line.startswith("tiny:")]
+op = next(int(w[6], 16) for w in lines if w[0] == "tiny:child__begun")
+swap = lambda word: int.from_bytes(int(word, 16).to_bytes(8, "little"), "big")
+sent = [w[6:] for w in lines if w[0] == "tiny:job__part_sent"]
+assert len(sent) == 2 and op % 65536 == 0 and op, (op, sent)
+for size, n, words in zip((3, 10), (1, 3), sent):
+    assert int(words[0], 16) == size and words[1] == "2000000019", words
+    assert swap(words[2]) and swap(words[3]) == op and words[2:4] == sent[0][2:4], words
+    assert swap(words[4]) == op + n and words[5] == "1", words
+print("contexts are as they should be")' 2>&1)
+	[ "$got" = "contexts are as they should be" ]
+	tap "$name" $? "$got"
+}
+
 strict="-Wall -Wextra -Werror"
 for cc in gcc clang; do
 	cxx=$([ $cc = gcc ] && echo g++ || echo clang++)
@@ -135,4 +167,9 @@ copies=
 stripped gcc-stripped strip
 stripped gcc-strip-all strip --strip-all
 stripped gcc-eu-strip eu-strip
+empty gcc-none gcc -O2 $strict
+empty clang-none clang -O2 $strict
+empty gxx-none g++ -x c++ -O0 $strict
+contexts contexts
+[ -z "$no_trace" ] || [ -n "$only" ] || skip "tracing the builds" "$no_trace"
 echo "1..$n"

@@ -86,7 +86,9 @@ def include(out):
 
 
 def main():
-    out = sys.argv[1] if len(sys.argv) > 1 else "build"
+    out = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "build")
+    subprocess.run(["make", "-s", "--no-print-directory", "-C", os.path.join(HERE, "..", ".."), "O=" + out, out + "/outspan-generate"],
+                   stdout=sys.stderr, check=True)
     path = include(out)
     n = bad = 0
     for build in BUILDS:

@@ -287,15 +287,21 @@ static uint64_t parse_integer(struct script *s, uint32_t slot, const struct osp_
 		memcpy(&bits, &f, sizeof(bits));
 		return bits;
 	}
-	return text ? (uint64_t)strtoll(text, NULL, 0) : 0;
+	return !text	      ? 0
+	       : *text == '-' ? (uint64_t)strtoll(text, NULL, 0)
+			      : strtoull(text, NULL, 0);
 }
 
 static void add_own(struct script *s, struct osp_record *r, const struct osp_point *p)
 {
+	bool plain = p->arg_count == 1;
+
 	for (size_t i = 0; i < p->arg_count; i++) {
 		const struct osp_arg *a = &p->args[i];
 		const char *text = get(s, a->name);
 		uint64_t value;
+
+		plain = plain && a->type < OSP_TYPE_STR;
 
 		if (a->type == OSP_TYPE_STR || a->type == OSP_TYPE_BYTES) {
 			add_sized(s, a, text);
@@ -308,7 +314,7 @@ static void add_own(struct script *s, struct osp_record *r, const struct osp_poi
 		}
 	}
 	/* A single integer travels in the header alone, as the kernel side does it. */
-	if (p->arg_count == 1 && s->data_size == 8)
+	if (plain)
 		s->data_size = 0;
 }
 

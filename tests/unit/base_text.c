@@ -129,8 +129,27 @@ static void times_are_rfc3339(void **state)
 			    "2023-11-15T03:43:20.123456+05:30");
 }
 
-RUN_TESTS(TEST(printable_utf8_stays), TEST(control_and_ansi_codes_are_escaped),
-	  TEST(marks_that_reorder_text_are_escaped), TEST(invalid_utf8_is_escaped_bytewise),
-	  TEST(output_is_cut_at_whole_escapes), TEST(utf8_is_told_from_other_bytes),
-	  TEST(hexadecimal_goes_both_ways), TEST(durations_take_units),
-	  TEST(durations_are_shown_in_fitting_units), TEST(times_are_rfc3339))
+static const char *format_utf8(const char *bytes, size_t size)
+{
+	static char out[64];
+	size_t n = osp_text_format_utf8(out, sizeof(out), bytes, size);
+
+	assert_int_equal(n, strlen(out));
+	return out;
+}
+
+static void what_is_no_text_is_escaped_to_be_kept(void **state)
+{
+	(void)state;
+	assert_string_equal(format_utf8("b\xc3\xa4r\n\\", 6), "b\xc3\xa4r\n\\");
+	assert_string_equal(format_utf8("a\xff\n", 3), "a\\xff\\x0a");
+	assert_string_equal(format_utf8("a\0b", 3), "a\\x00b");
+	assert_string_equal(format_utf8("", 0), "");
+}
+
+RUN_TESTS(TEST(what_is_no_text_is_escaped_to_be_kept), TEST(printable_utf8_stays),
+	  TEST(control_and_ansi_codes_are_escaped), TEST(marks_that_reorder_text_are_escaped),
+	  TEST(invalid_utf8_is_escaped_bytewise), TEST(output_is_cut_at_whole_escapes),
+	  TEST(utf8_is_told_from_other_bytes), TEST(hexadecimal_goes_both_ways),
+	  TEST(durations_take_units), TEST(durations_are_shown_in_fitting_units),
+	  TEST(times_are_rfc3339))

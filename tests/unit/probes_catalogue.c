@@ -118,7 +118,7 @@ static const char notify_automaton[] =
 	"retry.Determined retries_exhausted() -> end(error retries_exhausted)\n"
 	"retry.Determined waiting_to_retry() -> retry.Determined\n"
 	"retry.Determined retrying() -> Sending\n"
-	"* exit(error) -> end(error from error)\n";
+	"* exit(cause) -> end(error from cause)\n";
 
 static const char handle_notify_automaton[] =
 	"ReceivedFirst received() -> AuthResult\n"
@@ -146,7 +146,7 @@ static const char handle_notify_automaton[] =
 	"trusted_notify.HandleMissedDone handle_missed_success(recovery, next_retry_at) -> trusted_notify.Scan close=deliver\n"
 	"trusted_notify.HandleMissedDone handle_missed_unavailable(recovery, next_retry_at) -> trusted_notify.Scan close=deliver\n"
 	"SendingResponse sending_response(context) -> end(ok 200)\n"
-	"* exit(error) -> end(error from error)\n";
+	"* exit(cause) -> end(error from cause)\n";
 
 static const char receive_automaton[] =
 	"ReceivedFirst received() -> RequestParsed\n"
@@ -167,7 +167,7 @@ static const char receive_automaton[] =
 	"HandlerDone handler_error() -> Handlers close=handler:error/handler_error\n"
 	"HandlerDone handler_canceled() -> end(error 500) close=handler:error/canceled\n"
 	"SendingResponse sending_response(num_subscribers, context) -> end(ok 200)\n"
-	"* exit(error) -> end(error from error)\n";
+	"* exit(cause) -> end(error from cause)\n";
 
 static const char subscribe_exact_automaton[] =
 	"change.StartFirst start(topic) -> change.TechniqueDetermined\n"
@@ -191,7 +191,7 @@ static const char subscribe_exact_automaton[] =
 	"retry.Determined retries_exhausted() -> end(error retries_exhausted)\n"
 	"retry.Determined waiting_to_retry() -> retry.Determined\n"
 	"retry.Determined retrying() -> change.Sending\n"
-	"* exit(error) -> end(error from error)\n";
+	"* exit(cause) -> end(error from cause)\n";
 
 static const char handle_unsubscribe_glob_automaton[] =
 	"handle_change.ReceivedFirst received() -> handle_change.AuthResult\n"
@@ -202,7 +202,7 @@ static const char handle_unsubscribe_glob_automaton[] =
 	"handle_change.StoreResult unavailable() -> end(error 503)\n"
 	"handle_change.StoreResult stored() -> handle_change.SendingResponse\n"
 	"handle_change.SendingResponse sending_response(context) -> end(ok 200)\n"
-	"* exit(error) -> end(error from error)\n";
+	"* exit(cause) -> end(error from cause)\n";
 
 static void shipped_catalogue_has_the_automata_of_the_protocol(void **state)
 {

@@ -83,7 +83,7 @@ static struct outspan_context context(uint8_t byte)
 	return c;
 }
 
-/* ---- the context on the wire ------------------------------------------------------------------- */
+/* ---- the context on the wire ----------------------------------------------------------------- */
 
 static void context_has_a_fixed_form_on_the_wire(void **state)
 {
@@ -139,7 +139,7 @@ static void foreign_and_malformed_contexts_are_ignored(void **state)
 	assert_int_equal(back.valid, 0);
 }
 
-/* ---- steps ---------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static void unwanted_points_leave_the_block_alone(void **state)
 {
@@ -287,7 +287,7 @@ static void spans_are_numbered_as_they_open(void **state)
 	assert_int_equal(op.head.nested, 65535);
 }
 
-/* ---- ids ---------------------------------------------------------------------------------------- */
+/* ---- ids ------------------------------------------------------------------------------------- */
 
 static uint64_t run_one(void)
 {
@@ -311,7 +311,7 @@ static void ids_leave_room_for_the_nested_spans(void **state)
 	assert_int_equal(second - first, 65536);
 }
 
-/* ---- contexts ----------------------------------------------------------------------------------- */
+/* ---- contexts -------------------------------------------------------------------------------- */
 
 static struct lonelypsp_notify_response_received send_one(struct lonelypsp_notify *op,
 							  struct outspan_context *out)
@@ -482,7 +482,7 @@ static void invalid_context_is_not_remembered(void **state)
 	assert_int_equal(out.valid, 0);
 }
 
-/* ---- leaving ------------------------------------------------------------------------------------- */
+/* ---- leaving --------------------------------------------------------------------------------- */
 
 static void leave_fires_exit_once_and_only_without_an_end(void **state)
 {
@@ -562,7 +562,7 @@ static void points_of_a_block_never_begun_stamp_nothing(void **state)
 	assert_int_equal(op.head.id, 0);
 }
 
-/* ---- fork ---------------------------------------------------------------------------------------- */
+/* ---- fork ------------------------------------------------------------------------------------ */
 
 /* Runs the check in a forked child; 0 = fine. */
 static void in_child(int (*check)(struct lonelypsp_notify *), struct lonelypsp_notify *op)
@@ -643,7 +643,7 @@ static void copy_that_had_no_id_takes_none(void **state)
 	in_child(copy_without_id_takes_none, &op);
 }
 
-/* ---- branches ------------------------------------------------------------------------------------ */
+/* ---- branches -------------------------------------------------------------------------------- */
 
 static struct lonelypsp_notify_from_response_received
 answer(struct lonelypsp_notify_response_received s, int status)

@@ -88,6 +88,15 @@ bool osp_text_is_utf8(const void *bytes, size_t size)
 	return true;
 }
 
+size_t osp_text_format_utf8(char *out, size_t room, const void *bytes, size_t size)
+{
+	if (size >= room || !osp_text_is_utf8(bytes, size) || memchr(bytes, 0, size))
+		return osp_text_escape(out, room, bytes, size);
+	memcpy(out, bytes, size);
+	out[size] = 0;
+	return size;
+}
+
 void osp_text_hex(char *out, const void *bytes, size_t size)
 {
 	static const char digits[] = "0123456789abcdef";

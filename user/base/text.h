@@ -13,6 +13,12 @@
  */
 size_t osp_text_escape(char *out, size_t room, const void *bytes, size_t size);
 
+/*
+ * Copies `size` bytes as text that a store may keep: UTF-8 without NUL stays as it is, anything
+ * else is escaped as above. `room` as above; 4 * size + 1 always suffices.
+ */
+size_t osp_text_format_utf8(char *out, size_t room, const void *bytes, size_t size);
+
 /* True if the bytes are valid UTF-8 (no surrogates, no overlong forms, NUL allowed). */
 bool osp_text_is_utf8(const void *bytes, size_t size);
 

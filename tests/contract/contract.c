@@ -1,0 +1,981 @@
+/*
+ * The store contract: one list of behaviours, run on every store. A behaviour that one store
+ * cannot show is a failure, not a skip. Expectations are written by hand; comparisons of whole
+ * stores go through the canonical dump.
+ */
+#include <errno.h>
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "store/store.h"
+#include "tests/sample.h"
+#include "user/base/text.h"
+
+struct fixture {
+	struct osp_store *store;
+	char directory[64], uri[128];
+};
+
+#define assert_ok(r) assert_int_equal(r, 0)
+
+/* ---- fixture ---- */
+
+static struct osp_store *open_store(const char *uri, enum osp_store_mode mode)
+{
+	struct osp_store *s = NULL;
+	char error[512] = "";
+
+	if (osp_store_open(&s, uri, mode, error))
+		fail_msg("%s", error);
+	return s;
+}
+
+static int set_up_mem(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	strcpy(f->uri, "mem:");
+	f->store = open_store(f->uri, OSP_STORE_CREATE);
+	*state = f;
+	return 0;
+}
+
+static int set_up_sqlite(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	strcpy(f->directory, "/tmp/outspan-contract-XXXXXX");
+	if (!mkdtemp(f->directory))
+		return -1;
+	snprintf(f->uri, sizeof(f->uri), "sqlite:%s/session.db", f->directory);
+	f->store = open_store(f->uri, OSP_STORE_CREATE);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	if (f->store)
+		osp_store_close(&f->store, true);
+	if (*f->directory) {
+		unlink(f->uri + 7);
+		rmdir(f->directory);
+	}
+	free(f);
+	return 0;
+}
+
+static void write_parts(struct fixture *f, const struct osp_part *parts, size_t count)
+{
+	if (osp_store_write(f->store, parts, count))
+		fail_msg("%s", osp_store_error(f->store));
+}
+
+static char *dump(struct osp_store *s)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *m = open_memstream(&text, &size);
+
+	assert_ok(osp_store_dump(s, m, NULL));
+	fclose(m);
+	return text;
+}
+
+static void expect_dump(struct fixture *f, const char *expected)
+{
+	char *text = dump(f->store);
+
+	assert_string_equal(text, expected);
+	free(text);
+}
+
+/* An operation of one span and one step, for tests that are about something else. */
+struct small {
+	struct osp_row_span span;
+	struct osp_step step;
+};
+
+static struct osp_part small_row(struct small *m, uint64_t id, uint64_t trace, int64_t start)
+{
+	*m = (struct small){.span = {.kind_name = "work",
+				     .name = "work it",
+				     .kind = OSP_SPAN_INTERNAL,
+				     .start_ns = start,
+				     .end_ns = start + 10},
+			    .step = {.time_ns = start, .name = "begun"}};
+	return (struct osp_part){.kind = OSP_PART_ROW,
+				 .row = {.id = id,
+					 .trace = trace,
+					 .process = 1,
+					 .tid = 2,
+					 .complete = true,
+					 .spans = &m->span,
+					 .span_count = 1,
+					 .steps = &m->step,
+					 .step_count = 1}};
+}
+
+static struct osp_part edge(uint64_t from, uint64_t to, const char *makes, const char *grade)
+{
+	return (struct osp_part){.kind = OSP_PART_EDGE,
+				 .edge = {.from = from,
+					  .to = to,
+					  .rule = "rule",
+					  .makes = makes,
+					  .evidence = "message_id",
+					  .grade = grade}};
+}
+
+static struct osp_part patch(uint64_t id, uint64_t trace, uint32_t marks)
+{
+	return (struct osp_part){.kind = OSP_PART_PATCH,
+				 .patch = {.id = id, .trace = trace, .marks = marks}};
+}
+
+/* "ID<PARENT ID<PARENT ..." of a trace, in the order of the store. */
+static void expect_tree(struct fixture *f, uint64_t trace, const char *expected)
+{
+	struct osp_cursor *c = NULL;
+	struct osp_span span;
+	char text[400] = "";
+	size_t n = 0;
+	int r;
+
+	assert_ok(osp_store_spans(f->store, trace, &c));
+	while (!(r = osp_cursor_next_span(c, &span)))
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%" PRIx64 "<%" PRIx64,
+				      n ? " " : "", span.id, span.parent_id);
+	assert_int_equal(r, 1);
+	osp_cursor_close(&c);
+	assert_string_equal(text, expected);
+}
+
+/* "KEY/SPANS/LINKS/MARKS ..." of the listing. */
+static void expect_traces(struct fixture *f, int64_t limit, bool newest, const char *expected)
+{
+	struct osp_trace_query q = {.limit = limit, .newest = newest};
+	struct osp_cursor *c = NULL;
+	struct osp_trace t;
+	char text[400] = "";
+	size_t n = 0;
+	int r;
+
+	assert_ok(osp_store_traces(f->store, &q, &c));
+	while (!(r = osp_cursor_next_trace(c, &t)))
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%" PRIu64 "/%u/%u/%x",
+				      n ? " " : "", t.key, t.spans, t.links, t.marks);
+	assert_int_equal(r, 1);
+	osp_cursor_close(&c);
+	assert_string_equal(text, expected);
+}
+
+/* ---- behaviours ---- */
+
+static void new_store_is_empty(void **state)
+{
+	expect_dump(*state, "");
+	expect_traces(*state, -1, false, "");
+	expect_tree(*state, 1, "");
+}
+
+static void row_reads_back_whole(void **state)
+{
+	struct fixture *f = *state;
+	const struct osp_row_span spans[] = {
+		{0, 0, "op", "op one", OSP_SPAN_SERVER, 1000, 9000, OSP_SPAN_ERROR, "503",
+		 OSP_MARK_MAY_BE_CUT},
+		{1, 0, "part", "part a", OSP_SPAN_PRODUCER, 2000, 3000, OSP_SPAN_OK, NULL, 0},
+		{4, 1, "part", "part b", OSP_SPAN_CLIENT, 2500, 2600, OSP_SPAN_UNSET, "x",
+		 OSP_MARK_INCOMPLETE},
+	};
+	const struct osp_attribute attributes[] = {
+		{"n", {.type = OSP_VALUE_U64, .u64 = 7}},
+		{"n", {.type = OSP_VALUE_U64, .u64 = 8}},
+		{"ok", {.type = OSP_VALUE_BOOL, .boolean = true}},
+	};
+	const struct osp_step steps[] = {
+		{1000, "first", 0, 0, 0, false},
+		{2000, "open", 1, 2, 0, false},
+		{2500, "deep", 2, 0, 0, true},
+		{9000, "last", 0, 1, 2, false},
+	};
+	struct osp_part p = {.kind = OSP_PART_ROW,
+			     .row = {.id = 0xabc0000,
+				     .trace = 5,
+				     .parent_id = 0x10000,
+				     .process = 3,
+				     .tid = 44,
+				     .complete = true,
+				     .provider = "p",
+				     .side = "s",
+				     .feature = "f",
+				     .spans = spans,
+				     .span_count = 3,
+				     .steps = steps,
+				     .step_count = 4,
+				     .attributes = attributes,
+				     .attribute_count = 3}};
+
+	write_parts(f, &p, 1);
+
+	expect_dump(
+		f,
+		"operation 000000000abc0000 trace=5 parent=0000000000010000 process=3 tid=44 "
+		"complete=1 provider=\"p\" side=\"s\" layer= feature=\"f\"\n"
+		"  span 0 in 0 kind_name=\"op\" name=\"op one\" kind=2 start=1000 end=9000 status=2 "
+		"code=\"503\" marks=0x4\n"
+		"  span 1 in 0 kind_name=\"part\" name=\"part a\" kind=4 start=2000 end=3000 "
+		"status=1 code= marks=0\n"
+		"  span 4 in 1 kind_name=\"part\" name=\"part b\" kind=3 start=2500 end=2600 "
+		"status=0 code=\"x\" marks=0x1\n"
+		"  step 1000 span=0 name=\"first\"\n"
+		"  step 2000 span=1 name=\"open\" \"n\"=u64:7 \"n\"=u64:8\n"
+		"  step 2500 span=2 unexpected name=\"deep\"\n"
+		"  step 9000 span=0 name=\"last\" \"ok\"=true\n"
+		"trace 5 id=000000000abc00000000000000000000 root=000000000abc0000 start=1000 "
+		"end=9000 processes=1 spans=3 links=0 status=2 marks=0x5 name=\"op one\"\n"
+		"span 5 000000000abc0000 parent=0000000000010000 of=000000000abc0000 kind=2 "
+		"process=3 tid=44 start=1000 end=9000 status=2 marks=0x4 name=\"op one\" "
+		"kind_name=\"op\" operation=\"op\" provider=\"p\" side=\"s\" layer= feature=\"f\" "
+		"code=\"503\" \"ok\"=true\n"
+		"  event 1000 name=\"first\"\n"
+		"  event 9000 name=\"last\" \"ok\"=true\n"
+		"span 5 000000000abc0001 parent=000000000abc0000 of=000000000abc0000 kind=4 "
+		"process=3 tid=44 start=2000 end=3000 status=1 marks=0 name=\"part a\" "
+		"kind_name=\"part\" operation=\"op\" provider=\"p\" side=\"s\" layer= feature=\"f\" "
+		"code= \"n\"=u64:8\n"
+		"  event 2000 name=\"open\" \"n\"=u64:7 \"n\"=u64:8\n"
+		"span 5 000000000abc0004 parent=000000000abc0001 of=000000000abc0000 kind=3 "
+		"process=3 tid=44 start=2500 end=2600 status=0 marks=0x1 name=\"part b\" "
+		"kind_name=\"part\" operation=\"op\" provider=\"p\" side=\"s\" layer= feature=\"f\" "
+		"code=\"x\"\n"
+		"  event 2500 unexpected name=\"deep\"\n");
+}
+
+static void values_keep_type_and_bits(void **state)
+{
+	struct fixture *f = *state;
+	const struct osp_value values[] = {
+		{.type = OSP_VALUE_U64, .u64 = UINT64_MAX},
+		{.type = OSP_VALUE_U64, .u64 = (uint64_t)INT64_MAX + 1},
+		{.type = OSP_VALUE_I64, .i64 = INT64_MIN},
+		{.type = OSP_VALUE_F64, .f64 = 0.1},
+		{.type = OSP_VALUE_F64, .f64 = -0.0},
+		{.type = OSP_VALUE_F64, .f64 = DBL_MAX},
+		{.type = OSP_VALUE_F64, .f64 = INFINITY},
+		{.type = OSP_VALUE_F64, .f64 = NAN},
+		{.type = OSP_VALUE_BOOL, .boolean = false},
+		{.type = OSP_VALUE_STR, .data = "", .size = 0, .true_size = 0},
+		{.type = OSP_VALUE_STR, .data = "\xf0\x9f\x90\x98", .size = 4, .true_size = 4},
+		{.type = OSP_VALUE_STR, .data = "12", .size = 2, .true_size = 2},
+		{.type = OSP_VALUE_STR, .data = "cut", .size = 3, .true_size = 3000000},
+		{.type = OSP_VALUE_STR, .data = NULL, .size = 0, .true_size = 9},
+		{.type = OSP_VALUE_BYTES, .data = "\0\xff\n", .size = 3, .true_size = 3},
+		{.type = OSP_VALUE_BYTES, .data = "\1", .size = 1, .true_size = UINT32_MAX},
+		{.type = OSP_VALUE_BYTES, .data = NULL, .size = 0, .true_size = 0},
+	};
+	enum { COUNT = sizeof(values) / sizeof(values[0]) };
+	struct osp_attribute attributes[COUNT];
+	struct small m;
+	struct osp_part p = small_row(&m, 1, 1, 0), got;
+	struct osp_cursor *c = NULL;
+
+	for (size_t i = 0; i < COUNT; i++)
+		attributes[i] = (struct osp_attribute){"v", values[i]};
+	m.step.attribute_count = COUNT;
+	p.row.attributes = attributes;
+	p.row.attribute_count = COUNT;
+	write_parts(f, &p, 1);
+
+	assert_ok(osp_store_parts(f->store, OSP_PART_ROW, &c));
+	assert_ok(osp_cursor_next_part(c, &got));
+	assert_int_equal(got.row.attribute_count, COUNT);
+	for (size_t i = 0; i < COUNT; i++) {
+		const struct osp_value *v = &got.row.attributes[i].value, *w = &values[i];
+
+		assert_int_equal(v->type, w->type);
+		if (w->type == OSP_VALUE_F64 && isnan(w->f64)) {
+			assert_true(isnan(v->f64));
+		} else if (w->type < OSP_VALUE_BOOL) {
+			assert_true(v->u64 == w->u64);
+		} else if (w->type == OSP_VALUE_BOOL) {
+			assert_int_equal(v->boolean, w->boolean);
+		} else {
+			assert_int_equal(v->size, w->size);
+			assert_int_equal(v->true_size, w->true_size);
+			if (w->size)
+				assert_memory_equal(v->data, w->data, w->size);
+		}
+	}
+	osp_cursor_close(&c);
+}
+
+static void complete_part_replaces_start_part_in_any_order(void **state)
+{
+	struct fixture *f = *state;
+	struct small start, end;
+	struct osp_part parts[2] = {small_row(&start, 0x10000, 1, 100),
+				    small_row(&end, 0x10000, 1, 100)};
+
+	parts[0].row.complete = false;
+	start.span.marks = OSP_MARK_INCOMPLETE;
+	end.span.end_ns = 700;
+	end.span.status = OSP_SPAN_OK;
+
+	write_parts(f, &parts[0], 1);
+	expect_traces(f, -1, false, "1/1/0/1");
+	write_parts(f, &parts[1], 1);
+	expect_traces(f, -1, false, "1/1/0/0");
+	write_parts(f, &parts[0], 1);
+	expect_traces(f, -1, false, "1/1/0/0");
+}
+
+static void replaced_row_loses_its_nested_spans(void **state)
+{
+	struct fixture *f = *state;
+	struct osp_row_span spans[3];
+	struct small m;
+	struct osp_part start = small_row(&m, 0x10000, 1, 0), end;
+
+	spans[0] = spans[1] = spans[2] = m.span;
+	spans[1].number = 1;
+	spans[2].number = 2;
+	start.row.complete = false;
+	start.row.spans = spans;
+	start.row.span_count = 3;
+	end = start;
+	end.row.complete = true;
+	end.row.span_count = 2;
+
+	write_parts(f, &start, 1);
+	expect_tree(f, 1, "10000<0 10001<10000 10002<10000");
+	write_parts(f, &end, 1);
+	expect_tree(f, 1, "10000<0 10001<10000");
+}
+
+static void identical_part_twice_changes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct sample *s = sample_new();
+	char *once, *twice;
+
+	write_parts(f, s->parts, s->count);
+	once = dump(f->store);
+	write_parts(f, s->parts, s->count);
+	twice = dump(f->store);
+
+	assert_string_equal(once, twice);
+	free(once);
+	free(twice);
+	free(s);
+}
+
+static void patch_applies_before_and_after_its_row(void **state)
+{
+	struct fixture *f = *state;
+	struct small m[3];
+	struct osp_part parts[] = {
+		patch(0x10000, 9, OSP_MARK_MAY_BE_CUT),
+		small_row(&m[0], 0x10000, 1, 0),
+		small_row(&m[1], 0x20000, 2, 1),
+		patch(0x20000, 9, OSP_MARK_TIMED_OUT),
+	};
+	struct osp_part late = small_row(&m[2], 0x30000, 3, 2);
+	struct osp_part early = patch(0x30000, 9, OSP_MARK_AMBIGUOUS);
+
+	write_parts(f, parts, 4);
+	expect_traces(f, -1, false, "9/2/0/14");
+	write_parts(f, &early, 1);
+	write_parts(f, &late, 1);
+
+	expect_traces(f, -1, false, "9/3/0/34");
+	expect_tree(f, 9, "10000<0 20000<0 30000<0");
+}
+
+static void pending_patches_add_up(void **state)
+{
+	struct fixture *f = *state;
+	struct osp_part parts[] = {patch(7, 3, OSP_MARK_MAY_BE_CUT),
+				   patch(7, 0, OSP_MARK_TIMED_OUT)};
+
+	write_parts(f, parts, 2);
+
+	expect_dump(f, "patch 0000000000000007 trace=3 marks=0x14\n");
+}
+
+static void patch_survives_the_complete_part(void **state)
+{
+	struct fixture *f = *state;
+	struct small a, b;
+	struct osp_part start = small_row(&a, 0x10000, 4, 0), end = small_row(&b, 0x10000, 4, 0);
+	struct osp_part p = patch(0x10000, 2, OSP_MARK_MAY_BE_CUT);
+
+	start.row.complete = false;
+	write_parts(f, &start, 1);
+	write_parts(f, &p, 1);
+	write_parts(f, &end, 1);
+
+	expect_traces(f, -1, false, "2/1/0/4");
+}
+
+static void traces_join_and_split_again(void **state)
+{
+	struct fixture *f = *state;
+	struct small a, b;
+	struct osp_part rows[] = {small_row(&a, 0x10000, 1, 0), small_row(&b, 0x20000, 2, 5)};
+	struct osp_part join = patch(0x20000, 1, 0), split = patch(0x20000, 2, 0);
+
+	write_parts(f, rows, 2);
+	write_parts(f, &join, 1);
+	expect_traces(f, -1, false, "1/2/0/0");
+	write_parts(f, &split, 1);
+
+	expect_traces(f, -1, false, "1/1/0/0 2/1/0/0");
+}
+
+static void later_edge_replaces_the_earlier(void **state)
+{
+	struct fixture *f = *state;
+	struct small a, b;
+	struct osp_part parts[] = {small_row(&a, 0x10000, 1, 0), small_row(&b, 0x20000, 1, 5),
+				   edge(0x10000, 0x20000, "parent", "exact")};
+	struct osp_part again = edge(0x10000, 0x20000, "parent", "ambiguous");
+
+	parts[2].edge.also = "topic";
+	write_parts(f, parts, 3);
+	expect_tree(f, 1, "10000<0 20000<10000");
+	write_parts(f, &again, 1);
+
+	expect_tree(f, 1, "10000<0 20000<0");
+	expect_traces(f, -1, false, "1/2/1/20");
+}
+
+static void greater_seq_wins_in_any_order(void **state)
+{
+	struct fixture *f = *state;
+	struct small a, b;
+	struct osp_part new = small_row(&a, 0x10000, 1, 0), old = small_row(&b, 0x10000, 2, 0);
+	struct osp_part e[2] = {edge(0x10000, 0x20000, "parent", "weak"),
+				edge(0x10000, 0x20000, "link", "exact")};
+	struct osp_part p[2] = {patch(0x10000, 7, 0), patch(0x10000, 8, 0)};
+	struct osp_part rows[] = {
+		{.kind = OSP_PART_SESSION, .seq = 6, .session = {"k", "new"}},
+		{.kind = OSP_PART_SESSION, .seq = 5, .session = {"k", "old"}},
+		{.kind = OSP_PART_CLOCK, .seq = 6, .clock = {1, 20, 3}},
+		{.kind = OSP_PART_CLOCK, .seq = 5, .clock = {1, 2, 3}},
+	};
+
+	a.span.name = "new";
+	b.span.name = "old";
+	new.seq = 10;
+	old.seq = 3;
+	e[0].seq = 9;
+	e[1].seq = 8;
+	p[0].seq = 12;
+	p[1].seq = 11;
+	write_parts(f, &new, 1);
+	write_parts(f, &old, 1);
+	write_parts(f, e, 2);
+	write_parts(f, p, 2);
+	write_parts(f, rows, 4);
+
+	expect_dump(f,
+		    "session name=\"k\" value=\"new\"\n"
+		    "clock 1 offset=20 error=3\n"
+		    "operation 0000000000010000 trace=7 parent=0000000000000000 process=1 tid=2 "
+		    "complete=1 provider= side= layer= feature=\n"
+		    "  span 0 in 0 kind_name=\"work\" name=\"new\" kind=1 start=0 end=10 status=0 "
+		    "code= marks=0\n"
+		    "  step 0 span=0 name=\"begun\"\n"
+		    "edge 0000000000010000 -> 0000000000020000 rule=\"rule\" makes=\"parent\" "
+		    "evidence=\"message_id\" grade=\"weak\" also=\n"
+		    "trace 7 id=00000000000100000000000000000000 root=0000000000010000 start=0 "
+		    "end=10 processes=1 spans=1 links=0 status=0 marks=0 name=\"new\"\n"
+		    "span 7 0000000000010000 parent=0000000000000000 of=0000000000010000 kind=1 "
+		    "process=1 tid=2 start=0 end=10 status=0 marks=0 name=\"new\" "
+		    "kind_name=\"work\" operation=\"work\" provider= side= layer= feature= code=\n"
+		    "  event 0 name=\"begun\"\n"
+		    "  link to 0000000000020000 rule=\"rule\" makes=\"parent\" "
+		    "evidence=\"message_id\" grade=\"weak\" also=\n");
+}
+
+static void bad_part_refuses_the_whole_batch(void **state)
+{
+	struct fixture *f = *state;
+	struct small a, b;
+	struct osp_part parts[] = {small_row(&a, 0x10000, 1, 0), small_row(&b, 0, 1, 0)};
+
+	assert_int_equal(osp_store_write(f->store, parts, 2), -EINVAL);
+
+	assert_non_null(strstr(osp_store_error(f->store), "part 1: operation without id"));
+	expect_dump(f, "");
+}
+
+static void refuse(struct fixture *f, struct osp_part p, const char *why)
+{
+	assert_int_equal(osp_store_write(f->store, &p, 1), -EINVAL);
+	assert_non_null(strstr(osp_store_error(f->store), why));
+}
+
+static void malformed_parts_are_refused_by_name(void **state)
+{
+	struct fixture *f = *state;
+	struct small m;
+	struct osp_part p = small_row(&m, 1, 1, 0), q = p;
+	struct osp_attribute a = {
+		"a", {.type = OSP_VALUE_STR, .data = "\xff", .size = 1, .true_size = 1}};
+
+	q.row.trace = 0;
+	refuse(f, q, "trace key 0");
+	q = p;
+	q.row.span_count = 0;
+	refuse(f, q, "0 spans");
+	m.step.span = 1;
+	refuse(f, p, "step 0: span 1");
+	m.step.span = 0;
+	m.step.attribute_count = 1;
+	refuse(f, p, "attributes past the end");
+	q = p;
+	q.row.attributes = &a;
+	q.row.attribute_count = 1;
+	refuse(f, q, "not UTF-8");
+	a.value.data = "x\0";
+	a.value.size = a.value.true_size = 2;
+	refuse(f, q, "not UTF-8 without NUL");
+	a.value.true_size = 1;
+	refuse(f, q, "true size 1 below 2");
+	refuse(f, edge(0, 1, "parent", "exact"), "edge without an end");
+	refuse(f, edge(2, 1, "child", "exact"), "makes child");
+	refuse(f, edge(2, 1, "parent", "sure"), "grade sure");
+	refuse(f, patch(0, 1, 0), "patch without id");
+	refuse(f, (struct osp_part){.kind = OSP_PART_SESSION, .session = {"id", "xyz"}},
+	       "expected 16 lower-case hexadecimal digits");
+	refuse(f, (struct osp_part){.kind = (enum osp_part_kind)99}, "unknown kind of part");
+	expect_dump(f, "");
+}
+
+static void limits_mean_the_same_everywhere(void **state)
+{
+	struct fixture *f = *state;
+	struct osp_trace_query q = {.limit = -2};
+	struct osp_cursor *c = NULL;
+	struct small m[4];
+
+	for (unsigned i = 0; i < 4; i++) {
+		/* trace 4 starts first; 2 and 3 at the same time */
+		struct osp_part p = small_row(&m[i], 0x10000 * (i + 1), i + 1,
+					      i == 3 ? 0
+					      : i    ? 9
+						     : 5);
+
+		write_parts(f, &p, 1);
+	}
+
+	expect_traces(f, -1, false, "4/1/0/0 1/1/0/0 2/1/0/0 3/1/0/0");
+	expect_traces(f, 2, false, "4/1/0/0 1/1/0/0");
+	expect_traces(f, 2, true, "2/1/0/0 3/1/0/0");
+	expect_traces(f, 0, true, "");
+	expect_traces(f, 99, true, "4/1/0/0 1/1/0/0 2/1/0/0 3/1/0/0");
+	assert_int_equal(osp_store_traces(f->store, &q, &c), -EINVAL);
+	assert_null(c);
+}
+
+static void children_follow_parents_then_start_then_id(void **state)
+{
+	struct fixture *f = *state;
+	struct small m[5];
+	struct osp_part parts[] = {
+		small_row(&m[0], 0x50000, 1, 0),	   small_row(&m[1], 0x40000, 1, 9),
+		small_row(&m[2], 0x30000, 1, 9),	   small_row(&m[3], 0x20000, 1, 3),
+		small_row(&m[4], 0x10000, 1, -5),	   edge(0x50000, 0x40000, "parent", "weak"),
+		edge(0x20000, 0x10000, "parent", "exact"),
+	};
+
+	parts[2].row.parent_id = 0x50000;
+	parts[3].row.parent_id = 0x50000;
+	write_parts(f, parts, 7);
+
+	expect_tree(f, 1, "50000<0 20000<50000 10000<20000 30000<50000 40000<50000");
+}
+
+static void best_grade_makes_the_parent(void **state)
+{
+	struct fixture *f = *state;
+	struct small m[4];
+	struct osp_part parts[] = {
+		small_row(&m[0], 0x10000, 1, 0),
+		small_row(&m[1], 0x20000, 1, 1),
+		small_row(&m[2], 0x30000, 1, 2),
+		small_row(&m[3], 0x40000, 1, 3),
+		edge(0x10000, 0x40000, "parent", "weak"),
+		edge(0x20000, 0x40000, "parent", "strong"),
+		edge(0x30000, 0x40000, "link", "exact"),
+	};
+
+	write_parts(f, parts, 7);
+
+	expect_tree(f, 1, "10000<0 20000<0 40000<20000 30000<0");
+}
+
+static void circle_of_parents_ends(void **state)
+{
+	struct fixture *f = *state;
+	struct small m[3];
+	struct osp_part parts[] = {
+		small_row(&m[0], 0x10000, 1, 0),
+		small_row(&m[1], 0x20000, 1, 1),
+		small_row(&m[2], 0x30000, 1, 2),
+		edge(0x30000, 0x10000, "parent", "exact"),
+		edge(0x10000, 0x20000, "parent", "exact"),
+		edge(0x20000, 0x30000, "parent", "exact"),
+	};
+
+	write_parts(f, parts, 6);
+
+	expect_tree(f, 1, "10000<30000 20000<10000 30000<20000");
+	expect_traces(f, -1, false, "1/3/3/0");
+}
+
+static void missing_parent_is_named_and_makes_a_root(void **state)
+{
+	struct fixture *f = *state;
+	struct small m;
+	struct osp_part parts[] = {small_row(&m, 0x20000, 1, 0),
+				   edge(0x10001, 0x20000, "parent", "exact")};
+
+	write_parts(f, parts, 2);
+
+	expect_tree(f, 1, "20000<10001");
+	expect_traces(f, -1, false, "1/1/1/0");
+}
+
+static void ambiguous_link_is_no_parent(void **state)
+{
+	struct fixture *f = *state;
+	struct sample *s = sample_new();
+
+	write_parts(f, s->parts, s->count);
+
+	expect_tree(f, 5, "8c1f3e2a4b700000<0");
+	expect_traces(f, -1, false, "1/9/4/0 2/9/3/0 3/2/0/0 4/2/0/0 5/1/2/20 6/1/0/f 7/3/1/0");
+	free(s);
+}
+
+static void deep_trace_is_walked_without_recursion(void **state)
+{
+	struct fixture *f = *state;
+	enum { DEPTH = 20000 };
+	struct small *m = calloc(DEPTH, sizeof(*m));
+	struct osp_part *parts = calloc(DEPTH, sizeof(*parts));
+	struct osp_cursor *c = NULL;
+	struct osp_span span;
+	uint64_t expected = 0;
+
+	for (uint64_t i = 0; i < DEPTH; i++) {
+		parts[i] = small_row(&m[i], (i + 1) << 16, 1, (int64_t)(DEPTH - i));
+		parts[i].row.parent_id = i << 16;
+	}
+	write_parts(f, parts, DEPTH);
+
+	assert_ok(osp_store_spans(f->store, 1, &c));
+	while (!osp_cursor_next_span(c, &span)) {
+		expected += 0x10000;
+		assert_true(span.id == expected);
+	}
+	assert_true(expected == (uint64_t)DEPTH << 16);
+	osp_cursor_close(&c);
+	free(parts);
+	free(m);
+}
+
+static void trace_is_found_by_the_beginning_of_its_id(void **state)
+{
+	struct fixture *f = *state;
+	struct sample *s = sample_new();
+	uint64_t key = 0;
+
+	write_parts(f, s->parts, s->count);
+
+	assert_ok(osp_store_find_trace(f->store, "8c1f1e2a4b6e", &key));
+	assert_int_equal(key, 1);
+	assert_ok(osp_store_find_trace(f->store, "8C1F3E", &key));
+	assert_int_equal(key, 5);
+	assert_ok(osp_store_find_trace(f->store, "8c1f2e2a4b7300005eed5eed5eed5eed", &key));
+	assert_int_equal(key, 7);
+	assert_int_equal(osp_store_find_trace(f->store, "8c1f", &key), -EEXIST);
+	assert_int_equal(osp_store_find_trace(f->store, "77", &key), -ENOENT);
+	/* a span that is no root does not name a trace */
+	assert_int_equal(osp_store_find_trace(f->store, "8c1f2e2a4b6e", &key), -ENOENT);
+	assert_int_equal(osp_store_find_trace(f->store, "8c1f1e2a4b6e00005eed5eed5eed5eee", &key),
+			 -ENOENT);
+	assert_int_equal(osp_store_find_trace(f->store, "", &key), -EINVAL);
+	assert_int_equal(osp_store_find_trace(f->store, "8c1g", &key), -EINVAL);
+	assert_int_equal(key, 7);
+	free(s);
+}
+
+static void span_is_found_by_its_id(void **state)
+{
+	struct fixture *f = *state;
+	struct sample *s = sample_new();
+	uint64_t key = 0;
+
+	write_parts(f, s->parts, s->count);
+
+	assert_ok(osp_store_find_span(f->store, sample_id(SAMPLE_DEPOT, 2) + 3, &key));
+	assert_int_equal(key, 2);
+	assert_ok(osp_store_find_span(f->store, sample_id(SAMPLE_WEST, 9), &key));
+	assert_int_equal(key, 7);
+	assert_int_equal(osp_store_find_span(f->store, sample_id(SAMPLE_DEPOT, 2) + 4, &key),
+			 -ENOENT);
+	assert_int_equal(osp_store_find_span(f->store, 1, &key), -ENOENT);
+	assert_int_equal(key, 7);
+	free(s);
+}
+
+static void session_rows_come_in_the_order_of_their_keys(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const reasons[] = {"ring_full", "late"};
+	static const uint64_t lost[] = {4, 5};
+	struct osp_part parts[] = {
+		{.kind = OSP_PART_SESSION, .session = {"b", "2"}},
+		{.kind = OSP_PART_SESSION, .session = {"a", ""}},
+		{.kind = OSP_PART_PROCESS,
+		 .process = {2, 1, 20, 3, 1000, 1, 5, 6, 7, 9, "y", "", "y z"}},
+		{.kind = OSP_PART_PROCESS,
+		 .process = {1, 0, 10, 10, 0, 0, 1, 2, 0, 0, "x", "/x", ""}},
+		{.kind = OSP_PART_ATTACH, .attach = {2, "p", "b", "detail", 5, 9, 1}},
+		{.kind = OSP_PART_ATTACH, .attach = {2, "p", "a", "detail", 7, 0, 2}},
+		{.kind = OSP_PART_ATTACH, .attach = {2, "p", "a", "detail", -7, 0, 3}},
+		{.kind = OSP_PART_ATTACH, .attach = {1, "p", "ab", "essential", 5, 0, 4}},
+		{.kind = OSP_PART_LOSS, .loss = {1, "p", "a", 12, 3, reasons, lost, 2}},
+		{.kind = OSP_PART_LOSS, .loss = {1, "o", "z", 1, 1, NULL, NULL, 0}},
+		{.kind = OSP_PART_GAP, .gap = {1, 5, 9, 4, "late"}},
+		{.kind = OSP_PART_GAP, .gap = {1, 5, 8, 3, "full"}},
+		{.kind = OSP_PART_CLOCK, .clock = {100, 5, 1}},
+		{.kind = OSP_PART_CLOCK, .clock = {-100, 4, 1}},
+		{.kind = OSP_PART_CATALOGUE, .catalogue = {"c.yaml", "a: 1\n"}},
+	};
+
+	write_parts(f, parts, sizeof(parts) / sizeof(parts[0]));
+
+	expect_dump(
+		f, "session name=\"a\" value=\"\"\n"
+		   "session name=\"b\" value=\"2\"\n"
+		   "catalogue name=\"c.yaml\" text=\"a: 1\\x0a\"\n"
+		   "process 1 parent=0 pid=10 namespace_pid=10 uid=0 exec=0 start=1 seen=2 end=0 "
+		   "exit=0 comm=\"x\" exe=\"/x\" cmdline=\"\"\n"
+		   "process 2 parent=1 pid=20 namespace_pid=3 uid=1000 exec=1 start=5 seen=6 end=7 "
+		   "exit=9 comm=\"y\" exe=\"\" cmdline=\"y z\"\n"
+		   "attach 1 from=5 to=0 sites=4 provider=\"p\" probe=\"ab\" level=\"essential\"\n"
+		   "attach 2 from=-7 to=0 sites=3 provider=\"p\" probe=\"a\" level=\"detail\"\n"
+		   "attach 2 from=7 to=0 sites=2 provider=\"p\" probe=\"a\" level=\"detail\"\n"
+		   "attach 2 from=5 to=9 sites=1 provider=\"p\" probe=\"b\" level=\"detail\"\n"
+		   "loss 1 provider=\"o\" probe=\"z\" hits=1 stored=1\n"
+		   "loss 1 provider=\"p\" probe=\"a\" hits=12 stored=3 reason=\"ring_full\" lost=4 "
+		   "reason=\"late\" lost=5\n"
+		   "gap 1 from=5 to=8 lost=3 reason=\"full\"\n"
+		   "gap 1 from=5 to=9 lost=4 reason=\"late\"\n"
+		   "clock -100 offset=4 error=1\n"
+		   "clock 100 offset=5 error=1\n");
+}
+
+static void loss_is_replaced_with_all_its_reasons(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const reasons[] = {"ring_full", "late"};
+	static const uint64_t before[] = {4, 5}, after[] = {6};
+	struct osp_part a = {.kind = OSP_PART_LOSS,
+			     .loss = {1, "p", "a", 12, 3, reasons, before, 2}};
+	struct osp_part b = {.kind = OSP_PART_LOSS,
+			     .loss = {1, "p", "a", 13, 7, reasons, after, 1}};
+
+	write_parts(f, &a, 1);
+	write_parts(f, &b, 1);
+
+	expect_dump(
+		f,
+		"loss 1 provider=\"p\" probe=\"a\" hits=13 stored=7 reason=\"ring_full\" lost=6\n");
+}
+
+/* More of everything than fits the compact form: points, spans, fields, times, bytes. */
+static void large_operation_round_trips(void **state)
+{
+	struct fixture *f = *state;
+	enum { N = 700 };
+	struct osp_row_span *spans = calloc(N, sizeof(*spans));
+	struct osp_step *steps = calloc(N, sizeof(*steps));
+	struct osp_attribute *attributes = calloc(N, sizeof(*attributes));
+	char(*names)[16] = calloc(N, sizeof(*names));
+	static char value[300];
+	struct osp_part p = {.kind = OSP_PART_ROW}, got;
+	struct osp_cursor *c = NULL;
+
+	memset(value, 'v', sizeof(value));
+	for (unsigned i = 0; i < N; i++) {
+		snprintf(names[i], sizeof(names[i]), "name%u", i);
+		spans[i] = (struct osp_row_span){.number = (uint16_t)(i ? i + 60000 : 0),
+						 .kind_name = names[i % 300],
+						 .name = names[i],
+						 .kind = OSP_SPAN_CLIENT,
+						 .start_ns = 1ll << 50,
+						 .end_ns = (1ll << 50) + i};
+		steps[i] = (struct osp_step){.time_ns = i == 9 ? -77
+							       : (1ll << 50) + ((int64_t)i << 40),
+					     .name = names[i],
+					     .span = (uint16_t)i,
+					     .attribute_count = 1,
+					     .first_attribute = i};
+		attributes[i] = (struct osp_attribute){names[i],
+						       {.type = OSP_VALUE_STR,
+							.data = value,
+							.size = 200 + i % 100,
+							.true_size = 200 + i % 100}};
+	}
+	p.row = (struct osp_row){.id = UINT64_MAX - 65535,
+				 .trace = INT64_MAX,
+				 .process = UINT32_MAX,
+				 .tid = UINT32_MAX,
+				 .spans = spans,
+				 .span_count = N,
+				 .steps = steps,
+				 .step_count = N,
+				 .attributes = attributes,
+				 .attribute_count = N};
+	write_parts(f, &p, 1);
+
+	assert_ok(osp_store_parts(f->store, OSP_PART_ROW, &c));
+	assert_ok(osp_cursor_next_part(c, &got));
+	assert_int_equal(got.row.span_count, N);
+	assert_int_equal(got.row.step_count, N);
+	assert_int_equal(got.row.process, UINT32_MAX);
+	for (unsigned i = 0; i < N; i++) {
+		assert_int_equal(got.row.spans[i].number, spans[i].number);
+		assert_string_equal(got.row.spans[i].name, names[i]);
+		assert_string_equal(got.row.spans[i].kind_name, names[i % 300]);
+		assert_true(got.row.steps[i].time_ns == steps[i].time_ns);
+		assert_int_equal(got.row.steps[i].span, i);
+		assert_string_equal(got.row.steps[i].name, names[i]);
+		assert_int_equal(got.row.attributes[i].value.size, 200 + i % 100);
+		assert_string_equal(got.row.attributes[i].name, names[i]);
+	}
+	assert_int_equal(osp_cursor_next_part(c, &got), 1);
+	osp_cursor_close(&c);
+	free(names);
+	free(attributes);
+	free(steps);
+	free(spans);
+}
+
+static void cursor_can_be_closed_midway_and_writes_go_on(void **state)
+{
+	struct fixture *f = *state;
+	struct sample *s = sample_new();
+	struct osp_cursor *c = NULL;
+	struct osp_span span;
+	struct small m;
+	struct osp_part p = small_row(&m, 5, 50, 0);
+
+	write_parts(f, s->parts, s->count);
+	assert_ok(osp_store_spans(f->store, 0, &c));
+	assert_ok(osp_cursor_next_span(c, &span));
+	osp_cursor_close(&c);
+	write_parts(f, &p, 1);
+
+	expect_tree(f, 50, "5<0");
+	assert_ok(osp_store_flush(f->store));
+	free(s);
+}
+
+static void more_strings_than_are_held_in_memory(void **state)
+{
+	struct fixture *f = *state;
+	enum { N = 70000, BATCH = 1000 };
+	struct small *m = calloc(BATCH, sizeof(*m));
+	struct osp_part *parts = calloc(BATCH, sizeof(*parts));
+	char(*names)[16] = calloc(BATCH, sizeof(*names));
+	struct osp_cursor *c = NULL;
+	struct osp_span span;
+	unsigned n = 0;
+
+	for (unsigned at = 0; at < N; at += BATCH) {
+		for (unsigned i = 0; i < BATCH; i++) {
+			snprintf(names[i], sizeof(names[i]), "n%u", at + i);
+			parts[i] = small_row(&m[i], ((uint64_t)at + i + 1) << 16, 1, at + i);
+			m[i].span.name = names[i];
+		}
+		write_parts(f, parts, BATCH);
+	}
+	/* the same names once more, the held ones and the others */
+	write_parts(f, parts, BATCH);
+
+	assert_ok(osp_store_spans(f->store, 1, &c));
+	while (!osp_cursor_next_span(c, &span)) {
+		char expected[16];
+
+		snprintf(expected, sizeof(expected), "n%u", n++);
+		assert_string_equal(span.name, expected);
+	}
+	assert_int_equal(n, N);
+	osp_cursor_close(&c);
+	free(names);
+	free(parts);
+	free(m);
+}
+
+#define BOTH(test)                                                                                 \
+	{#test " (mem)", test, set_up_mem, tear_down, NULL},                                       \
+	{                                                                                          \
+#test " (sqlite)", test, set_up_sqlite, tear_down, NULL                            \
+	}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BOTH(new_store_is_empty),
+		BOTH(row_reads_back_whole),
+		BOTH(values_keep_type_and_bits),
+		BOTH(complete_part_replaces_start_part_in_any_order),
+		BOTH(replaced_row_loses_its_nested_spans),
+		BOTH(identical_part_twice_changes_nothing),
+		BOTH(patch_applies_before_and_after_its_row),
+		BOTH(pending_patches_add_up),
+		BOTH(patch_survives_the_complete_part),
+		BOTH(traces_join_and_split_again),
+		BOTH(later_edge_replaces_the_earlier),
+		BOTH(greater_seq_wins_in_any_order),
+		BOTH(bad_part_refuses_the_whole_batch),
+		BOTH(malformed_parts_are_refused_by_name),
+		BOTH(limits_mean_the_same_everywhere),
+		BOTH(children_follow_parents_then_start_then_id),
+		BOTH(best_grade_makes_the_parent),
+		BOTH(circle_of_parents_ends),
+		BOTH(missing_parent_is_named_and_makes_a_root),
+		BOTH(ambiguous_link_is_no_parent),
+		BOTH(deep_trace_is_walked_without_recursion),
+		BOTH(trace_is_found_by_the_beginning_of_its_id),
+		BOTH(span_is_found_by_its_id),
+		BOTH(session_rows_come_in_the_order_of_their_keys),
+		BOTH(loss_is_replaced_with_all_its_reasons),
+		BOTH(large_operation_round_trips),
+		BOTH(cursor_can_be_closed_midway_and_writes_go_on),
+		BOTH(more_strings_than_are_held_in_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

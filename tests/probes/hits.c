@@ -1,0 +1,378 @@
+/*
+ * A recorder as small as can be on the loader's own interface: attaches, prints every record as a
+ * line, and at the end the books. For the tests of the kernel side and the loader.
+ *
+ *   hits [-q] [-r RING_BYTES] [-l LEVEL] [-f multi|perf] [-n] [-b RECORDS] -c CATALOGUE TARGET...
+ *   TARGET: pid:N  path:FILE  comm:NAME  all:
+ *   -q prints no records, -n follows no children, -b bounds a drain
+ *
+ * Standard output: "ready SITES PROCESSES", records, then on SIGTERM or SIGINT
+ *   count SLOT POINT hits=N stored=N ring_full=N argument_fault=N table_full=N
+ *   books closed|open
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "user/base/log.h"
+#include "user/base/text.h"
+#include "user/loader.h"
+#include "user/semaphore.h"
+#include "user/target.h"
+
+enum { SLOTS = OSP_EVENT_PROCESSES, TARGETS = 16 };
+
+static struct hits {
+	struct osp_catalogue *catalogue;
+	struct osp_binaries *binaries;
+	struct osp_loader *loader;
+	struct osp_loader_options options;
+	size_t batch;
+	struct osp_target targets[TARGETS];
+	size_t target_count;
+	bool quiet, books_open;
+	uint64_t *stored; /* [slot * points + point] */
+	uint64_t noticed; /* notices_lost, seen so far */
+	uint32_t rescan[64];
+	size_t rescans;
+} h;
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- attach ---------------------------------------------------------------------------------- */
+
+static int attach(struct osp_binary *b)
+{
+	struct osp_attach_result result;
+	bool fresh = !b->attachment;
+	int r = osp_loader_attach(h.loader, b, &result);
+
+	if (!r && fresh && b->known)
+		printf("attached %s wanted=%zu attached=%zu refused=%zu leased=%d\n", b->path,
+		       result.wanted, result.attached, result.refused, result.leased);
+	return r;
+}
+
+static void verify(const struct osp_found *f)
+{
+	const char *reason;
+	size_t unarmed;
+
+	for (size_t i = 0; i < f->binary_count; i++)
+		if (!osp_semaphore_verify(f->binaries[i], f->process.pid, &unarmed, &reason) &&
+		    unarmed)
+			printf("unarmed pid=%u sites=%zu in %s: %s\n", f->process.pid, unarmed,
+			       f->binaries[i]->path, reason);
+}
+
+static int start(void)
+{
+	struct osp_targets t = {0};
+	size_t sites = 0, members = 0;
+	uint32_t slot;
+	int r = osp_targets_find(&t, h.binaries, h.targets, h.target_count);
+
+	for (size_t i = 0; !r && i < t.count; i++)
+		if (t.found[i].target &&
+		    !osp_loader_add_member(h.loader, t.found[i].process.pid, &slot)) {
+			printf("member pid=%u slot=%u\n", t.found[i].process.pid, slot);
+			members++;
+		}
+	for (size_t i = 0; !r && i < t.binary_count; i++) {
+		r = attach(t.binaries[i]);
+		for (size_t k = 0; !r && k < t.binaries[i]->count; k++)
+			sites += t.binaries[i]->sites[k].attached;
+	}
+	for (size_t i = 0; !r && i < t.count; i++)
+		if (t.found[i].target)
+			verify(&t.found[i]);
+	if (!r)
+		r = osp_targets_add_bystanders(&t, h.binaries);
+	for (size_t i = 0; !r && i < t.count; i++)
+		if (!t.found[i].target)
+			printf("bystander pid=%u\n", t.found[i].process.pid);
+	osp_targets_clear(&t);
+	if (!r)
+		printf("ready %zu %zu\n", sites, members);
+	fflush(stdout);
+	return r;
+}
+
+/* A process called exec or loaded something: attach what it has now. */
+static void look_again(uint32_t pid, uint64_t since_ns)
+{
+	struct osp_found f;
+	size_t fresh = 0;
+
+	if (osp_found_read(&f, h.binaries, pid))
+		return;
+	for (size_t i = 0; i < f.binary_count; i++) {
+		fresh += f.binaries[i]->known && !f.binaries[i]->attachment;
+		attach(f.binaries[i]);
+	}
+	verify(&f);
+	printf("looked pid=%u known=%zu fresh=%zu delay_us=%" PRIu64 "\n", pid, f.known, fresh,
+	       (now_ns() - since_ns) / 1000);
+	osp_found_clear(&f);
+}
+
+/* ---- records --------------------------------------------------------------------------------- */
+
+static void print_values(const struct osp_record *r)
+{
+	const uint8_t *data = (const uint8_t *)(r + 1);
+	struct osp_foreign_value v;
+	char text[256];
+
+	for (uint64_t i = 0; i < r->value; i++) {
+		memcpy(&v, data + i * sizeof(v), sizeof(v));
+		if (!v.offset) {
+			printf(" %s=%" PRId64, v.size < 0 ? "error" : "value",
+			       v.size < 0 ? (int64_t)v.size : (int64_t)v.value);
+			continue;
+		}
+		osp_text_escape(text, sizeof(text), data + v.offset,
+				v.size < 0 ? 0 : (size_t)v.size);
+		printf(" %d:%s", v.size, text);
+	}
+}
+
+static void print_hit(const struct osp_record *r)
+{
+	const struct osp_point *p = h.catalogue->points[r->point];
+	char hex[2 * 700 + 1];
+
+	printf("%s pid=%u tid=%u slot=%u ordinal=%llu lost=%llu data=%d", p->probe, r->pid, r->tid,
+	       r->process, r->ordinal, r->lost, r->data_size);
+	if (r->kind == OSP_RECORD_FOREIGN) {
+		print_values(r);
+	} else {
+		osp_text_hex(hex, r + 1,
+			     r->data_size < 0 || r->data_size > 700 ? 0 : (size_t)r->data_size);
+		printf(" flags=%u op=%llx sequence=%u number=%u value=%llu %s", r->flags, r->op_id,
+		       r->sequence, r->number, r->value, hex);
+	}
+	printf("\n");
+}
+
+static int take(void *arg, const struct osp_record *r, size_t size)
+{
+	static const char *const names[] = {"", "", "", "fork", "exec", "exit", "mapped"};
+
+	(void)arg;
+	if (r->data_size > 0 && size != sizeof(*r) + (size_t)r->data_size)
+		return -EBADMSG;
+	if (r->kind <= OSP_RECORD_FOREIGN) {
+		if (!h.quiet)
+			print_hit(r);
+		h.stored[(size_t)r->process * h.catalogue->point_count + r->point]++;
+		return 0;
+	}
+	printf("%s pid=%u slot=%u site=%u exec=%u value=%llu\n", names[r->kind], r->pid, r->process,
+	       r->site, r->exec_id, r->value);
+	if (r->kind == OSP_RECORD_EXEC || r->kind == OSP_RECORD_MAPPED)
+		look_again(r->pid, r->time_ns);
+	return 0;
+}
+
+static int drain(void)
+{
+	int n = osp_ring_drain(osp_loader_ring(h.loader), h.batch, take, NULL);
+
+	fflush(stdout);
+	return n > (int)h.batch ? -EOVERFLOW : n;
+}
+
+static void on_change(void *arg, enum osp_loader_change change, bool begins, struct osp_binary *b)
+{
+	static const char *const names[] = {"detached", "reattached", "gone"};
+
+	(void)arg;
+	if (!begins)
+		printf("%s %s known=%zu\n", names[change], b->path, b->known);
+}
+
+static int again(void *arg, uint32_t pid, const struct osp_member *m)
+{
+	(void)arg;
+	(void)m;
+	look_again(pid, now_ns());
+	return 0;
+}
+
+static int run(int signals)
+{
+	struct pollfd p[] = {{.fd = osp_ring_fd(osp_loader_ring(h.loader)), .events = POLLIN},
+			     {.fd = osp_loader_lease_fd(h.loader), .events = POLLIN},
+			     {.fd = signals, .events = POLLIN}};
+	struct osp_loader_stats stats;
+
+	for (;;) {
+		int ring = osp_ring_timeout_ms(osp_loader_ring(h.loader));
+		int lease = osp_loader_timeout_ms(h.loader);
+		int r;
+
+		poll(p, 3, lease < 0 || (ring >= 0 && ring < lease) ? ring : lease);
+		r = drain();
+		if (r < 0)
+			return r;
+		if (p[1].revents || lease >= 0)
+			osp_loader_handle(h.loader, h.binaries, on_change, NULL);
+		osp_loader_stats(h.loader, &stats);
+		if (stats.notices_lost != h.noticed) {
+			h.noticed = stats.notices_lost;
+			osp_loader_members(h.loader, again, NULL);
+		}
+		fflush(stdout);
+		if (p[2].revents)
+			return 0;
+	}
+}
+
+/* ---- the books ------------------------------------------------------------------------------- */
+
+static int close_book(void *arg, uint32_t slot, uint32_t point, const struct osp_counter *c)
+{
+	uint64_t stored = h.stored[(size_t)slot * h.catalogue->point_count + point], lost = 0;
+
+	(void)arg;
+	for (int i = 0; i < OSP_LOSS_KERNEL_COUNT; i++)
+		lost += c->lost[i];
+	printf("count %u %s hits=%llu stored=%" PRIu64
+	       " ring_full=%llu argument_fault=%llu table_full=%llu\n",
+	       slot, h.catalogue->points[point]->probe, c->hits, stored,
+	       c->lost[OSP_LOSS_RING_FULL], c->lost[OSP_LOSS_ARGUMENT_FAULT],
+	       c->lost[OSP_LOSS_TABLE_FULL]);
+	h.books_open |= c->hits != stored + lost;
+	return 0;
+}
+
+static int finish(void)
+{
+	struct osp_loader_stats s;
+	int r;
+
+	osp_loader_detach_all(h.loader);
+	while ((r = drain()) > 0)
+		;
+	if (r < 0)
+		return r;
+	osp_loader_counters(h.loader, close_book, NULL);
+	osp_loader_stats(h.loader, &s);
+	printf("stats processes=%u notices_lost=%" PRIu64 " children_lost=%" PRIu64
+	       " strangers=%" PRIu64 "\n",
+	       s.processes, s.notices_lost, s.children_lost, s.strangers);
+	printf("books %s\n", h.books_open ? "open" : "closed");
+	return 0;
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+static int add_target(const char *text)
+{
+	struct osp_target *t = &h.targets[h.target_count++];
+	static const char *const names[] = {"pid:", "path:", "comm:", "all:"};
+
+	for (int i = 0; i < 4; i++)
+		if (!strncmp(text, names[i], strlen(names[i]))) {
+			t->kind = (enum osp_target_kind)i;
+			t->text = text + strlen(names[i]);
+			t->pid = (uint32_t)strtoul(t->text, NULL, 10);
+			h.options.admit |= i == OSP_TARGET_PATH || i == OSP_TARGET_ALL;
+			h.options.all |= i == OSP_TARGET_COMM || i == OSP_TARGET_ALL;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+static int read_catalogue(const char *path)
+{
+	struct osp_catalogue_error e;
+	int r = osp_catalogue_read(h.catalogue, path, &e);
+
+	if (r)
+		fprintf(stderr, "%s\n", e.text);
+	return r;
+}
+
+static int parse(int argc, char **argv)
+{
+	int c, r = 0;
+
+	while (!r && (c = getopt(argc, argv, "qr:l:f:nc:vxb:")) != -1) {
+		if (c == 'q')
+			h.quiet = true;
+		else if (c == 'r')
+			h.options.ring_bytes = strtoul(optarg, NULL, 0);
+		else if (c == 'l')
+			r = osp_level_from_str(optarg, &h.options.level);
+		else if (c == 'f')
+			h.options.form =
+				strcmp(optarg, "perf") ? OSP_ATTACH_MULTI : OSP_ATTACH_PERF;
+		else if (c == 'n')
+			h.options.no_children = true;
+		else if (c == 'x')
+			h.options.no_context = true;
+		else if (c == 'b')
+			h.batch = strtoul(optarg, NULL, 0);
+		else if (c == 'v')
+			osp_log_level_set(OSP_LOG_DEBUG);
+		else
+			r = c == 'c' ? read_catalogue(optarg) : -EINVAL;
+	}
+	while (!r && optind < argc && h.target_count < TARGETS)
+		r = add_target(argv[optind++]);
+	return r;
+}
+
+static int open_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+int main(int argc, char **argv)
+{
+	int signals = open_signals(), r;
+
+	h.options.level = OSP_LEVEL_DEBUG;
+	h.batch = 10000;
+	r = osp_catalogue_new(&h.catalogue);
+	if (!r)
+		r = parse(argc, argv);
+	if (r)
+		return 2;
+	h.stored = calloc(SLOTS * h.catalogue->point_count, sizeof(*h.stored));
+	r = h.stored ? osp_binaries_new(&h.binaries, h.catalogue) : -ENOMEM;
+	if (!r)
+		r = osp_loader_open(&h.loader, h.catalogue, &h.options);
+	if (!r)
+		r = start();
+	if (!r)
+		r = run(signals);
+	if (!r)
+		r = finish();
+	osp_loader_close(&h.loader);
+	osp_binaries_free(&h.binaries);
+	osp_catalogue_free(&h.catalogue);
+	free(h.stored);
+	return r ? 1 : 0;
+}

@@ -1,0 +1,113 @@
+/* Runs scripts (script.h) through a pipeline into a tree or a log (tree.h). */
+#include "tests/support/play.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/script.h"
+#include "tests/support/tree.h"
+#include "user/raw.h"
+
+int play_push(void *arg, const struct osp_input *in)
+{
+	return osp_pipeline_push(arg, in);
+}
+
+static void check(int r)
+{
+	if (r) {
+		fprintf(stderr, "play: %s\n", strerror(-r));
+		abort();
+	}
+}
+
+static struct osp_pipeline *start(const struct osp_catalogue *c, const char *text, osp_sink_fn sink,
+				  void *arg)
+{
+	struct osp_pipeline_limits limits;
+	struct osp_pipeline *p;
+
+	script_limits(text, &limits);
+	check(osp_pipeline_new(&p, c, &limits, sink, arg));
+	return p;
+}
+
+static void run(const struct osp_catalogue *c, const char *name, const char *text, osp_sink_fn sink,
+		void *arg)
+{
+	struct osp_pipeline *p = start(c, text, sink, arg);
+	struct script *s = script_new(c, name, play_push, p);
+
+	check(script_text(s, text));
+	script_free(&s);
+	osp_pipeline_free(&p);
+}
+
+char *play_tree(const struct osp_catalogue *c, const char *name, const char *text)
+{
+	struct tree *tree = tree_new();
+	char *result;
+
+	run(c, name, text, tree_sink, tree);
+	result = tree_text(tree);
+	tree_free(&tree);
+	return result;
+}
+
+char *play_log(const struct osp_catalogue *c, const char *name, const char *text)
+{
+	char *result = NULL;
+	size_t size;
+	FILE *log = open_memstream(&result, &size);
+
+	run(c, name, text, tree_log, log);
+	fclose(log);
+	return result;
+}
+
+static int write_raw(void *arg, const struct osp_input *in)
+{
+	return osp_raw_write(arg, in);
+}
+
+static FILE *capture(const struct osp_catalogue *c, const char *name, const char *text)
+{
+	FILE *file = tmpfile();
+	struct osp_raw *raw;
+	struct script *s;
+
+	if (!file)
+		abort();
+	check(osp_raw_create(&raw, file, c));
+	s = script_new(c, name, write_raw, raw);
+	check(script_text(s, text));
+	script_free(&s);
+	osp_raw_free(&raw);
+	rewind(file);
+	return file;
+}
+
+char *play_raw_log(const struct osp_catalogue *c, const char *name, const char *text)
+{
+	FILE *file = capture(c, name, text), *log;
+	struct osp_catalogue_error error;
+	struct osp_pipeline *p;
+	struct osp_raw *raw;
+	struct osp_input in;
+	char *result = NULL;
+	size_t size;
+	int r;
+
+	check(osp_raw_open(&raw, file, &error));
+	log = open_memstream(&result, &size);
+	p = start(osp_raw_catalogue(raw), text, tree_log, log);
+	while (!(r = osp_raw_read(raw, &in)))
+		check(osp_pipeline_push(p, &in));
+	if (r != 1)
+		check(r);
+	osp_pipeline_free(&p);
+	osp_raw_free(&raw);
+	fclose(log);
+	fclose(file);
+	return result;
+}

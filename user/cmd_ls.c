@@ -1,0 +1,121 @@
+/*
+ * outspan ls: the traces of a session, one line each, the newest last. Reads through the store
+ * contract, prints through render.c or json.c.
+ */
+#include "user/command.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/base/cleanup.h"
+#include "user/base/log.h"
+#include "user/json.h"
+#include "user/output.h"
+#include "user/reader.h"
+#include "user/render.h"
+
+struct options {
+	const char *file, *colour;
+	int64_t limit;
+	bool json, utc;
+};
+
+static const struct argp_option option_table[] = {
+	{"json", 'j', NULL, 0, "One JSON object per line; start_ns is wall-clock time", 0},
+	{"limit", 'n', "N", 0, "Only the newest N traces", 0},
+	{"utc", 'u', NULL, 0, "Times in UTC", 0},
+	{"color", 'c', "WHEN", 0, "auto (default), always or never; auto honours NO_COLOR", 0},
+	{0},
+};
+
+static const char help[] =
+	"Lists the traces of a session, newest last.\v"
+	"The first column begins the trace's id; `outspan show FILE ID` shows that trace. "
+	"Letters under MARKS are explained below the list.\n\n"
+	"Examples:\n"
+	"  outspan ls session.db\n"
+	"  outspan ls --limit 20 --utc session.db\n"
+	"  outspan ls --json session.db | grep '\"status\":\"error\"'";
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = state->input;
+	char *end;
+
+	switch (key) {
+	case 'j':
+		o->json = true;
+		return 0;
+	case 'u':
+		o->utc = true;
+		return 0;
+	case 'c':
+		o->colour = arg;
+		return 0;
+	case 'n':
+		errno = 0;
+		o->limit = strtoll(arg, &end, 10);
+		if (errno || end == arg || *end || o->limit < 0)
+			argp_error(state, "--limit %s: expected a number from 0", arg);
+		return 0;
+	case ARGP_KEY_ARG:
+		if (o->file)
+			argp_error(state, "one session at a time");
+		o->file = arg;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "which session? give its FILE");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static int list(struct osp_session *s, const struct options *o, const struct osp_render *render)
+{
+	_cleanup_(osp_cursor_close) struct osp_cursor *c = NULL;
+	struct osp_trace_query q = {.limit = o->limit, .newest = true};
+	struct osp_trace t;
+	uint32_t marks = 0;
+	int r = osp_store_traces(s->store, &q, &c);
+
+	if (!r && !o->json)
+		osp_render_heading(render);
+	while (!r && !(r = osp_cursor_next_trace(c, &t)) && !ferror(render->out)) {
+		marks |= t.marks;
+		if (o->json)
+			r = osp_json_print(render->out, osp_json_trace(s, &t));
+		else
+			osp_render_trace(render, &t);
+	}
+	if (r < 0)
+		return osp_err(0, "%s", r == -ENOMEM ? "no memory" : osp_store_error(s->store)), r;
+	if (!o->json)
+		osp_render_legend(render, marks);
+	return 0;
+}
+
+int osp_cmd_ls(int argc, char **argv)
+{
+	static const struct argp argp = {option_table, parse, "FILE", help, NULL, NULL, NULL};
+	_cleanup_(osp_session_close) struct osp_session *s = NULL;
+	struct options o = {.colour = "auto", .limit = -1};
+	struct osp_render render;
+	struct osp_output out;
+	int r, closed;
+
+	osp_reader_parse(&argp, "outspan ls", argc, argv, &o);
+	render = (struct osp_render){.utc = o.utc};
+	if (osp_render_colour(o.colour, stdout, &render.colour))
+		return osp_err(0, "--color %s: expected auto, always or never", o.colour), 2;
+	r = osp_reader_open(&s, o.file);
+	r = r ? r : osp_output_open(&out, NULL);
+	if (r)
+		return osp_reader_exit(r);
+	render.out = out.file;
+	render.session = s;
+	r = list(s, &o, &render);
+	closed = osp_output_close(&out);
+	return osp_reader_exit(r ? r : closed);
+}

@@ -1,0 +1,132 @@
+/*
+ * outspan show: one trace as a tree over all its processes. Reads through the store contract,
+ * prints through render.c or json.c.
+ */
+#include "user/command.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/base/cleanup.h"
+#include "user/base/log.h"
+#include "user/json.h"
+#include "user/output.h"
+#include "user/reader.h"
+#include "user/render.h"
+
+struct options {
+	const char *file, *trace, *colour;
+	bool json, utc, verbose;
+};
+
+static const struct argp_option option_table[] = {
+	{"verbose", 'v', NULL, 0, "Show events with their times and attributes, too", 0},
+	{"json", 'j', NULL, 0,
+	 "One JSON object per span and line; start_ns and end_ns are wall-clock time", 0},
+	{"utc", 'u', NULL, 0, "Times in UTC", 0},
+	{"color", 'c', "WHEN", 0, "auto (default), always or never; auto honours NO_COLOR", 0},
+	{0},
+};
+
+static const char help[] =
+	"Shows one trace: its spans as a tree, in which processes they ran, when, and how they were "
+	"joined. TRACE is the beginning of a trace id, `last', or `#N' for the N-th line of "
+	"`outspan ls'.\v"
+	"A line below a span that begins with ^ says what its place in the tree rests on, with ? what "
+	"could not be decided, with ! what may be wrong or missing. In JSON, bytes are hexadecimal.\n\n"
+	"Examples:\n"
+	"  outspan show session.db last\n"
+	"  outspan show -v session.db 8c1f1e2a4b6e\n"
+	"  outspan show --json session.db '#3'";
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = state->input;
+
+	switch (key) {
+	case 'v':
+		o->verbose = true;
+		return 0;
+	case 'j':
+		o->json = true;
+		return 0;
+	case 'u':
+		o->utc = true;
+		return 0;
+	case 'c':
+		o->colour = arg;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (state->arg_num > 1)
+			argp_error(state, "one trace at a time");
+		*(state->arg_num ? &o->trace : &o->file) = arg;
+		return 0;
+	case ARGP_KEY_END:
+		if (!o->file || !o->trace)
+			argp_error(state, "give the FILE of a session and a TRACE, or `last'");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static int print_json(struct osp_session *s, const struct osp_span *spans, size_t count, FILE *f)
+{
+	int64_t start = count ? spans[0].start_ns : 0;
+	int r = 0;
+
+	for (size_t i = 1; i < count; i++)
+		start = spans[i].start_ns < start ? spans[i].start_ns : start;
+	for (size_t i = 0; !r && i < count && !ferror(f); i++)
+		r = osp_json_print(f,
+				   osp_json_span(s, &spans[i], osp_session_wall_offset(s, start)));
+	return r;
+}
+
+static int show(struct osp_session *s, uint64_t key, const struct options *o,
+		const struct osp_render *render)
+{
+	_cleanup_(osp_cursor_close) struct osp_cursor *c = NULL;
+	_cleanup_free_ struct osp_span *spans = NULL;
+	struct osp_trace t;
+	size_t count;
+	int r = osp_store_spans(s->store, key, &c);
+
+	r = r ? r : osp_reader_collect(c, &spans, &count);
+	if (!r && o->json)
+		r = print_json(s, spans, count, render->out);
+	else if (!r)
+		r = osp_store_trace(s->store, spans, count, &t);
+	if (!r && !o->json)
+		r = osp_render_spans(render, &t, spans, count);
+	if (r)
+		osp_err(0, "%s", r == -ENOMEM ? "no memory" : osp_store_error(s->store));
+	return r;
+}
+
+int osp_cmd_show(int argc, char **argv)
+{
+	static const struct argp argp = {option_table, parse, "FILE TRACE", help, NULL, NULL, NULL};
+	_cleanup_(osp_session_close) struct osp_session *s = NULL;
+	struct options o = {.colour = "auto"};
+	struct osp_render render;
+	struct osp_output out;
+	uint64_t key;
+	int r, closed;
+
+	osp_reader_parse(&argp, "outspan show", argc, argv, &o);
+	render = (struct osp_render){.utc = o.utc, .verbose = o.verbose};
+	if (osp_render_colour(o.colour, stdout, &render.colour))
+		return osp_err(0, "--color %s: expected auto, always or never", o.colour), 2;
+	r = osp_reader_open(&s, o.file);
+	r = r ? r : osp_reader_find_trace(s, o.trace, &key);
+	r = r ? r : osp_output_open(&out, NULL);
+	if (r)
+		return osp_reader_exit(r);
+	render.out = out.file;
+	render.session = s;
+	r = show(s, key, &o, &render);
+	closed = osp_output_close(&out);
+	return osp_reader_exit(r ? r : closed);
+}

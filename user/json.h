@@ -1,0 +1,20 @@
+/* Traces and spans as JSON values, one object per line on stdout. Times are wall-clock ns. */
+#pragma once
+
+#include <jansson.h>
+
+#include "store/session.h"
+
+/* New references; NULL: no memory. */
+json_t *osp_json_trace(const struct osp_session *s, const struct osp_trace *t);
+json_t *osp_json_span(const struct osp_session *s, const struct osp_span *span,
+		      int64_t wall_offset);
+
+/* Text that JSON can carry: what is not UTF-8 is escaped as on a terminal. */
+json_t *osp_json_text(const char *text);
+
+/* The marks as an array of words; each made by `word`. */
+json_t *osp_json_marks(uint32_t marks, json_t *(*word)(const char *));
+
+/* Prints one line and drops the reference. -ENOMEM for NULL. */
+int osp_json_print(FILE *f, json_t *value);

@@ -1,0 +1,127 @@
+/*
+ * The common part of ls, show and export: argp with our exit statuses, opening a session, the
+ * ways to name a trace. It is the edge for store errors of these commands: they are said here.
+ */
+#include "user/reader.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/base/cleanup.h"
+#include "user/base/log.h"
+
+void osp_reader_parse(const struct argp *argp, const char *name, int argc, char **argv, void *input)
+{
+	_cleanup_free_ char *typed = strdup(name);
+
+	argp_err_exit_status = 2;
+	if (typed)
+		argv[0] = typed;
+	argp_parse(argp, argc, argv, 0, NULL, input);
+	argv[0] = "outspan";
+}
+
+int osp_reader_open(struct osp_session **out, const char *file)
+{
+	char error[512];
+	int r = osp_session_open(out, file, error);
+
+	if (r)
+		osp_err(0, "%s", error);
+	return r;
+}
+
+/* The trace at a place of the listing, counted from 1; 0 = the last one. */
+static int find_by_place(struct osp_session *s, uint64_t place, uint64_t *trace)
+{
+	_cleanup_(osp_cursor_close) struct osp_cursor *c = NULL;
+	struct osp_trace_query q = {.limit = place ? (int64_t)place : 1, .newest = !place};
+	struct osp_trace t;
+	uint64_t n = 0;
+	int r = osp_store_traces(s->store, &q, &c);
+
+	if (r)
+		return osp_err(0, "%s", osp_store_error(s->store)), r;
+	while (!(r = osp_cursor_next_trace(c, &t)))
+		if (++n == place || !place)
+			*trace = t.key;
+	if (r < 0)
+		return osp_err(0, "%s", osp_store_error(s->store)), r;
+	if (n && n >= place)
+		return 0;
+	if (!n)
+		osp_err(0, "the session has no traces");
+	else
+		osp_err(0, "no trace #%" PRIu64 ": the session has %" PRIu64, place, n);
+	return -ENOENT;
+}
+
+int osp_reader_find_trace(struct osp_session *s, const char *text, uint64_t *trace)
+{
+	int r;
+
+	if (!strcmp(text, "last"))
+		return find_by_place(s, 0, trace);
+	if (*text == '#') {
+		char *end;
+		unsigned long long place = strtoull(text + 1, &end, 10);
+
+		if (end == text + 1 || *end || !place || place > INT64_MAX)
+			return osp_err(0, "trace %s: expected # and a number from 1", text),
+			       -EINVAL;
+		return find_by_place(s, place, trace);
+	}
+	r = osp_store_find_trace(s->store, text, trace);
+	if (r == -ENOENT)
+		return osp_err(0, "%s - outspan ls shows the ids", osp_store_error(s->store)), r;
+	if (r == -EEXIST)
+		return osp_err(0, "%s - give more digits", osp_store_error(s->store)), r;
+	if (r)
+		osp_err(0, "trace %s%s", osp_store_error(s->store),
+			r == -EINVAL ? ", or last, or #N" : "");
+	return r;
+}
+
+int osp_reader_collect(struct osp_cursor *c, struct osp_span **out, size_t *count)
+{
+	_cleanup_free_ struct osp_span *spans = NULL;
+	size_t n = 0, room = 0;
+	struct osp_span span;
+	int r;
+
+	while (!(r = osp_cursor_next_span(c, &span))) {
+		if (n == room) {
+			struct osp_span *more;
+
+			room = room ? 2 * room : 64;
+			more = realloc(spans, room * sizeof(*more));
+			if (!more)
+				return -ENOMEM;
+			spans = more;
+		}
+		spans[n++] = span;
+	}
+	if (r < 0)
+		return r;
+	*out = TAKE_PTR(spans);
+	*count = n;
+	return 0;
+}
+
+int osp_reader_exit(int r)
+{
+	switch (r) {
+	case 0:
+		return 0;
+	case -EINVAL:
+		return 2;
+	case -EACCES:
+	case -EPERM:
+	case -ENOTSUP:
+		return 3;
+	default:
+		return 1;
+	}
+}

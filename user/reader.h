@@ -1,0 +1,28 @@
+/* What the commands that read a session share: their arguments, the session, the trace meant. */
+#pragma once
+
+#include <argp.h>
+
+#include "store/session.h"
+
+/* Parses with usage errors leaving with status 2. `name` is the command as typed: "outspan ls". */
+void osp_reader_parse(const struct argp *argp, const char *name, int argc, char **argv,
+		      void *input);
+
+/* Opens the session; what fails is said. -errno. */
+int osp_reader_open(struct osp_session **out, const char *file);
+
+/*
+ * The trace that the text means: first digits of its id, `last`, or `#N`, the N-th of `ls`.
+ * What fails is said. -ENOENT, -EEXIST (several), -EINVAL (no such form).
+ */
+int osp_reader_find_trace(struct osp_session *s, const char *text, uint64_t *trace);
+
+/*
+ * The spans of one trace in an array that the caller frees; what they point to belongs to the
+ * cursor and lives as long as it stays where it is.
+ */
+int osp_reader_collect(struct osp_cursor *c, struct osp_span **out, size_t *count);
+
+/* The exit status for a result: 0 done, 1 failed, 2 usage, 3 not permitted or not supported. */
+int osp_reader_exit(int r);

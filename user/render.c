@@ -1,0 +1,580 @@
+/*
+ * How a session looks on a terminal. Everything that came from a traced process is escaped before
+ * it gets here (put_text is the one door), columns are counted in characters, and what is not
+ * certain is said in words: marks, ambiguous links, clocks. Fed by cmd_ls.c and cmd_show.c.
+ *
+ *   send north/7                         [============]  12.00 ms  sender/4001            ok 200
+ *     attempt depot-1                    [============]  11.80 ms  sender/4001            ok 200
+ *       sort north/7                     [ ========== ]  10.00 ms  depot/4002             ok 200
+ *         ^ via trace_context (exact)
+ */
+#include "user/render.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "user/base/cleanup.h"
+#include "user/base/map.h"
+#include "user/base/text.h"
+
+enum {
+	WIDTH = 100,
+	NAME = 36, /* columns of a span's name, indentation included */
+	BAR = 12,
+	PROCESS = 21,
+	DEEPEST = 12, /* levels that are indented */
+	ROOT = 19,    /* columns of a root's name in the listing */
+};
+
+static const char *const RED = "\x1b[31m", *const YELLOW = "\x1b[33m", *const DIM = "\x1b[2m",
+			 *const BOLD = "\x1b[1m";
+
+int osp_render_colour(const char *when, FILE *out, bool *colour)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	if (!strcmp(when, "always"))
+		*colour = true;
+	else if (!strcmp(when, "never"))
+		*colour = false;
+	else if (!strcmp(when, "auto"))
+		*colour = isatty(fileno(out)) && !(no && *no) && (!term || strcmp(term, "dumb"));
+	else
+		return -EINVAL;
+	return 0;
+}
+
+/* ---- pieces ---- */
+
+static void colour_on(const struct osp_render *r, const char *code)
+{
+	if (r->colour && code)
+		fputs(code, r->out);
+}
+
+static void colour_off(const struct osp_render *r, const char *code)
+{
+	if (r->colour && code)
+		fputs("\x1b[0m", r->out);
+}
+
+/* Columns of escaped text: its characters. */
+static size_t columns(const char *text, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < size; i++)
+		n += ((uint8_t)text[i] & 0xc0) != 0x80;
+	return n;
+}
+
+/* The byte at which the n-th character begins. */
+static size_t character(const char *text, size_t size, size_t n)
+{
+	size_t i = 0;
+
+	for (; i < size; i++)
+		if (((uint8_t)text[i] & 0xc0) != 0x80 && !n--)
+			break;
+	return i;
+}
+
+/* Escapes; what is wider than `most` loses its middle, as both ends tell most. Columns written. */
+static size_t put_text(FILE *f, const char *text, size_t most)
+{
+	char line[1024];
+	size_t size = osp_text_escape(line, sizeof(line), text, strlen(text));
+	size_t wide = columns(line, size), head = most - most / 3 - 2;
+
+	if (wide <= most) {
+		fputs(line, f);
+		return wide;
+	}
+	fwrite(line, 1, character(line, size, head), f);
+	fputs("..", f);
+	fputs(line + character(line, size, wide - (most - head - 2)), f);
+	return most;
+}
+
+static void put_spaces(FILE *f, size_t n)
+{
+	fprintf(f, "%*s", (int)n, "");
+}
+
+static void put_column(FILE *f, const char *text, size_t width)
+{
+	put_spaces(f, width - put_text(f, text, width));
+}
+
+static const char *status_text(enum osp_span_status s)
+{
+	return s == OSP_SPAN_ERROR ? "error" : s == OSP_SPAN_OK ? "ok" : "-";
+}
+
+/* "courier/4003"; a key without a process shows as such. */
+static void process_text(const struct osp_session *s, uint32_t key, char out[64])
+{
+	const struct osp_process_row *p = osp_session_process(s, key);
+
+	if (p)
+		snprintf(out, 64, "%.40s/%u", p->comm, p->pid);
+	else
+		snprintf(out, 64, "process #%u", key);
+}
+
+/* Right-aligned in nine columns: "  12.00 ms". */
+static void put_duration(FILE *f, int64_t ns)
+{
+	char text[24];
+
+	fprintf(f, "%9s", osp_text_duration(text, ns));
+}
+
+/* ---- the listing ---- */
+
+static const struct {
+	enum osp_mark mark;
+	char letter;	    /* in the listing */
+	const char *word;   /* in its legend */
+	const char *phrase; /* in the tree */
+} marks[] = {
+	{OSP_MARK_MAY_BE_CUT, 'C', "may be cut",
+	 "may be cut: steps were lost, or passed unwatched"},
+	{OSP_MARK_BEGAN_BEFORE, 'B', "began before attach",
+	 "began before attach: its true start is earlier"},
+	{OSP_MARK_INCOMPLETE, 'I', "incomplete", "incomplete: its end was not seen"},
+	{OSP_MARK_TIMED_OUT, 'T', "timed out",
+	 "timed out: nothing came for longer than it may take"},
+	{OSP_MARK_UNEXPECTED, 'U', "unexpected step",
+	 "unexpected step: not in the catalogue's order (-v shows it)"},
+	{OSP_MARK_AMBIGUOUS, 'A', "ambiguous link", NULL}, /* its links say more */
+};
+
+enum { MARKS = sizeof(marks) / sizeof(marks[0]) };
+
+void osp_render_heading(const struct osp_render *r)
+{
+	colour_on(r, BOLD);
+	fprintf(r->out, "%-12s  %-29s  %-*s %9s %4s %5s  %-6s %s", "ID", "START", ROOT, "ROOT",
+		"DURATION", "PROC", "SPANS", "STATUS", "MARKS");
+	colour_off(r, BOLD);
+	fputc('\n', r->out);
+}
+
+void osp_render_legend(const struct osp_render *r, uint32_t set)
+{
+	const char *between = "marks: ";
+
+	for (size_t i = 0; i < MARKS; i++) {
+		if (!(set & marks[i].mark))
+			continue;
+		fprintf(r->out, "%s%c %s", between, marks[i].letter, marks[i].word);
+		between = ", ";
+	}
+	if (*between == ',')
+		fputc('\n', r->out);
+}
+
+/* "2025-03-01T12:00:00.123+01:00": milliseconds are enough to find a trace. */
+static void put_time(const struct osp_render *r, int64_t boot_ns, bool short_form)
+{
+	int64_t wall = boot_ns + osp_session_wall_offset(r->session, boot_ns);
+	char text[40];
+
+	osp_text_time(text, wall, r->utc);
+	if (short_form && strlen(text) > 26)
+		memmove(text + 23, text + 26, strlen(text + 26) + 1);
+	fprintf(r->out, short_form ? "%-29s" : "%s", text);
+}
+
+void osp_render_trace(const struct osp_render *r, const struct osp_trace *t)
+{
+	const char *colour = t->status == OSP_SPAN_ERROR ? RED : NULL;
+	char id[33];
+
+	osp_text_hex(id, t->id, sizeof(t->id));
+	fprintf(r->out, "%.12s  ", id);
+	put_time(r, t->start_ns, true);
+	fputs("  ", r->out);
+	put_column(r->out, t->root, ROOT);
+	fputc(' ', r->out);
+	put_duration(r->out, t->end_ns - t->start_ns);
+	fprintf(r->out, " %4u %5u  ", t->processes, t->spans);
+	colour_on(r, colour);
+	fputs(status_text(t->status), r->out);
+	colour_off(r, colour);
+	if (t->marks) {
+		put_spaces(r->out, 7 - strlen(status_text(t->status)));
+		colour_on(r, YELLOW);
+		for (size_t i = 0; i < MARKS; i++)
+			if (t->marks & marks[i].mark)
+				fputc(marks[i].letter, r->out);
+		colour_off(r, YELLOW);
+	}
+	fputc('\n', r->out);
+}
+
+/* ---- the tree ---- */
+
+struct tree {
+	const struct osp_render *r;
+	const struct osp_trace *trace;
+	const struct osp_span *spans;
+	size_t *depths;
+	struct osp_map by_id; /* id -> span */
+};
+
+static const struct osp_span *find_span(const struct tree *t, uint64_t id)
+{
+	return id ? osp_map_find(&t->by_id, &id, sizeof(id)) : NULL;
+}
+
+static size_t indent(const struct tree *t, const struct osp_span *s)
+{
+	size_t depth = t->depths[s - t->spans];
+
+	return 2 * (depth < DEEPEST ? depth : DEEPEST);
+}
+
+static void put_bar(const struct tree *t, const struct osp_span *s)
+{
+	double whole = (double)(t->trace->end_ns - t->trace->start_ns);
+	double from = whole > 0 ? (double)(s->start_ns - t->trace->start_ns) / whole : 0;
+	double to = whole > 0 ? (double)(s->end_ns - t->trace->start_ns) / whole : 1;
+	int first = (int)(from * BAR), last = (int)(to * BAR + 0.999);
+	char bar[BAR + 1];
+
+	first = first < 0 ? 0 : first >= BAR ? BAR - 1 : first;
+	last = last <= first ? first + 1 : last > BAR ? BAR : last;
+	memset(bar, ' ', BAR);
+	memset(bar + first, '=', (size_t)(last - first));
+	bar[BAR] = 0;
+	fprintf(t->r->out, "[%s]", bar);
+}
+
+static void put_line(const struct tree *t, const struct osp_span *s)
+{
+	const struct osp_render *r = t->r;
+	const char *colour = s->status == OSP_SPAN_ERROR ? RED : NULL;
+	size_t at = indent(t, s);
+	char process[64];
+
+	put_spaces(r->out, at);
+	put_column(r->out, s->name, NAME - at);
+	fputc(' ', r->out);
+	put_bar(t, s);
+	fputc(' ', r->out);
+	put_duration(r->out, s->end_ns - s->start_ns);
+	fputs("  ", r->out);
+	process_text(r->session, s->process, process);
+	put_column(r->out, process, PROCESS);
+	fputs("  ", r->out);
+	colour_on(r, colour);
+	fputs(status_text(s->status), r->out);
+	if (s->code) {
+		fputc(' ', r->out);
+		put_text(r->out, s->code, s->status == OSP_SPAN_ERROR ? 8 : 11);
+	}
+	colour_off(r, colour);
+	fputc('\n', r->out);
+}
+
+static void begin_note(const struct tree *t, const struct osp_span *s, const char *colour,
+		       const char *sign)
+{
+	put_spaces(t->r->out, indent(t, s) + 2);
+	colour_on(t->r, colour);
+	fputs(sign, t->r->out);
+}
+
+static void end_note(const struct tree *t, const char *colour)
+{
+	colour_off(t->r, colour);
+	fputc('\n', t->r->out);
+}
+
+/* "trace_context (exact), message_id agrees"; names come from a catalogue, yet from a file. */
+static void put_evidence(FILE *f, const struct osp_span_link *l)
+{
+	put_text(f, l->evidence, 30);
+	if (strcmp(l->grade, "ambiguous"))
+		fprintf(f, " (%.12s)", l->grade);
+	if (!l->also)
+		return;
+	fputs(", ", f);
+	put_text(f, l->also + (*l->also == '!'), 24);
+	fputs(*l->also == '!' ? " contradicts" : " agrees", f);
+}
+
+/* The far end of a link: "8c1f2e2a4b700001 hand north in depot/4002, trace 8c1f2e2a4b70". */
+static int put_far_end(const struct tree *t, uint64_t id)
+{
+	_cleanup_(osp_cursor_close) struct osp_cursor *c = NULL;
+	struct osp_store *store = t->r->session->store;
+	FILE *f = t->r->out;
+	struct osp_span span;
+	char process[64];
+	uint64_t trace, root = 0;
+	int r = osp_store_find_span(store, id, &trace);
+
+	fprintf(f, "%016" PRIx64, id);
+	if (r == -ENOENT)
+		fputs(" (not in this session)", f);
+	r = r ? r : osp_store_spans(store, trace, &c);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	while (!(r = osp_cursor_next_span(c, &span))) {
+		root = root ? root : span.id;
+		if (span.id != id)
+			continue;
+		process_text(t->r->session, span.process, process);
+		fputc(' ', f);
+		put_text(f, span.name, 24);
+		fputs(" in ", f);
+		put_text(f, process, PROCESS);
+		fprintf(f, ", trace %012" PRIx64, root >> 16);
+		return 0;
+	}
+	return r < 0 ? r : 0;
+}
+
+/* What stands above in the tree and why; a nested span and a child need no reason. */
+static void put_cause(const struct tree *t, const struct osp_span *s, const struct osp_span_link *l)
+{
+	FILE *f = t->r->out;
+
+	begin_note(t, s, DIM, "^ ");
+	if (l->span_id != s->parent_id)
+		fprintf(f, "%s %016" PRIx64 " ",
+			strcmp(l->makes, "fan_in") ? "linked with" : "gathers", l->span_id);
+	fputs("via ", f);
+	put_evidence(f, l);
+	end_note(t, DIM);
+}
+
+static size_t count_ambiguous(const struct osp_span *s, bool incoming)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->link_count; i++)
+		n += s->links[i].incoming == incoming && !strcmp(s->links[i].grade, "ambiguous");
+	return n;
+}
+
+/* Candidates are listed, all of them alike: none is shown as the fact. */
+static int put_candidates(const struct tree *t, const struct osp_span *s, bool incoming)
+{
+	size_t count = count_ambiguous(s, incoming);
+	int r = 0;
+
+	if (!count)
+		return 0;
+	begin_note(t, s, YELLOW, "? ");
+	fprintf(t->r->out,
+		incoming ? "ambiguous cause, %zu candidate%s, none is taken as fact:"
+			 : "ambiguous effect, %zu candidate%s, none is taken as fact:",
+		count, count > 1 ? "s" : "");
+	end_note(t, YELLOW);
+	for (size_t i = 0; !r && i < s->link_count; i++) {
+		const struct osp_span_link *l = &s->links[i];
+
+		if (l->incoming != incoming || strcmp(l->grade, "ambiguous"))
+			continue;
+		begin_note(t, s, YELLOW, "  ");
+		r = put_far_end(t, l->span_id);
+		end_note(t, YELLOW);
+		begin_note(t, s, DIM, "    via ");
+		put_evidence(t->r->out, l);
+		end_note(t, DIM);
+	}
+	return r;
+}
+
+/* An effect that shows before its cause: the clocks of two processes, unless the start is unknown. */
+static void put_clock(const struct tree *t, const struct osp_span *s)
+{
+	const struct osp_span *parent = find_span(t, s->parent_id);
+	char text[24];
+
+	if (!parent || s->start_ns >= parent->start_ns || parent->marks & OSP_MARK_BEGAN_BEFORE)
+		return;
+	begin_note(t, s, YELLOW, "! ");
+	fprintf(t->r->out, "clock uncertainty: shown %s before its cause",
+		osp_text_duration(text, parent->start_ns - s->start_ns));
+	end_note(t, YELLOW);
+}
+
+static int put_notes(const struct tree *t, const struct osp_span *s)
+{
+	int r;
+
+	for (size_t i = 0; i < s->link_count; i++)
+		if (s->links[i].incoming && strcmp(s->links[i].grade, "ambiguous"))
+			put_cause(t, s, &s->links[i]);
+	r = put_candidates(t, s, true);
+	r = r ? r : put_candidates(t, s, false);
+	if (s->parent_id && !find_span(t, s->parent_id)) {
+		begin_note(t, s, YELLOW, "! ");
+		fprintf(t->r->out, "its cause %016" PRIx64 " is not in this session", s->parent_id);
+		end_note(t, YELLOW);
+	}
+	put_clock(t, s);
+	for (size_t i = 0; i < MARKS; i++) {
+		if (!(s->marks & marks[i].mark) || !marks[i].phrase)
+			continue;
+		begin_note(t, s, YELLOW, "! ");
+		fputs(marks[i].phrase, t->r->out);
+		end_note(t, YELLOW);
+	}
+	return r;
+}
+
+/* ---- events ---- */
+
+enum { ATTRIBUTE = 28, BYTES = 32 }; /* columns of a name; bytes of a value that are shown */
+
+static void value_text(const struct osp_value *v, char out[160])
+{
+	switch (v->type) {
+	case OSP_VALUE_I64:
+		snprintf(out, 160, "%" PRId64, v->i64);
+		return;
+	case OSP_VALUE_U64:
+		snprintf(out, 160, "%" PRIu64, v->u64);
+		return;
+	case OSP_VALUE_F64:
+		snprintf(out, 160, "%.9g", v->f64);
+		return;
+	case OSP_VALUE_BOOL:
+		snprintf(out, 160, "%s", v->boolean ? "true" : "false");
+		return;
+	case OSP_VALUE_STR:
+		snprintf(out, 160, "\"%.*s%s\"", (int)(v->size < 150 ? v->size : 150),
+			 v->size ? (const char *)v->data : "", v->size < 150 ? "" : "..");
+		return;
+	case OSP_VALUE_BYTES:
+		osp_text_hex(out, v->data, v->size < BYTES ? v->size : BYTES);
+		if (v->size > BYTES)
+			strcat(out, "..");
+		return;
+	}
+}
+
+static size_t text_columns(const char *text)
+{
+	char line[1024];
+
+	return columns(line, osp_text_escape(line, sizeof(line), text, strlen(text)));
+}
+
+/* "name=value", on a new line when it does not fit on this one. Returns the column after it. */
+static size_t put_attribute(const struct tree *t, const struct osp_attribute *a, size_t at,
+			    size_t margin)
+{
+	FILE *f = t->r->out;
+	char text[160], cut[32] = "";
+	size_t room;
+
+	value_text(&a->value, text);
+	if (a->value.type >= OSP_VALUE_STR && a->value.true_size > a->value.size)
+		snprintf(cut, sizeof(cut), " (of %u bytes)", a->value.true_size);
+	if (at + 3 + text_columns(a->name) + text_columns(text) + strlen(cut) > WIDTH) {
+		fputc('\n', f);
+		put_spaces(f, margin);
+		at = margin;
+	} else {
+		fputs("  ", f);
+		at += 2;
+	}
+	at += 1 + put_text(f, a->name, ATTRIBUTE);
+	fputc('=', f);
+	/* even the deepest margin leaves some columns for the value */
+	room = WIDTH - at - strlen(cut);
+	at += put_text(f, text, room);
+	fputs(cut, f);
+	return at + strlen(cut);
+}
+
+static void put_event(const struct tree *t, const struct osp_span *s,
+		      const struct osp_span_event *e)
+{
+	const struct osp_render *r = t->r;
+	size_t margin = indent(t, s) + 4, at;
+	char text[24];
+
+	put_spaces(r->out, margin);
+	fprintf(r->out, "+%-9s ", osp_text_duration(text, e->time_ns - t->trace->start_ns));
+	colour_on(r, e->unexpected ? YELLOW : NULL);
+	at = margin + 11 + put_text(r->out, e->name, 40);
+	if (e->unexpected)
+		at += (size_t)fprintf(r->out, " (unexpected)");
+	colour_off(r, e->unexpected ? YELLOW : NULL);
+	for (size_t i = 0; i < e->attribute_count; i++)
+		at = put_attribute(t, &e->attributes[i], at, margin + 13);
+	fputc('\n', r->out);
+}
+
+/* ---- the whole ---- */
+
+static void put_heading(const struct tree *t)
+{
+	const struct osp_render *r = t->r;
+	const struct osp_trace *trace = t->trace;
+	const char *colour = trace->status == OSP_SPAN_ERROR ? RED : NULL;
+	char id[33], text[24];
+
+	osp_text_hex(id, trace->id, sizeof(trace->id));
+	fprintf(r->out, "trace %s\n", id);
+	colour_on(r, BOLD);
+	put_text(r->out, trace->root, WIDTH);
+	colour_off(r, BOLD);
+	fputs("\nstarted ", r->out);
+	put_time(r, trace->start_ns, false);
+	fprintf(r->out, ", took %s, status ",
+		osp_text_duration(text, trace->end_ns - trace->start_ns));
+	colour_on(r, colour);
+	fputs(trace->status == OSP_SPAN_UNSET ? "unset" : status_text(trace->status), r->out);
+	colour_off(r, colour);
+	fprintf(r->out, "\n%u span%s in %u process%s, %u link%s\n\n", trace->spans,
+		trace->spans == 1 ? "" : "s", trace->processes, trace->processes == 1 ? "" : "es",
+		trace->links, trace->links == 1 ? "" : "s");
+}
+
+/* Parents come before their children, so one pass tells all depths. */
+static int index_spans(struct tree *t, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct osp_span *parent = find_span(t, t->spans[i].parent_id);
+		int r = osp_map_add(&t->by_id, &t->spans[i].id, sizeof(t->spans[i].id),
+				    (void *)&t->spans[i]);
+
+		if (r)
+			return r;
+		t->depths[i] = parent ? t->depths[parent - t->spans] + 1 : 0;
+	}
+	return 0;
+}
+
+int osp_render_spans(const struct osp_render *render, const struct osp_trace *trace,
+		     const struct osp_span *spans, size_t count)
+{
+	_cleanup_free_ size_t *depths = calloc(count + 1, sizeof(*depths));
+	struct tree t = {.r = render, .trace = trace, .spans = spans, .depths = depths};
+	int r = depths ? 0 : -ENOMEM;
+
+	osp_map_init(&t.by_id, count + 1, trace->root_id);
+	r = r ? r : index_spans(&t, count);
+	if (!r)
+		put_heading(&t);
+	for (size_t i = 0; !r && i < count && !ferror(render->out); i++) {
+		put_line(&t, &spans[i]);
+		r = put_notes(&t, &spans[i]);
+		for (size_t k = 0; render->verbose && k < spans[i].event_count; k++)
+			put_event(&t, &spans[i], &spans[i].events[k]);
+	}
+	osp_map_clear(&t.by_id);
+	return r;
+}

@@ -1,0 +1,30 @@
+/* Text for people at a terminal: the listing of traces and the tree of one. At most 100 columns. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "store/session.h"
+
+struct osp_render {
+	FILE *out;
+	struct osp_session *session; /* borrowed: for processes, the clock and ends of links */
+	bool utc;
+	bool colour;
+	bool verbose; /* events and attributes, too */
+};
+
+/* Colour for `when` = auto, always or never: auto asks the terminal and NO_COLOR. -EINVAL. */
+int osp_render_colour(const char *when, FILE *out, bool *colour);
+
+/* One line of the listing; the heading comes before the first. */
+void osp_render_heading(const struct osp_render *r);
+void osp_render_trace(const struct osp_render *r, const struct osp_trace *t);
+
+/* What the letters in the column of marks mean, if there were any: the union of all marks. */
+void osp_render_legend(const struct osp_render *r, uint32_t marks);
+
+/* The tree of a trace; its spans in the order of osp_store_spans. -ENOMEM or a store's error. */
+int osp_render_spans(const struct osp_render *r, const struct osp_trace *t,
+		     const struct osp_span *spans, size_t count);
