@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import traceback
+from signal import SIGTERM  # inside Process, `signal` is its method
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("O", os.path.join(ROOT, "build"))
@@ -67,6 +68,9 @@ class Process:
         self.popen.stdin.write(b"\n")
         self.popen.stdin.flush()
 
+    def signal(self, number):
+        self.popen.send_signal(number)
+
     def wait(self, seconds=PATIENCE):
         """Until it ends; the exit status (negative = by that signal)."""
         if self.popen.stdin:
@@ -81,13 +85,10 @@ class Process:
             self._pump(min(0.5, end - time.monotonic()))
         return self.popen.wait(max(0.1, end - time.monotonic()))
 
-    def stop(self, number=signal.SIGTERM, seconds=PATIENCE):
+    def stop(self, number=SIGTERM, seconds=PATIENCE):
         if self.popen.poll() is None:
             self.popen.send_signal(number)
         return self.wait(seconds)
-
-    def signal(self, number):  # (last: from here on the name is the method's)
-        self.popen.send_signal(number)
 
     def text(self):
         return self.out.decode(errors="replace")
