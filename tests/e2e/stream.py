@@ -240,8 +240,9 @@ class Session:
         for row in self.losses:
             assert row["hits"] == row["stored"] + row["lost"], row
         told = collections.Counter()
-        for row in self.losses:
-            told[row["process"], row["probe"].split("__", 1)[1]] += row["stored"]
+        for row in self.losses:  # a foreign program's event has its probe's name, one of ours the point's
+            names = [(row["process"], row["probe"]), (row["process"], row["probe"].split("__", 1)[-1])]
+            told[names[0] if names[0] in there else names[1]] += row["stored"]
         assert {k: n for k, n in told.items() if n} == dict(there), (told, there)
 
     def hits(self, pid):
