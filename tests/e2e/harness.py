@@ -68,6 +68,9 @@ class Process:
         self.popen.stdin.write(b"\n")
         self.popen.stdin.flush()
 
+    def signal(self, number):
+        self.popen.send_signal(number)
+
     def wait(self, seconds=PATIENCE):
         """Until it ends; the exit status (negative = by that signal)."""
         if self.popen.stdin:
@@ -86,9 +89,6 @@ class Process:
         if self.popen.poll() is None:
             self.popen.send_signal(number)
         return self.wait(seconds)
-
-    def signal(self, number):  # (last: from here on the name is the method's)
-        self.popen.send_signal(number)
 
     def text(self):
         return self.out.decode(errors="replace")

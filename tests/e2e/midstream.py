@@ -102,10 +102,7 @@ def tops(session, pid):
 
 def held_by(slow, fast):
     """The slow subscriber has the message: its connection is there, and others have gone by since."""
-    def connected():
-        with open("/proc/net/tcp", encoding="ascii") as f:
-            return any(line.split()[2].endswith(f":{slow.port:04X}") and line.split()[3] == "01" for line in f)
-    stream.wait_until(connected, "the broadcaster talks to the subscriber")
+    slow.connected()
     stream.publish(fast, "going by")
     stream.publish(fast, "going by")
 

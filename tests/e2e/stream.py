@@ -26,13 +26,27 @@ DELAYED = dict(STEPS, handler=["handler_start", "handler_buffered", "handler_don
 TOPIC, MESSAGE_ID = "messaging.destination.name", "messaging.message.id"
 
 
-def read_log(path):
-    """The lines of a program's log: [{"what": first word, key: value, ...}]."""
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8") as f:
-        return [dict([("what", words[0])] + [w.split("=", 1) for w in words[1:]])
-                for words in (line.split() for line in f if line.endswith("\n")) if words]
+class Log:
+    """A program's log, read as it grows: [{"what": first word, key: value, ...}]."""
+
+    def __init__(self, path):
+        self.path, self.at, self.lines, self.deliveries = path, 0, collections.defaultdict(list), collections.defaultdict(list)
+
+    def read(self):
+        if not os.path.exists(self.path):
+            return self
+        with open(self.path, "rb") as f:
+            f.seek(self.at)
+            news = f.read()
+        news = news[:news.rfind(b"\n") + 1]
+        self.at += len(news)
+        for line in news.decode().splitlines():
+            what, *words = line.split(" ")
+            entry = dict(w.split("=", 1) for w in words)
+            self.lines[what].append(entry)
+            if what == "deliver":
+                self.deliveries[entry["notify"]].append(entry)
+        return self
 
 
 def wait_until(condition, what, seconds=harness.PATIENCE):
@@ -48,8 +62,8 @@ def wait_until(condition, what, seconds=harness.PATIENCE):
 
 class Program:
     def __init__(self, case, name, program, *args, stdin=False):
-        self.path = case.path(f"{name}.log")
-        self.process = case.start(program, *args, "--log", self.path, stdin=stdin)
+        self.lines = Log(case.path(f"{name}.log"))
+        self.process = case.start(program, *args, "--log", self.lines.path, stdin=stdin)
         self.pid = self.process.pid
         self.exe = os.path.join(harness.BUILD, program) if "/" not in program else program
 
@@ -59,7 +73,18 @@ class Program:
         return self
 
     def log(self, what, **fields):
-        return [e for e in read_log(self.path) if e["what"] == what and all(e.get(k) == v for k, v in fields.items())]
+        """The lines that begin with this word and have these fields."""
+        return [e for e in self.lines.read().lines[what] if all(e.get(k) == v for k, v in fields.items())]
+
+    def deliveries(self, notify):
+        return [dict(d, pid=self.pid) for d in self.lines.read().deliveries[notify] if d["outcome"] == "ok"]
+
+    def connected(self):
+        """Waits until somebody has a connection to it."""
+        def is_connected():
+            with open("/proc/net/tcp", encoding="ascii") as f:
+                return any(w[2].endswith(f":{self.port:04X}") and w[3] == "01" for w in map(str.split, f))
+        wait_until(is_connected, f"somebody talks to {self.exe}")
 
     def stop(self, number=signal.SIGTERM):
         return self.process.stop(number)
@@ -105,6 +130,10 @@ class System:
         """The lines of all logs."""
         everyone = [*self.broadcasters, *self.subscribers, *self.publishers]
         return [dict(e, pid=p.pid) for p in everyone for e in p.log(what, **fields)]
+
+    def deliveries(self, notify):
+        """The deliveries of one publish that arrived."""
+        return [d for b in self.broadcasters for d in b.deliveries(notify)]
 
     def publishes(self):
         return sorted(self.log("publish"), key=lambda p: int(p["begin"]))
@@ -161,9 +190,10 @@ class Session:
 
     def __init__(self, path):
         self.path = path
-        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
         try:
             db.row_factory = sqlite3.Row
+            db.execute("BEGIN")  # one state of it, though it may be written meanwhile
             self.integrity = db.execute("PRAGMA integrity_check").fetchone()[0]
             self.spans = self._read(db, "SELECT * FROM span")
             self.events = self._read(db, "SELECT * FROM event ORDER BY operation_id, seq")
@@ -188,6 +218,7 @@ class Session:
         self.traces = collections.defaultdict(list)
         for s in self.spans:
             self.traces[s["trace"]].append(s)
+        self.published = {s["attributes"].get(MESSAGE_ID): s["trace"] for s in self.spans if s["kind_name"] == "attempt"}
 
     @staticmethod
     def _read(db, query):
@@ -200,10 +231,7 @@ class Session:
 
     def of(self, identifier):
         """The trace in which this message was published: its spans, or [] if it is not here."""
-        for s in self.spans:
-            if s["kind_name"] == "attempt" and s["attributes"].get(MESSAGE_ID) == identifier:
-                return self.traces[s["trace"]]
-        return []
+        return self.traces[self.published[identifier]] if identifier in self.published else []
 
     def check_books(self):
         """hits = stored + lost for every point of every process, and what is stored is there."""
@@ -212,8 +240,9 @@ class Session:
         for row in self.losses:
             assert row["hits"] == row["stored"] + row["lost"], row
         told = collections.Counter()
-        for row in self.losses:
-            told[row["process"], row["probe"].split("__", 1)[1]] += row["stored"]
+        for row in self.losses:  # a foreign program's event has its probe's name, one of ours the point's
+            names = [(row["process"], row["probe"]), (row["process"], row["probe"].split("__", 1)[-1])]
+            told[names[0] if names[0] in there else names[1]] += row["stored"]
         assert {k: n for k, n in told.items() if n} == dict(there), (told, there)
 
     def hits(self, pid):
@@ -231,11 +260,11 @@ def missing(session, system, p):
     """What the trace of a publish (a line of a publisher's log) lacks; [] if all of it is there."""
     bad = []
     spans = session.of(p["identifier"])
-    delivered = system.log("deliver", notify=p["identifier"], outcome="ok")
+    delivered = system.deliveries(p["identifier"])
     here = collections.defaultdict(list)
     for s in spans:
         here[s["kind_name"]].append(s)
-    pid_of_url = {r["url"]: s.pid for s in system.subscribers for r in s.log("subscribe")}
+    pid_of_url = {f"http://127.0.0.1:{s.port}/v1/receive": s.pid for s in system.subscribers}
     delayed = {s.pid for s in system.subscribers if s.delayed}
     want = {"notify": 1, "attempt": 1, "handle_notify": 1, "deliver": len(delivered), "receive": len(delivered),
             "handler": len(delivered)}
