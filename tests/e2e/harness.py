@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import traceback
+from signal import SIGTERM  # inside Process, `signal` is its method
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("O", os.path.join(ROOT, "build"))
@@ -84,7 +85,7 @@ class Process:
             self._pump(min(0.5, end - time.monotonic()))
         return self.popen.wait(max(0.1, end - time.monotonic()))
 
-    def stop(self, number=signal.SIGTERM, seconds=PATIENCE):
+    def stop(self, number=SIGTERM, seconds=PATIENCE):
         if self.popen.poll() is None:
             self.popen.send_signal(number)
         return self.wait(seconds)

@@ -1,0 +1,414 @@
+"""The pub/sub pair for end-to-end tests: start it, read what its programs log, record around it.
+
+Expectations come from the programs' own logs (probes/pubsub writes one line per exchange); what
+outspan stored is read as it shows it: `ls --json`, `show --json`, and the session's views.
+"""
+import base64
+import functools
+import hashlib
+import hmac
+import http.client
+import itertools
+import json
+import os
+import signal
+import sqlite3
+import struct
+import time
+
+import harness
+
+SECRET = base64.urlsafe_b64encode(bytes(range(64))).decode().rstrip("=")
+OTHER_SECRET = base64.urlsafe_b64encode(bytes(range(1, 65))).decode().rstrip("=")
+CLOCKS = 5_000_000  # ns by which a program's wall clock and a session's may differ
+
+
+def hmac_options(to_broadcaster=SECRET, to_subscriber=SECRET):
+    return ["--auth-to-broadcaster", "hmac:" + to_broadcaster, "--auth-to-subscriber", "hmac:" + to_subscriber]
+
+
+HMAC = hmac_options()
+
+# ---- programs --------------------------------------------------------------------------------------
+
+
+class Program:
+    """One of the pair's programs, with its own log."""
+
+    def __init__(self, case, name, *args, stdin=False):
+        self.name = name
+        self.log_path = case.path(f"{name}-{len(case.processes)}.log")
+        self.process = case.start(name, "--log", self.log_path, *args, stdin=stdin)
+        self.pid = self.process.pid
+
+    def ready(self):
+        found = self.process.wait_for(r"^ready: (?:port=(\d+))?").group(1)
+        self.port = int(found) if found else None
+        self.url = f"http://127.0.0.1:{self.port}"
+        return self
+
+    def log(self, what=None, **fields):
+        """The lines of its log that say `what` and have these fields, as dictionaries."""
+        found = []
+        for line in open(self.log_path).read().splitlines() if os.path.exists(self.log_path) else ():
+            word, *pairs = line.split(" ")
+            entry = dict(pair.split("=", 1) for pair in pairs)
+            if what in (None, word) and all(entry.get(k) == str(v) for k, v in fields.items()):
+                found.append(entry)
+        return found
+
+    def wait_log(self, what, count=1, **fields):
+        """Until so many such lines are there."""
+        end = time.monotonic() + harness.PATIENCE
+        while len(found := self.log(what, **fields)) < count:
+            if time.monotonic() > end:
+                raise AssertionError(f"{self.name} logged {what} {fields} {len(found)} times, not {count}: {self.log()}")
+            time.sleep(0.01)
+        return found
+
+    def command(self, text):
+        """A line on standard input; the line that answers it."""
+        said = len(self.process.out)
+        self.process.line(text)
+        return self.process.wait_for(r"^[^\n]*\n", "out", after=said).group().decode().rstrip("\n")
+
+    def stop(self, number=signal.SIGTERM):
+        return self.process.stop(number)
+
+
+def start_broadcaster(case, *args, auth=HMAC):
+    return Program(case, "psp-broadcaster", "--listen", "127.0.0.1:0", *auth, *args).ready()
+
+
+def start_subscriber(case, broadcaster, *args, auth=HMAC, stdin=False):
+    """Ready, which it is when it has subscribed to the --exact and --glob given."""
+    return Program(case, "psp-subscriber", "--broadcaster", broadcaster.url, "--quiet", *auth, *args, stdin=stdin).ready()
+
+
+def start_publisher(case, broadcaster, topic, *args, auth=HMAC):
+    """Running, and publishing a message per `publish`."""
+    url = broadcaster if isinstance(broadcaster, str) else broadcaster.url
+    return Program(case, "psp-notify", "--broadcaster", url, "--stdin-lines", *auth, *args, topic, stdin=True).ready()
+
+
+def publish(publisher, text, outcome="published"):
+    """One message, to its end; the program's log of it."""
+    answer = publisher.command(text)
+    assert answer.startswith(outcome + " "), answer
+    return publisher.log("publish")[-1]
+
+
+class Pair:
+    """A broadcaster, a subscriber per list of options in `subscribers`, and a publisher."""
+
+    def __init__(self, case, subscribers, topic="a/b", broadcaster=(), publisher=(), auth=HMAC):
+        b = start_broadcaster(case, *broadcaster, auth=auth)
+        self.take(b, [start_subscriber(case, b, *s, auth=auth) for s in subscribers],
+                  start_publisher(case, b, topic, *publisher, auth=auth))
+
+    def take(self, broadcaster, subscribers, publisher):
+        self.broadcaster, self.subscribers, self.publisher = broadcaster, subscribers, publisher
+        self.programs = [broadcaster, *subscribers, publisher]
+        self.numbers = itertools.count(1)
+
+    @classmethod
+    def of(cls, *programs):
+        """A pair of programs that run already."""
+        pair = cls.__new__(cls)
+        pair.take(*programs)
+        return pair
+
+    def publish(self, count, outcome="published"):
+        """So many messages, each with a text of its own; the publisher's log of them."""
+        return [publish(self.publisher, f"message {next(self.numbers)}", outcome) for _ in range(count)]
+
+    def stop(self):
+        assert self.publisher.process.wait() in (0, 1)
+        for p in [*self.subscribers, self.broadcaster]:
+            assert p.stop() == 0, (p.name, p.process.err)
+
+
+# ---- recording -------------------------------------------------------------------------------------
+
+
+class Recorder:
+    """outspan record on these programs, ready."""
+
+    def __init__(self, case, programs, *args, name="session.db"):
+        self.case = case
+        self.path = case.path(name)
+        pids = [word for p in programs for word in ("-p", str(p.pid))]
+        self.process = case.start("outspan", "record", "-o", self.path, *pids, *args)
+        self.process.wait_for(r"^ready: \d+ sites, \d+ process")
+
+    def read_until(self, sql, *values):
+        """The rows that this query finds in the session while it grows, as soon as there are any."""
+        session, end = Session(self.case, self.path), time.monotonic() + harness.PATIENCE
+        while not (rows := session.sql(sql, *values)):
+            assert time.monotonic() < end, f"not in the growing session: {sql}"
+            time.sleep(0.1)
+        return rows
+
+    def stop(self):
+        """
+        The session, once the recorder has ended as it should. What lacks its counterpart less than
+        100 ms before the stop may have been cut by it, and is marked so: that much time passes first.
+        """
+        end = time.monotonic() + 0.2
+        while time.monotonic() < end:
+            time.sleep(0.05)
+        assert self.process.stop(signal.SIGINT) == 0, self.process.err
+        return Session(self.case, self.path)
+
+
+def lines(process):
+    return [json.loads(line) for line in process.text().splitlines()]
+
+
+class Trace:
+    """A line of `ls`, with its spans as `show` has them."""
+
+    def __init__(self, session, line):
+        self.id = line["trace_id"]
+        self.line = line
+        self.spans = lines(session.case.run("outspan", "show", "--json", session.path, self.id))
+        self.by_id = {s["span_id"]: s for s in self.spans}
+        assert len(self.by_id) == len(self.spans), "a span is there twice"
+
+    def find(self, name=None, **fields):
+        """The spans whose names begin so, and with these fields."""
+        return [s for s in self.spans if (name is None or s["name"].startswith(name)) and
+                all(s[k] == v for k, v in fields.items())]
+
+    def only(self, name=None, **fields):
+        found = self.find(name, **fields)
+        assert len(found) == 1, (name, fields, [s["name"] for s in self.spans])
+        return found[0]
+
+    def children(self, span):
+        return sorted((s for s in self.spans if s["parent_id"] == span["span_id"]), key=lambda s: s["start_ns"])
+
+    def roots(self):
+        return [s for s in self.spans if s["parent_id"] not in self.by_id]
+
+    def table(self):
+        """(depth, operation or nested span, status, code) of each span, as a tree from top to bottom"""
+        def rows(span, depth):
+            parent = self.by_id.get(span["parent_id"])
+            nested = parent and (parent["process"], parent["operation"]) == (span["process"], span["operation"])
+            yield depth, span["name"].split(" ")[0] if nested else span["operation"], span["status"], span["code"]
+            for child in self.children(span):
+                yield from rows(child, depth + 1)
+        return [row for root in self.roots() for row in rows(root, 0)]
+
+    def marks(self):
+        return sorted({m for s in self.spans for m in s["marks"]} | set(self.line["marks"]))
+
+    def __repr__(self):
+        def branch(span, depth):
+            return "  " * depth + f"{span['name']} {span['status']} {span['code']} {span['marks']}\n" + "".join(
+                branch(s, depth + 1) for s in self.children(span))
+        return "".join(branch(s, 0) for s in self.roots())
+
+
+class Session:
+    def __init__(self, case, path):
+        self.case = case
+        self.path = path
+
+    @functools.cached_property
+    def traces(self):
+        return [Trace(self, line) for line in lines(self.case.run("outspan", "ls", "--json", self.path))]
+
+    def sql(self, text, *values):
+        db = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)
+        try:
+            return db.execute(text, values).fetchall()
+        finally:
+            db.close()
+
+    def with_root(self, name):
+        return [t for t in self.traces if t.line["root"].startswith(name)]
+
+    def hits(self):
+        """{(pid, point): (hits, stored, lost)}"""
+        return {(pid, point): tuple(counts) for pid, point, *counts in
+                self.sql("SELECT pid, probe, hits, stored, lost FROM losses")}
+
+    def check_books(self):
+        """hits = stored + losses for every point of every process."""
+        for key, (hits, stored, lost) in self.hits().items():
+            assert hits == stored + lost, (key, hits, stored, lost)
+
+    def check_no_loss(self):
+        self.check_books()
+        assert self.hits() and not [k for k, (_, _, lost) in self.hits().items() if lost], self.hits()
+
+
+def check_tables(session, *expected):
+    """The session holds traces of these tables, and no others."""
+    assert sorted(map(str, (t.table() for t in session.traces))) == sorted(map(str, expected)), session.traces
+
+
+def events(span):
+    return [e["name"] for e in span["events"]]
+
+
+def attribute(span, name):
+    return span["attributes"].get(name)
+
+
+def identifier(span):
+    return attribute(span, "messaging.message.id")
+
+
+def check_link(trace, parent, child, evidence, grade, also=None):
+    """child hangs under parent across processes by exactly this evidence."""
+    assert child["parent_id"] == parent["span_id"], trace
+    assert [(l["span_id"], l["evidence"], l["grade"], l["also"]) for l in child["links"]] == \
+        [(parent["span_id"], evidence, grade, also)], child["links"]
+    assert child["process"]["pid"] != parent["process"]["pid"]
+
+
+def check_time(span, entry):
+    """The span lies in the time that the program's log gives it."""
+    assert int(entry["begin"]) - CLOCKS <= span["start_ns"] <= span["end_ns"] <= int(entry["end"]) + CLOCKS, (span, entry)
+
+
+# How a delivery that the broadcaster's log calls so looks as a span: status, code.
+DELIVERED = {"ok": ("ok", None), "timeout": ("error", "network_error"), "network_error": ("error", "network_error"),
+             "bad_response": ("error", "bad_response"), "bad_auth": ("error", "bad_auth"),
+             "unsubscribed": ("unset", "unsubscribed")}
+EXACT = ("trace_context", "exact", "message_id")  # evidence, grade, what agrees with it
+STRONG = ("message_id", "strong", None)
+
+
+def check_publish(session, pair, entry, by=EXACT):
+    """
+    One trace holds this publish of the publisher's log, as the logs of all say: an attempt per
+    broadcaster tried, the broadcaster's span in the attempt that reached it, a span per delivery,
+    and in it the subscriber's. Returns the trace.
+    """
+    found = [t for t in session.traces for s in t.find("attempt ") if identifier(s) == entry["identifier"]]
+    assert len(found) == 1, (entry, [str(t) for t in found])
+    trace, = found
+    attempts = pair.publisher.log("attempt", sha512=entry["sha512"])
+    root, = trace.roots()
+    assert (root["operation"], root["kind"], root["process"]["pid"]) == ("notify", "PRODUCER", pair.publisher.pid), root
+    assert (root["name"], attribute(root, "messaging.destination.name"), attribute(root, "messaging.message.body.size")) == \
+        ("publish " + entry["topic"], entry["topic"], int(entry["bytes"])), root
+    assert (root["status"], root["code"]) == (("ok", None) if entry["outcome"] == "ok" else ("error", entry["outcome"]))
+    check_time(root, entry)
+    spans = trace.children(root)
+    assert [identifier(s) for s in spans] == [a["identifier"] for a in attempts], trace
+    assert len(spans) == int(entry["attempts"])
+    count = 1 + len(spans)
+    for span, attempt in zip(spans, attempts):
+        assert span["name"] == "attempt " + attempt["broadcaster"]
+        assert (span["status"], span["code"]) == (("ok", None) if attempt["outcome"] == "ok" else ("error", attempt["outcome"]))
+        check_time(span, attempt)
+        count += check_handle(trace, pair, span, by)
+    assert len(trace.spans) == count == trace.line["spans"], trace
+    assert trace.line["processes"] == len({s["process"]["pid"] for s in trace.spans})
+    assert trace.line["links"] == sum(len(s["links"]) for s in trace.spans)
+    for span in trace.spans:
+        parent = trace.by_id.get(span["parent_id"])
+        given_up = parent and parent["name"].startswith("deliver ") and parent["status"] == "error"
+        assert not parent or parent["start_ns"] <= span["start_ns"] <= span["end_ns"], (parent, span)
+        assert not parent or given_up or span["end_ns"] <= parent["end_ns"], (parent, span)
+    return trace
+
+
+def check_handle(trace, pair, attempt, by):
+    """The broadcaster's part of an attempt; how many spans it is."""
+    entries = pair.broadcaster.log("notify", identifier=identifier(attempt))
+    if not entries:
+        assert trace.children(attempt) == []
+        return 0
+    (span,), (entry,) = trace.children(attempt), entries
+    check_link(trace, attempt, span, *by)
+    assert (span["operation"], span["kind"], span["process"]["pid"]) == ("handle_notify", "SERVER", pair.broadcaster.pid)
+    assert span["name"] == "handle " + entry["topic"] and identifier(span) == entry["identifier"]
+    assert (span["status"], span["code"]) == ("ok" if entry["status"] == "200" else "error", entry["status"])
+    check_time(span, entry)
+    deliveries = pair.broadcaster.log("deliver", notify=entry["identifier"])
+    spans = trace.children(span)
+    assert [identifier(s) for s in spans] == [d["identifier"] for d in deliveries], trace
+    return 1 + sum(check_delivery(trace, pair, s, d, by) for s, d in zip(spans, deliveries))
+
+
+def check_delivery(trace, pair, span, entry, by):
+    """A delivery and what the subscriber made of it; how many spans that is."""
+    assert (span["name"], span["kind"], attribute(span, "url.full")) == ("deliver " + entry["url"], "PRODUCER", entry["url"])
+    assert (span["status"], span["code"]) == DELIVERED[entry["outcome"]], (span, entry)
+    assert events(span)[0] == entry["kind"] + "_subscriber_found"
+    check_time(span, entry)
+    taken = [(s, r) for s in pair.subscribers for r in s.log("receive", identifier=entry["identifier"])]
+    if not taken:
+        assert trace.children(span) == []
+        return 1
+    (subscriber, taking), = taken
+    child, = trace.children(span)
+    check_link(trace, span, child, *by)
+    assert (child["operation"], child["kind"], child["process"]["pid"]) == ("receive", "CONSUMER", subscriber.pid)
+    assert child["name"] == "receive " + taking["topic"] and identifier(child) == taking["identifier"]
+    assert attribute(child, "messaging.message.body.size") == int(taking["bytes"])
+    assert (child["status"], child["code"]) == ("ok" if taking["status"] == "200" else "error", taking["status"])
+    check_time(child, taking)
+    handler, = trace.children(child)
+    assert (handler["name"], handler["status"]) == ("handler 0", "ok") and not trace.children(handler)
+    return 3
+
+
+# ---- the protocol by hand ----------------------------------------------------------------------------
+
+
+def v8(b):
+    return bytes([len(b)]) + b
+
+
+def v16(b):
+    return struct.pack(">H", len(b)) + b
+
+
+def sign(kind, fields, tracing=b"", key=SECRET):
+    seconds, nonce = int(time.time()), base64.urlsafe_b64encode(os.urandom(4)).decode().rstrip("=")
+    signed = bytes([kind]) + struct.pack(">Q", seconds) + v8(nonce.encode()) + v16(tracing) + fields
+    mac = hmac.new(base64.urlsafe_b64decode(key + "=="), signed, hashlib.sha512).digest()
+    return f"X-HMAC {seconds}:{nonce}:{base64.b64encode(mac).decode()}"
+
+
+def post(url, body, authorization=None, **headers):
+    """(status, body)"""
+    host, _, path = url.removeprefix("http://").partition("/")
+    c = http.client.HTTPConnection(host, timeout=harness.PATIENCE)
+    headers = {k.replace("_", "-"): v for k, v in headers.items()}
+    if authorization is not None:
+        headers["Authorization"] = authorization
+    try:
+        c.request("POST", "/" + path, body, headers)
+        answer = c.getresponse()
+        return answer.status, answer.read()
+    finally:
+        c.close()
+
+
+def post_notify(broadcaster, topic, message, identifier, tracing=b"", key=SECRET):
+    digest = hashlib.sha512(message).digest()
+    body = v16(topic) + digest + v16(tracing) + v8(identifier) + struct.pack(">Q", len(message)) + message
+    return post(broadcaster.url + "/v1/notify", body,
+                sign(3, v16(topic) + v8(identifier) + digest, tracing, key))
+
+
+def post_receive(url, topic, message, identifier, tracing=b"", key=SECRET):
+    digest = hashlib.sha512(message).digest()
+    body = v16(tracing) + v16(topic) + v8(identifier) + struct.pack(">Q", len(message)) + message
+    signature = key and sign(10, v16(url.encode()) + v16(topic) + v8(identifier) + digest, tracing, key)
+    return post(url, body, signature, Repr_Digest="sha-512=" + base64.b64encode(digest).decode())
+
+
+def post_change(broadcaster, path, url, key, tracing=b"", subscribe=True, secret=SECRET):
+    """path: subscribe/exact and the like"""
+    body = v16(url) + v16(key) + (v16(b"") if subscribe else b"") + v16(tracing)
+    kind = 2 if path.endswith("glob") else 1
+    return post(f"{broadcaster.url}/v1/{path}", body, sign(kind, v16(url) + v16(b"") + v16(key), tracing, secret))
