@@ -9,11 +9,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "user/base/cleanup.h"
@@ -165,6 +167,14 @@ int osp_process_read(struct osp_process *out, uint32_t pid)
 		return -ESRCH;
 	*out = p;
 	return 0;
+}
+
+bool osp_process_has_ended(uint32_t pid)
+{
+	int pidfd _cleanup_close_ = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	return pidfd < 0 ? errno == ESRCH : poll(&p, 1, 0) > 0;
 }
 
 static int compare_pids(const void *a, const void *b)

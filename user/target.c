@@ -154,6 +154,10 @@ static int add_pid(struct osp_targets *t, struct osp_binaries *b, uint32_t pid)
 	r = osp_found_read(&f, b, pid);
 	if (r)
 		return osp_target_tell_error(r, pid);
+	if (!f.known && osp_process_has_ended(pid)) {
+		osp_found_clear(&f);
+		return osp_target_tell_error(-ESRCH, pid);
+	}
 	if (!f.known) {
 		osp_err(0,
 			"process %u (%s) has no trace points that a loaded catalogue knows - see outspan probes -p %u",
