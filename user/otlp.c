@@ -345,8 +345,6 @@ static json_t *resource_json(const struct osp_session *s, uint32_t key)
 		add_text(list, "process.executable.name", slash ? slash + 1 : p->exe);
 		add_text(list, "process.executable.path", p->exe);
 	}
-	if (*p->cmdline)
-		add_text(list, "process.command_line", p->cmdline);
 	add(list, "process.user.id", int_json("%" PRIu64, p->uid));
 	return json_pack("{s:o}", "attributes", list);
 }

@@ -121,13 +121,10 @@ static enum MHD_Result finish_body(struct ps_request *r)
 	return MHD_YES;
 }
 
-/* The parameters of the library's callback: eight, which is its choice and not ours. */
-#define HANDLE_PARAMETERS                                                                          \
-	void *owner, struct MHD_Connection *c, const char *path, const char *method,               \
-		const char *version, const char *data, size_t *size, void **state
-
 /* The library's one callback: first with the headers, then per body part, then at the end. */
-static enum MHD_Result handle(HANDLE_PARAMETERS)
+static enum MHD_Result handle(void *owner, struct MHD_Connection *c, const char *path,
+			      const char *method, const char *version, const char *data,
+			      size_t *size, void **state)
 {
 	struct ps_request *r = *state;
 
