@@ -326,8 +326,11 @@ static void crowd(struct osp_match_end *e)
 			if (!is_candidate(p->agrees, p->differs) ||
 			    !is_candidate(other->agrees, other->differs))
 				continue;
-			p->crowded |= same;
-			other->crowded |= same;
+			/* A claim that other evidence contradicts takes nothing from one it does not. */
+			if (p->differs || !other->differs)
+				p->crowded |= same;
+			if (other->differs || !p->differs)
+				other->crowded |= same;
 		}
 	}
 }
