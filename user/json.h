@@ -13,5 +13,8 @@ json_t *osp_json_span(const struct osp_session *s, const struct osp_span *span,
 /* Text that JSON can carry: what is not UTF-8 is escaped as on a terminal. */
 json_t *osp_json_text(const char *text);
 
+/* Prints it in printable ASCII. -ENOMEM; what the file failed in is the file's to say. */
+int osp_json_write(FILE *f, const json_t *value);
+
 /* Prints one line and drops the reference. -ENOMEM for NULL. */
 int osp_json_print(FILE *f, json_t *value);
