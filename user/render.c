@@ -82,11 +82,9 @@ static size_t character(const char *text, size_t size, size_t n)
 	return i;
 }
 
-/* Escapes; what is wider than `most` loses its middle, as both ends tell most. Columns written. */
-static size_t put_text(FILE *f, const char *text, size_t most)
+/* What is wider than `most` loses its middle, as both ends tell most. Columns written. */
+static size_t put_cut(FILE *f, const char *line, size_t size, size_t most)
 {
-	char line[1024];
-	size_t size = osp_text_escape(line, sizeof(line), text, strlen(text));
 	size_t wide = columns(line, size), head = most - most / 3 - 2;
 
 	if (wide <= most) {
@@ -97,6 +95,32 @@ static size_t put_text(FILE *f, const char *text, size_t most)
 	fputs("..", f);
 	fputs(line + character(line, size, wide - (most - head - 2)), f);
 	return most;
+}
+
+static size_t put_text(FILE *f, const char *text, size_t most)
+{
+	char line[1024];
+
+	return put_cut(f, line, osp_text_escape(line, sizeof(line), text, strlen(text)), most);
+}
+
+/* Names are stored escaped (user/title.c): their backslashes stay as they are. */
+static size_t put_name(FILE *f, const char *name, size_t most)
+{
+	char line[1024];
+	size_t n = 0;
+
+	for (const char *at = name; *at && n + 5 < sizeof(line);) {
+		size_t part = *at == '\\' ? 1 : strcspn(at, "\\");
+
+		if (*at == '\\')
+			line[n++] = '\\';
+		else
+			n += osp_text_escape(line + n, sizeof(line) - n, at, part);
+		at += part;
+	}
+	line[n] = 0;
+	return put_cut(f, line, n, most);
 }
 
 static void put_spaces(FILE *f, size_t n)
@@ -199,7 +223,7 @@ void osp_render_trace(const struct osp_render *r, const struct osp_trace *t)
 	fprintf(r->out, "%.12s  ", id);
 	put_time(r, t->start_ns, true);
 	fputs("  ", r->out);
-	put_column(r->out, t->root, ROOT);
+	put_spaces(r->out, ROOT - put_name(r->out, t->root, ROOT));
 	fputc(' ', r->out);
 	put_duration(r->out, t->end_ns - t->start_ns);
 	fprintf(r->out, " %4u %5u  ", t->processes, t->spans);
@@ -263,7 +287,7 @@ static void put_line(const struct tree *t, const struct osp_span *s)
 	char process[64];
 
 	put_spaces(r->out, at);
-	put_column(r->out, s->name, NAME - at);
+	put_spaces(r->out, NAME - at - put_name(r->out, s->name, NAME - at));
 	fputc(' ', r->out);
 	put_bar(t, s);
 	fputc(' ', r->out);
@@ -332,7 +356,7 @@ static int put_far_end(const struct tree *t, uint64_t id)
 			continue;
 		process_text(t->r->session, span.process, process);
 		fputc(' ', f);
-		put_text(f, span.name, 24);
+		put_name(f, span.name, 24);
 		fputs(" in ", f);
 		put_text(f, process, PROCESS);
 		fprintf(f, ", trace %012" PRIx64, root >> 16);
@@ -521,7 +545,7 @@ static void put_heading(const struct tree *t)
 	osp_text_hex(id, trace->id, sizeof(trace->id));
 	fprintf(r->out, "trace %s\n", id);
 	colour_on(r, BOLD);
-	put_text(r->out, trace->root, WIDTH);
+	put_name(r->out, trace->root, WIDTH);
 	colour_off(r, BOLD);
 	fputs("\nstarted ", r->out);
 	put_time(r, trace->start_ns, false);
