@@ -7,7 +7,6 @@ COVERAGE ?=
 CC     ?= gcc
 CLANG  ?= clang
 BPFTOOL ?= $(or $(shell command -v bpftool),/usr/sbin/bpftool)
-SUDO   := $(if $(filter 0,$(shell id -u)),,sudo)
 ARCH   := $(shell uname -m | sed -e 's/x86_64/x86/' -e 's/aarch64/arm64/')
 
 .DEFAULT_GOAL := all
@@ -120,7 +119,7 @@ setup: ## install the Debian packages that are missing
 
 demo: setup ## one broadcaster, three subscribers, a stitched trace
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)$(SUDO) scripts/demo $(O)
+	$(Q)scripts/demo $(O)
 
 check: setup ## build and run every test; last line: N passed, N failed, N skipped
 	$(Q)$(MAKE) --no-print-directory all tests
@@ -145,7 +144,7 @@ $(O)/tests/house: scripts/check-house
 # ---- fuzz targets: tests/fuzz/X.c, built by clang with its own O; run from the top folder ---------
 
 FUZZ_PROGRAMS := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/fuzz/*.c))
-$(FUZZ_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,user store probes base)
+$(FUZZ_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,user probes base)
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(TEST_LIBS)
 
 .PHONY: fuzz fuzz-programs

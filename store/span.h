@@ -1,7 +1,10 @@
 /*
- * The span model. Names are plain text (operations, points, attributes): a store knows no catalogue.
- * Written, as struct osp_part: operations (osp_row), links (osp_edge), the session's own rows.
- * Read: struct osp_span, flat, the same from every store (store/unpack.c makes it from rows).
+ * The span model: what the recorder hands to a store and what a store hands to readers. Names
+ * are plain text here (operations, points, attributes): a store knows no catalogue.
+ *
+ * Written: struct osp_row, an operation with its nested spans and steps; struct osp_edge, a link;
+ * and the session's own rows (processes, losses, ...), all as struct osp_part in one batch.
+ * Read: struct osp_span, flat, the same from every store (store/view.h).
  */
 #pragma once
 
@@ -111,8 +114,8 @@ struct osp_edge {
 	const char *makes;    /* parent, link, fan_in */
 	const char *evidence; /* trace_context, message_id, ... */
 	const char *grade;    /* exact, strong, weak, ambiguous */
-	const char *
-		also; /* other evidence that agrees, or that contradicts ("!message_id"), or NULL */
+	/* other evidence that agrees, or contradicts ("!message_id"), or NULL */
+	const char *also;
 };
 
 struct osp_process_row {
@@ -182,7 +185,7 @@ enum osp_part_kind {
 	OSP_PART_GAP,
 	OSP_PART_CLOCK,
 	OSP_PART_SESSION,
-	OSP_PART_CATALOGUE,
+	OSP_PART_CATALOGUE
 };
 
 /*
@@ -204,47 +207,4 @@ struct osp_part {
 		struct osp_session_row session;
 		struct osp_catalogue_row catalogue;
 	};
-};
-
-/* ---- what readers get ---- */
-
-struct osp_span_link {
-	uint64_t span_id; /* the other end */
-	bool incoming;	  /* this span is the `to` end */
-	const char *rule, *makes, *evidence, *grade, *also;
-};
-
-struct osp_span_event {
-	int64_t time_ns;
-	const char *name;
-	bool unexpected;
-	const struct osp_attribute *attributes;
-	size_t attribute_count;
-};
-
-/*
- * A span, flat. parent_id is the enclosing span of the operation, the parent operation, or the
- * other end of a link that makes a parent (not of an ambiguous one). Times are boot time; the
- * session's clock rows make wall time of them.
- */
-struct osp_span {
-	uint64_t id, parent_id, trace;
-	uint64_t operation;	    /* id of the operation it lies in */
-	const char *operation_name; /* "handle_notify" */
-	const char *kind_name;	    /* "handle_notify", "deliver" */
-	const char *name;
-	const char *provider, *side, *layer, *feature;
-	enum osp_span_kind kind;
-	uint32_t process, tid;
-	int64_t start_ns, end_ns;
-	enum osp_span_status status;
-	const char *code;
-	uint32_t marks;
-	const struct osp_attribute
-		*attributes; /* of its events, last value of each name, in order */
-	size_t attribute_count;
-	const struct osp_span_event *events;
-	size_t event_count;
-	const struct osp_span_link *links;
-	size_t link_count;
 };

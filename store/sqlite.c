@@ -39,9 +39,23 @@ enum { BUFFER_MAX = 256 << 20, HEADER = 100, BUSY_MS = 2000 };
 
 /* ---- errors and statements ---- */
 
+/* The errno behind an I/O error: the file's own, the WAL's, else what SQLite kept for all. */
+static int system_errno(sqlite3 *db)
+{
+	sqlite3_file *wal = NULL;
+	int e = 0;
+
+	sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+	if (wal && wal->pMethods)
+		wal->pMethods->xFileControl(wal, SQLITE_FCNTL_LAST_ERRNO, &e);
+	if (!e)
+		sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &e);
+	return e ? e : sqlite3_system_errno(db);
+}
+
 static int sqlite_errno(sqlite3 *db)
 {
-	int code = sqlite3_errcode(db), system = sqlite3_system_errno(db);
+	int code = sqlite3_errcode(db), system;
 
 	switch (code & 0xff) {
 	case SQLITE_FULL:
@@ -63,6 +77,7 @@ static int sqlite_errno(sqlite3 *db)
 		return -EFBIG;
 	case SQLITE_IOERR:
 	case SQLITE_CANTOPEN:
+		system = system_errno(db);
 		return system > 0 ? -system : -EIO;
 	default:
 		return -EIO;
@@ -378,7 +393,10 @@ static int add_bytes(struct sqlite_store *s)
 	return r;
 }
 
-/* The header says what the file is from its first page on: a crash cannot leave it unnamed. */
+/*
+ * The header says what the file is from its first page on: a crash cannot leave it unnamed. The
+ * read at the end takes the lock by which others see that the file is in use (judge_users).
+ */
 static int create_schema(struct sqlite_store *s)
 {
 	char pragma[200];
@@ -387,7 +405,7 @@ static int create_schema(struct sqlite_store *s)
 	snprintf(pragma, sizeof(pragma),
 		 "PRAGMA page_size = 16384; PRAGMA application_id = %d; PRAGMA user_version = %d;",
 		 SESSION_APPLICATION, SESSION_FORMAT);
-	r = sqlite_exec(s, "PRAGMA journal_mode = MEMORY; PRAGMA temp_store = MEMORY;");
+	r = sqlite_exec(s, "PRAGMA journal_mode = MEMORY");
 	r = r ? r : sqlite_exec(s, pragma);
 	r = r ? r : sqlite_exec(s, "BEGIN");
 	for (int i = 0; !r && i < SESSION_FORMAT; i++)
@@ -396,7 +414,8 @@ static int create_schema(struct sqlite_store *s)
 	r = r ? r : sqlite_exec(s, "COMMIT");
 	return r ? r
 		 : sqlite_exec(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-				  "PRAGMA wal_autocheckpoint = 1000; PRAGMA cache_size = -16384;");
+				  "PRAGMA wal_autocheckpoint = 1000; PRAGMA cache_size = -16384;"
+				  "SELECT count(*) FROM sqlite_schema;");
 }
 
 static int check_inode(struct sqlite_store *s, ino_t inode)
@@ -459,8 +478,7 @@ static int open_old(struct sqlite_store **out, const char *path, char error[512]
 	r = connect_file(s, SQLITE_OPEN_READONLY);
 	if (!r)
 		sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
-	r = r ? r
-	      : sqlite_exec(s, "PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON; BEGIN;");
+	r = r ? r : sqlite_exec(s, "PRAGMA cell_size_check = ON; BEGIN;");
 	r = r ? r : sqlite_read_index(s);
 	if (r == -EACCES || r == -EPERM || r == -EROFS) {
 		snprintf(error, 512,

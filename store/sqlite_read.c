@@ -239,7 +239,7 @@ static int get_head(struct sqlite_store *s, sqlite3_stmt *st, struct osp_arena *
 	span->kind = (enum osp_span_kind) class->integer;
 	span->start_ns = sqlite3_column_int64(st, 8);
 	span->end_ns = add_ns(span->start_ns, (uint64_t)sqlite3_column_int64(st, 9));
-	span->status = (enum osp_span_status)(sqlite3_column_int(st, 10) % 3);
+	span->status = (enum osp_span_status)(get_u32(st, 10) % 3);
 	span->marks = get_u32(st, 12);
 	return row->id ? 0 : damaged(s, "an operation without id");
 }
@@ -266,7 +266,7 @@ static int get_nested(struct sqlite_store *s, sqlite3_stmt *st, struct osp_arena
 	span->kind = (enum osp_span_kind) class->integer;
 	span->start_ns = add_ns(row->spans[0].start_ns, (uint64_t)sqlite3_column_int64(st, 5));
 	span->end_ns = add_ns(span->start_ns, (uint64_t)sqlite3_column_int64(st, 6));
-	span->status = (enum osp_span_status)(sqlite3_column_int(st, 7) % 3);
+	span->status = (enum osp_span_status)(get_u32(st, 7) % 3);
 	span->marks = get_u32(st, 9);
 	return 0;
 }

@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "store/span.h"
+#include "store/view.h"
 
 struct osp_store;
 struct osp_cursor;
@@ -50,18 +50,6 @@ int osp_store_write(struct osp_store *s, const struct osp_part *parts, size_t co
 int osp_store_flush(struct osp_store *s);
 
 /* ---- reading: cursors give 0 = got one, 1 = end, <0 error ---- */
-
-/* A trace in a listing. */
-struct osp_trace {
-	uint64_t key;
-	uint8_t id[16];	  /* stable for a session and a root: see osp_trace_id */
-	const char *root; /* name of the root span: the first that has no parent here */
-	uint64_t root_id;
-	int64_t start_ns, end_ns;	  /* first start and last end of its spans */
-	uint32_t processes, spans, links; /* links: edges that lead to one of its spans */
-	enum osp_span_status status;	  /* error if any span has it, else the root's */
-	uint32_t marks;
-};
 
 struct osp_trace_query {
 	int64_t limit; /* -1 = all, 0 = none; less is -EINVAL */

@@ -1,8 +1,8 @@
 /* From the rows and edges of one trace to its flat spans and its line in a listing. */
 #pragma once
 
-#include "store/store.h"
 #include "user/base/arena.h"
+#include "store/view.h"
 
 /* One trace as a driver gave it. Everything is borrowed from the arena it was read into. */
 struct osp_unpack_input {

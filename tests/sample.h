@@ -39,7 +39,7 @@ struct sample {
 
 static inline int64_t sample_time(double ms)
 {
-	return SAMPLE_BOOT + (int64_t)(ms * 1000) * (SAMPLE_MS / 1000);
+	return SAMPLE_BOOT + (int64_t)(ms * 1000 + 0.5) * (SAMPLE_MS / 1000);
 }
 
 /* The n-th operation of a process; its nested spans follow its id. */
@@ -268,6 +268,7 @@ static inline void sample_carry(struct sample *s, unsigned process, unsigned n, 
 	sample_row(s, sample_id(process, n), trace, process, "courier");
 	sample_span(s, "carry", name, OSP_SPAN_CONSUMER, from, to);
 	sample_step(s, from, "arrived", 0);
+	sample_text(s, "messaging.destination.name", topic);
 	sample_step(s, from + 0.3, "accepted", 0);
 	sample_text(s, "messaging.destination.name", topic);
 	sample_parcel(s, number);
@@ -346,10 +347,14 @@ static inline void sample_cut(struct sample *s)
 
 static inline void sample_hostile(struct sample *s)
 {
+	static char note[121];
 	static const char topic[] = "\x1b[2Jx\ny\xe2\x80\xaez";
 
+	memset(note, '\t', sizeof(note) - 1);
 	sample_sort(s, 6, 7, topic, "\1\0\0\xa", 1, NULL, 400, 404);
 	sample_carry(s, SAMPLE_WEST, 9, 7, topic, "\1\0\0\xa", 400.2, 403);
+	/* belongs to the row above: the last step has an attribute of many escapes */
+	sample_text(s, "parcel.note", note);
 	sample_edge(s, sample_id(SAMPLE_DEPOT, 6) + 1, sample_id(SAMPLE_WEST, 9), "hand_to_carry",
 		    "trace_context", "exact", NULL);
 }

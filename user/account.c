@@ -129,6 +129,7 @@ static uint64_t known_losses(const struct osp_page *p, uint64_t lost[OSP_LOSS_CO
 	return sum;
 }
 
+/* Until the kernel has spoken, hits are what is settled: the row closes whenever it is read. */
 static int write_page(struct osp_page *p, int (*sink)(void *, const struct osp_part *), void *arg)
 {
 	uint64_t lost[OSP_LOSS_COUNT], sum = known_losses(p, lost);

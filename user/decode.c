@@ -74,6 +74,7 @@ static int take_u64(struct osp_decoder *d, uint64_t *out)
 	return 0;
 }
 
+/* Strings, bytes and contexts: sizes are checked against the point, the data and each other. */
 static int take_sized(struct osp_decoder *d, const struct osp_arg *a, struct osp_event_value *v)
 {
 	bool context = a->type == OSP_TYPE_CONTEXT_IN || a->type == OSP_TYPE_CONTEXT_OUT;
@@ -99,6 +100,7 @@ static int take_sized(struct osp_decoder *d, const struct osp_arg *a, struct osp
 	return 0;
 }
 
+/* The arguments must fill the data exactly: anything else is another layout than ours. */
 static int decode_own(struct osp_decoder *d, struct osp_event *e)
 {
 	const struct osp_point *p = e->point;

@@ -12,6 +12,7 @@
 
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
+#include "user/semaphore.h"
 
 enum { LOOKS_MAX = 1024, WANTS_MAX = 1024 };
 
@@ -123,6 +124,21 @@ static int attach_new(struct osp_follow *f, uint32_t slot, const struct osp_foun
 	return r ? r : osp_feed_attach(f->feed, slot, false, false);
 }
 
+/* A link can be made and never fire: each process's own memory tells. */
+static void warn_unarmed(const struct osp_found *found)
+{
+	for (size_t i = 0; i < found->binary_count; i++) {
+		const struct osp_binary *b = found->binaries[i];
+		const char *reason = NULL;
+		size_t unarmed = 0;
+
+		if (b->attachment &&
+		    !osp_semaphore_verify(b, found->process.pid, &unarmed, &reason) && unarmed)
+			osp_warn("%s (%u): %zu sites of %s are not traced, because %s",
+				 found->process.comm, found->process.pid, unarmed, b->path, reason);
+	}
+}
+
 static int take_in(struct osp_follow *f, uint32_t slot, uint32_t exec_id,
 		   const struct osp_found *found)
 {
@@ -133,8 +149,12 @@ static int take_in(struct osp_follow *f, uint32_t slot, uint32_t exec_id,
 		return r;
 	f->stats.processes += !known;
 	if (!is_complete(found) && attaches_what_it_finds(f))
-		return attach_new(f, slot, found);
-	return osp_feed_sites(f->feed, slot, found);
+		r = attach_new(f, slot, found);
+	else
+		r = osp_feed_sites(f->feed, slot, found);
+	if (!known)
+		warn_unarmed(found);
+	return r;
 }
 
 int osp_follow_found(struct osp_follow *f, const struct osp_found *found)

@@ -110,7 +110,7 @@ static json_t *value_json(const struct osp_value *v)
 	return NULL;
 }
 
-static json_t *marks_json(uint32_t marks)
+json_t *osp_json_marks(uint32_t marks, json_t *(*word)(const char *))
 {
 	static const char *const names[] = {"incomplete", "began_before", "may_be_cut",
 					    "unexpected", "timed_out",	  "ambiguous"};
@@ -118,7 +118,7 @@ static json_t *marks_json(uint32_t marks)
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (marks >> i & 1)
-			json_array_append_new(list, json_string(names[i]));
+			json_array_append_new(list, word(names[i]));
 	return list;
 }
 
@@ -138,7 +138,8 @@ json_t *osp_json_trace(const struct osp_session *s, const struct osp_trace *t)
 			 "duration_ns", (json_int_t)(t->end_ns - t->start_ns), "processes",
 			 (int)t->processes, "spans", (int)t->spans, "links", (int)t->links,
 			 "status", status_name(t->status), "may_be_cut",
-			 (t->marks & OSP_MARK_MAY_BE_CUT) != 0, "marks", marks_json(t->marks));
+			 (t->marks & OSP_MARK_MAY_BE_CUT) != 0, "marks",
+			 osp_json_marks(t->marks, json_string));
 }
 
 static json_t *process_json(const struct osp_session *s, uint32_t key)
@@ -221,7 +222,7 @@ json_t *osp_json_span(const struct osp_session *s, const struct osp_span *span, 
 		(json_int_t)(span->end_ns + wall_offset), "status", status_name(span->status),
 		"code", optional_text(span->code), "attributes", attributes, "events",
 		events_json(span, wall_offset), "links", links_json(span, true), "linked_by",
-		links_json(span, false), "marks", marks_json(span->marks));
+		links_json(span, false), "marks", osp_json_marks(span->marks, json_string));
 
 	if (object && span->provider)
 		json_object_set_new(object, "provider", osp_json_text(span->provider));

@@ -13,6 +13,9 @@ json_t *osp_json_span(const struct osp_session *s, const struct osp_span *span,
 /* Text that JSON can carry: what is not UTF-8 is escaped as on a terminal. */
 json_t *osp_json_text(const char *text);
 
+/* The marks as an array of words; each made by `word`. */
+json_t *osp_json_marks(uint32_t marks, json_t *(*word)(const char *));
+
 /* Prints it in printable ASCII. -ENOMEM; what the file failed in is the file's to say. */
 int osp_json_write(FILE *f, const json_t *value);
 

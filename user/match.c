@@ -6,7 +6,10 @@
  * A pair's rules are tried in order: the first piece of evidence that both have decides. If it
  * agrees it is the fact, and later ones corroborate it or contradict it (then it is ambiguous).
  * If it differs, the two do not belong together, whatever weaker evidence says. A fact is
- * ambiguous, too, when another candidate carries the same.
+ * ambiguous, too, when another candidate that nothing contradicts carries the same.
+ *
+ * A contradicted pair waits until its `to` end has had time to find a fact: if it has, the claim
+ * was a relayed or copied one, and the pair is dropped; so a copy cannot spoil the true link.
  */
 #include "user/match.h"
 
@@ -78,6 +81,7 @@ int osp_match_new(struct osp_matcher **out, struct osp_forest *f, const struct o
 
 /* ---- buckets ---- */
 
+/* An empty bucket goes away, so that the map holds what waits and nothing else. */
 static void leave_bucket(struct osp_matcher *m, struct osp_match_value *v)
 {
 	struct osp_match_bucket *b = v->bucket;
@@ -167,20 +171,6 @@ static bool partner_is_seen(const struct osp_matcher *m, const struct osp_match_
 	return false;
 }
 
-/* A partner that should be there and is not may have been lost: then the trace may be cut. */
-static int judge(struct osp_matcher *m, struct osp_match_end *e)
-{
-	int64_t from_ns = e->to ? e->start_ns - early_ns : e->start_ns;
-
-	osp_list_remove(&e->waiting);
-	if (e->judged || e->paired || e->rule->makes != OSP_MAKES_PARENT)
-		return 0;
-	e->judged = true;
-	if (!osp_roster_cut(m->roster, from_ns, e->end_ns + late_ns) || !partner_is_seen(m, e))
-		return 0;
-	return m->to.mark(m->to.arg, e->node, OSP_MARK_MAY_BE_CUT);
-}
-
 static void remove_end(struct osp_matcher *m, struct osp_match_end *e)
 {
 	for (size_t i = 0; i < OSP_MATCH_MAX; i++)
@@ -213,37 +203,6 @@ void osp_match_free(struct osp_matcher **matcher)
 	osp_map_clear(&m->buckets);
 	free(m);
 	*matcher = NULL;
-}
-
-int osp_match_add_end(struct osp_matcher *m, const struct osp_link *rule, bool to,
-		      struct osp_trace_node *node, struct osp_match_end **out)
-{
-	struct osp_match_end *e;
-
-	if (m->count >= m->max) {
-		int r;
-
-		e = osp_list_entry(m->by_age.next, struct osp_match_end, by_age);
-		m->stats.evicted++;
-		r = judge(m, e);
-		remove_end(m, e);
-		if (r)
-			return r;
-	}
-	e = calloc(1, sizeof(*e));
-	if (!e)
-		return -ENOMEM;
-	e->rule = rule;
-	e->to = to;
-	e->node = node;
-	osp_trace_pin(m->forest, node);
-	osp_list_init(&e->pairs);
-	osp_list_init(&e->of_operation);
-	osp_list_add(&m->by_age, &e->by_age);
-	osp_list_add(&m->waiting, &e->waiting);
-	m->count++;
-	*out = e;
-	return 0;
 }
 
 /* ---- pairs ---- */
@@ -289,6 +248,7 @@ static struct pair *find_pair(const struct osp_match_end *from, const struct osp
 	return NULL;
 }
 
+/* Two ends that share evidence: compares all they have, and makes or renews their pair. */
 static int meet(struct osp_match_end *from, struct osp_match_end *to)
 {
 	struct pair *p = find_pair(from, to);
@@ -323,8 +283,7 @@ static void crowd(struct osp_match_end *e)
 			struct pair *other = pair_at(e, k);
 			uint8_t same = p->agrees & other->agrees;
 
-			if (!is_candidate(p->agrees, p->differs) ||
-			    !is_candidate(other->agrees, other->differs))
+			if (p->differs || other->differs)
 				continue;
 			p->crowded |= same;
 			other->crowded |= same;
@@ -371,12 +330,23 @@ static int tell_edge(struct osp_matcher *m, const struct pair *p)
 	return r;
 }
 
+static bool has_fact(const struct osp_match_end *e)
+{
+	for (struct osp_list *l = e->pairs.next; l != &e->pairs; l = l->next)
+		if (pair_at(e, l)->state == FACT)
+			return true;
+	return false;
+}
+
 /* What the pair is now. One that was told cannot be taken back: it becomes ambiguous. */
 static enum state judge_pair(const struct pair *p)
 {
-	if (!is_candidate(p->agrees, p->differs))
-		return p->state == NOTHING ? NOTHING : AMBIGUOUS;
-	return p->differs || p->crowded >> __builtin_ctz(p->agrees) & 1 ? AMBIGUOUS : FACT;
+	if (p->state == NOTHING && (!is_candidate(p->agrees, p->differs) ||
+				    (p->differs && (!p->to->ripe || has_fact(p->to)))))
+		return NOTHING;
+	if (p->differs || !p->agrees)
+		return AMBIGUOUS;
+	return p->crowded >> __builtin_ctz(p->agrees) & 1 ? AMBIGUOUS : FACT;
 }
 
 static void count(struct osp_matcher *m, enum state state, uint64_t change)
@@ -387,6 +357,7 @@ static void count(struct osp_matcher *m, enum state state, uint64_t change)
 		m->stats.ambiguous += change;
 }
 
+/* Tells the pair if it has changed, and joins or parts the traces of its operations. */
 static int settle_pair(struct osp_matcher *m, struct pair *p)
 {
 	enum state state = judge_pair(p), before = p->state;
@@ -422,6 +393,55 @@ static int settle_pairs(struct osp_matcher *m, const struct osp_match_end *e)
 	return 0;
 }
 
+/*
+ * The end has had its time. Pairs that waited for it are told, unless it has found better. A
+ * partner that should be there and is not may have been lost: then the trace may be cut.
+ */
+static int judge(struct osp_matcher *m, struct osp_match_end *e)
+{
+	int64_t from_ns = e->to ? e->start_ns - early_ns : e->start_ns;
+	int r;
+
+	osp_list_remove(&e->waiting);
+	e->ripe = true;
+	r = settle_pairs(m, e);
+	if (r || e->paired || e->rule->makes != OSP_MAKES_PARENT ||
+	    !osp_roster_cut(m->roster, from_ns, e->end_ns + late_ns) || !partner_is_seen(m, e))
+		return r;
+	return m->to.mark(m->to.arg, e->node, OSP_MARK_MAY_BE_CUT);
+}
+
+int osp_match_add_end(struct osp_matcher *m, const struct osp_link *rule, bool to,
+		      struct osp_trace_node *node, struct osp_match_end **out)
+{
+	struct osp_match_end *e;
+
+	if (m->count >= m->max) {
+		int r;
+
+		e = osp_list_entry(m->by_age.next, struct osp_match_end, by_age);
+		m->stats.evicted++;
+		r = judge(m, e);
+		remove_end(m, e);
+		if (r)
+			return r;
+	}
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	e->rule = rule;
+	e->to = to;
+	e->node = node;
+	osp_trace_pin(m->forest, node);
+	osp_list_init(&e->pairs);
+	osp_list_init(&e->of_operation);
+	osp_list_add(&m->by_age, &e->by_age);
+	osp_list_add(&m->waiting, &e->waiting);
+	m->count++;
+	*out = e;
+	return 0;
+}
+
 static int meet_bucket(struct osp_match_end *e, const struct osp_match_value *v, int64_t within_ns)
 {
 	const struct osp_list *others = &v->bucket->values[!e->to];
@@ -439,6 +459,10 @@ static int meet_bucket(struct osp_match_end *e, const struct osp_match_value *v,
 	return 0;
 }
 
+/*
+ * Pairs are made first and judged together afterwards: so a pair that is not alone is never told as
+ * a fact in between.
+ */
 int osp_match_find(struct osp_matcher *m, struct osp_match_end *e)
 {
 	int r = 0;

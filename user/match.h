@@ -36,7 +36,7 @@ struct osp_match_end {
 	bool to;		       /* else it is the `from` end */
 	bool closed;		       /* its span has ended */
 	bool paired;		       /* was in a pair, be it ambiguous */
-	bool judged;		       /* it has been decided whether its partner was lost */
+	bool ripe;		       /* it has had its time to find a partner */
 	struct osp_trace_node *node;   /* of its operation; pinned */
 	uint16_t number;	       /* of the nested span, 0 = the operation */
 	size_t span;		       /* its index while the operation is open */

@@ -172,6 +172,7 @@ static int make_room(struct osp_open_pool *pool, struct osp_open *o, struct pair
 
 #define PAIR(a, b) ((struct pair){(void **)&(a), (void **)&(b), sizeof(*(a)), sizeof(*(b))})
 
+/* Memory of the operation; a value larger than a block gets one of its own. */
 static void *take(struct osp_open_pool *pool, struct osp_open *o, size_t size)
 {
 	size_t padded = (size + 7) & ~(size_t)7;
@@ -448,6 +449,7 @@ int osp_open_add_step(struct osp_open_pool *pool, struct osp_open *o, const stru
 
 /* ---- the row ---- */
 
+/* A name is made when it is first needed and again only when its title has got a value since. */
 static int set_name(struct osp_open_pool *pool, struct osp_open *o, size_t span)
 {
 	const struct osp_value *values[OSP_TITLE_HOLES] = {NULL};

@@ -30,6 +30,7 @@ struct osp_otlp {
 	bool begun;
 	const struct osp_trace *trace; /* the one being added */
 	int64_t offset;		       /* boot to wall time, for all of it */
+	struct osp_map operations;     /* of it: id -> its own span */
 };
 
 /* ---- values ---- */
@@ -198,22 +199,25 @@ static void add_messaging(json_t *list, const struct osp_span *s)
 		add_text(list, "messaging.operation.name", s->kind_name);
 }
 
-static void add_marks(json_t *list, uint32_t marks)
+/* Where a message goes is told once in an operation, and wanted on each span that handles it. */
+static void add_destination(json_t *list, const struct osp_otlp *o, const struct osp_span *s)
 {
-	static const char *const names[] = {"incomplete", "began_before", "may_be_cut",
-					    "unexpected", "timed_out",	  "ambiguous"};
-	json_t *values = json_array();
+	const struct osp_span *whole =
+		osp_map_find(&o->operations, &s->operation, sizeof(s->operation));
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (marks >> i & 1)
-			json_array_append_new(values, text_json(names[i]));
-	add(list, "outspan.marks", json_pack("{s:{s:o}}", "arrayValue", "values", values));
+	if (!whole || whole == s || !(is_messaging(s) || s->kind >= OSP_SPAN_PRODUCER))
+		return;
+	for (size_t i = 0; i < whole->attribute_count; i++)
+		if (!strncmp(whole->attributes[i].name, "messaging.destination.", 22) &&
+		    !has_attribute(s, whole->attributes[i].name))
+			add(list, whole->attributes[i].name, attribute_json(&whole->attributes[i]));
 }
 
-static json_t *span_attributes(const struct osp_span *s)
+static json_t *span_attributes(const struct osp_otlp *o, const struct osp_span *s)
 {
 	json_t *list = attributes_json(s->attributes, s->attribute_count);
 
+	add_destination(list, o, s);
 	add_messaging(list, s);
 	add(list, "thread.id", int_json("%" PRIu64, s->tid));
 	add_text(list, "outspan.operation", s->operation_name);
@@ -225,7 +229,9 @@ static json_t *span_attributes(const struct osp_span *s)
 	if (s->status == OSP_SPAN_ERROR)
 		add_text(list, "error.type", s->code ? s->code : "_OTHER");
 	if (s->marks)
-		add_marks(list, s->marks);
+		add(list, "outspan.marks",
+		    json_pack("{s:{s:o}}", "arrayValue", "values",
+			      osp_json_marks(s->marks, text_json)));
 	return list;
 }
 
@@ -310,7 +316,7 @@ static int span_json(const struct osp_otlp *o, const struct osp_span *s, json_t 
 			 trace_json(o->trace->id), "spanId", id_json(s->id), "name",
 			 osp_json_text(s->name), "kind", (int)s->kind, "startTimeUnixNano",
 			 time_json(o, s->start_ns), "endTimeUnixNano", time_json(o, s->end_ns),
-			 "attributes", span_attributes(s), "events", events_json(o, s), "links",
+			 "attributes", span_attributes(o, s), "events", events_json(o, s), "links",
 			 links, "status", status);
 	if (!span)
 		return -ENOMEM;
@@ -339,10 +345,7 @@ static json_t *resource_json(const struct osp_session *s, uint32_t key)
 		add_text(list, "process.executable.name", slash ? slash + 1 : p->exe);
 		add_text(list, "process.executable.path", p->exe);
 	}
-	if (*p->cmdline)
-		add_text(list, "process.command_line", p->cmdline);
 	add(list, "process.user.id", int_json("%" PRIu64, p->uid));
-	add_text(list, "telemetry.sdk.name", "outspan");
 	return json_pack("{s:o}", "attributes", list);
 }
 
@@ -407,6 +410,7 @@ void osp_otlp_free(struct osp_otlp **o)
 		return;
 	for (size_t i = 0; i < (*o)->process_count; i++)
 		json_decref((*o)->processes[i].spans);
+	osp_map_clear(&(*o)->operations);
 	free((*o)->processes);
 	free(*o);
 	*o = NULL;
@@ -415,20 +419,27 @@ void osp_otlp_free(struct osp_otlp **o)
 int osp_otlp_write(struct osp_otlp *o, const struct osp_trace *t, const struct osp_span *spans,
 		   size_t count)
 {
+	int r = 0;
+
 	o->trace = t;
 	o->offset = osp_session_wall_offset(o->session, t->start_ns);
-	for (size_t i = 0; i < count; i++) {
+	osp_map_clear(&o->operations);
+	osp_map_init(&o->operations, count, t->root_id);
+	for (size_t i = 0; !r && i < count; i++)
+		if (spans[i].id == spans[i].operation)
+			r = osp_map_add(&o->operations, &spans[i].id, sizeof(spans[i].id),
+					(void *)&spans[i]);
+	for (size_t i = 0; !r && i < count; i++) {
 		json_t *list = find_spans(o, spans[i].process), *span = NULL;
-		int r = list ? span_json(o, &spans[i], &span) : -ENOMEM;
+
+		r = list ? span_json(o, &spans[i], &span) : -ENOMEM;
 
 		if (!r && json_array_append_new(list, span))
 			r = -ENOMEM;
 		if (!r && ++o->span_count >= OSP_OTLP_SPANS)
 			r = write_processes(o);
-		if (r)
-			return r;
 	}
-	return 0;
+	return r;
 }
 
 int osp_otlp_flush(struct osp_otlp *o)

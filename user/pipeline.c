@@ -57,6 +57,7 @@ static int tell(void *arg, const struct osp_part *part)
 
 /* ---- stitch -> trace, link, sink ---- */
 
+/* An operation appears: it gets its place among the traces, and stays findable while open. */
 static int on_opened(void *arg, struct osp_open *o)
 {
 	struct osp_pipeline *p = arg;
@@ -76,6 +77,7 @@ static int on_stepped(void *arg, struct osp_open *o, const struct osp_event *e, 
 	return osp_link_step(p->linker, o, e, span);
 }
 
+/* The parent may not have been seen yet, or never will be: a node stands in for it. */
 static int on_child(void *arg, struct osp_open *o)
 {
 	struct osp_pipeline *p = arg;
@@ -85,6 +87,7 @@ static int on_child(void *arg, struct osp_open *o)
 	return r ? r : osp_trace_join(p->forest, o->node, parent);
 }
 
+/* The row is final: what is learnt of the operation from here on goes out as patches. */
 static void forget_open(struct osp_pipeline *p, struct osp_open *o)
 {
 	struct osp_trace_node *n = o->node;
@@ -127,11 +130,13 @@ static int tell_patch(struct osp_pipeline *p, uint64_t id, uint64_t trace, uint3
 	return tell(p, &part);
 }
 
+/* A stored row belongs to another trace now. */
 static int on_moved(void *arg, const struct osp_trace_node *n)
 {
 	return tell_patch(arg, n->id, osp_trace_key(n), 0);
 }
 
+/* An open operation carries the mark in its next part; a stored one needs a patch, once. */
 static int on_mark(void *arg, struct osp_trace_node *n, uint32_t marks)
 {
 	if (n->open) {
@@ -166,6 +171,10 @@ static int on_event(void *arg, const struct osp_event *e)
 
 /* ---- records ---- */
 
+/*
+ * A record of steps: every hit is entered in the books first, so that whatever becomes of it
+ * later, stored or lost, the sum closes.
+ */
 static int push_steps(struct osp_pipeline *p, const struct osp_record *record, size_t size)
 {
 	struct osp_decoder decoder;
@@ -213,6 +222,7 @@ static int end_process(struct osp_pipeline *p, struct osp_tracee *t,
 	return r ? r : osp_roster_end(p->roster, t, time_ns, code);
 }
 
+/* The notice carries the slot of what the process was; the new one is in the roster already. */
 static int push_exec(struct osp_pipeline *p, const struct osp_record *record)
 {
 	struct osp_tracee *before = record->site ? osp_roster_at(p->roster, record->site) : NULL;
@@ -220,6 +230,7 @@ static int push_exec(struct osp_pipeline *p, const struct osp_record *record)
 	return before != p->tracee ? end_process(p, before, record, 0) : 0;
 }
 
+/* The header is checked here, the arguments by decode; a header that makes no sense has no page. */
 static int push_record(struct osp_pipeline *p, const struct osp_input *in)
 {
 	const struct osp_record *record = in->record;
@@ -274,6 +285,7 @@ static int push_tick(struct osp_pipeline *p, int64_t now_ns)
 	return osp_account_write(p->account, tell, p);
 }
 
+/* Slot 0 has no process: hits of those that came when the table was full are entered under key 0. */
 static int push_counters(struct osp_pipeline *p, const struct osp_input *in)
 {
 	const struct osp_tracee *t = osp_roster_at(p->roster, in->counters.slot);
@@ -331,6 +343,7 @@ static int find_tails(struct osp_pipeline *p, int64_t now_ns)
 	return r;
 }
 
+/* The order matters: tails mark what is open before it is closed, and rows precede their sums. */
 static int push_stop(struct osp_pipeline *p, int64_t now_ns)
 {
 	int r = find_tails(p, now_ns);
@@ -491,6 +504,7 @@ void osp_pipeline_stats(const struct osp_pipeline *p, struct osp_pipeline_stats 
 		.spans = p->spans,
 		.links = match.facts,
 		.ambiguous = match.ambiguous,
+		.evicted = match.evicted,
 		.open = stitch.open,
 		.unexpected = stitch.unexpected,
 		.kernel_lost = osp_roster_lost(p->roster),

@@ -35,6 +35,7 @@ int osp_pipeline_push(struct osp_pipeline *p, const struct osp_input *in);
 /* Running figures for the progress line and the summary. */
 struct osp_pipeline_stats {
 	uint64_t records, events, operations, spans, links, ambiguous, open, unexpected;
+	uint64_t evicted; /* link ends forgotten before their time: the table was full */
 	uint64_t lost[OSP_LOSS_COUNT]; /* kernel reasons: known after the counters are in */
 	uint64_t kernel_lost;	       /* seen so far, by the records' own count */
 };

@@ -176,6 +176,7 @@ static int put_input(struct osp_raw *r, const struct osp_input *in)
 	return -EINVAL;
 }
 
+/* Head and fields go out in two writes: a crash between them leaves an entry that reads as cut. */
 static int write_entry(struct osp_raw *r, uint32_t kind, int64_t time_ns)
 {
 	struct entry entry = {(uint32_t)(sizeof(entry) - sizeof(entry.size) + r->buffer.size), kind,
@@ -242,6 +243,7 @@ static int read_bytes(struct osp_raw *r, void *bytes, size_t size)
 	return got ? -ENODATA : 1;
 }
 
+/* Brings the next entry into the buffer and points at its fields. */
 static int read_entry(struct osp_raw *r)
 {
 	size_t size;
@@ -274,6 +276,7 @@ static int read_entry(struct osp_raw *r)
 	return 0;
 }
 
+/* The next `size` bytes of the entry; what is missing makes the whole entry bad, checked once. */
 static const void *get(struct osp_raw *r, size_t size)
 {
 	const uint8_t *at = r->at;
@@ -460,6 +463,7 @@ static int read_start(struct osp_raw *r, struct osp_catalogue_error *error)
 	return e || memcmp(head.magic, magic, sizeof(magic)) != 0 ? -EBADMSG : -ENOTSUP;
 }
 
+/* Reads up to the first entry that is no catalogue, which stays pending. */
 static int read_catalogues(struct osp_raw *r, struct osp_catalogue_error *error)
 {
 	int e;

@@ -354,7 +354,7 @@ static int on_counter(void *arg, uint32_t slot, uint32_t point, const struct osp
 {
 	struct recorder *r = arg;
 
-	return slot ? osp_feed_counters(r->feed, slot, point, c) : 0;
+	return osp_feed_counters(r->feed, slot, point, c);
 }
 
 /* Drain, commit, detach, drain, commit, read the counters, close the books. */

@@ -3,9 +3,9 @@
  * it gets here (put_text is the one door), columns are counted in characters, and what is not
  * certain is said in words: marks, ambiguous links, clocks. Fed by cmd_ls.c and cmd_show.c.
  *
- *   send north/7                         [============]  12.00 ms  sender/4001            ok 200
- *     attempt depot-1                    [============]  11.80 ms  sender/4001            ok 200
- *       sort north/7                     [ ========== ]  10.00 ms  depot/4002             ok 200
+ *   send north/7                           [==========]  12.00 ms  sender/4001            ok 200
+ *     attempt depot-1                      [==========]  11.80 ms  sender/4001            ok 200
+ *       sort north/7                       [==========]  10.00 ms  depot/4002             ok 200
  *         ^ via trace_context (exact)
  */
 #include "user/render.h"
@@ -22,11 +22,11 @@
 
 enum {
 	WIDTH = 100,
-	NAME = 36, /* columns of a span's name, indentation included */
-	BAR = 12,
+	NAME = 38, /* columns of a span's name, indentation included */
+	BAR = 10,
 	PROCESS = 21,
 	DEEPEST = 12, /* levels that are indented */
-	ROOT = 20,    /* columns of a root's name in the listing */
+	ROOT = 19,    /* columns of a root's name in the listing */
 };
 
 static const char *const RED = "\x1b[31m", *const YELLOW = "\x1b[33m", *const DIM = "\x1b[2m",
@@ -82,10 +82,13 @@ static size_t character(const char *text, size_t size, size_t n)
 	return i;
 }
 
-/* What is wider than `most` loses its middle, as both ends tell most. Columns written. */
+/*
+ * What is wider than `most` loses its middle: the beginning tells most (hosts, ports), then the
+ * end (the last part of a topic). Returns the columns written.
+ */
 static size_t put_cut(FILE *f, const char *line, size_t size, size_t most)
 {
-	size_t wide = columns(line, size), head = most - most / 3 - 2;
+	size_t wide = columns(line, size), head = most - most / 5 - 2;
 
 	if (wide <= most) {
 		fputs(line, f);
@@ -105,7 +108,7 @@ static size_t put_text(FILE *f, const char *text, size_t most)
 }
 
 /* Names are stored escaped (user/title.c): their backslashes stay as they are. */
-static size_t put_name(FILE *f, const char *name, size_t most)
+static size_t put_title(FILE *f, const char *name, size_t most)
 {
 	char line[1024];
 	size_t n = 0;
@@ -131,6 +134,19 @@ static void put_spaces(FILE *f, size_t n)
 static void put_column(FILE *f, const char *text, size_t width)
 {
 	put_spaces(f, width - put_text(f, text, width));
+}
+
+/* A span's name. Where room is short, "http://" is what can be missed first. */
+static void put_name(FILE *f, const char *name, size_t width)
+{
+	const char *scheme = strstr(name, "http://");
+	char text[1024];
+
+	if (scheme && columns(name, strlen(name)) > width && strlen(name) < sizeof(text)) {
+		snprintf(text, sizeof(text), "%.*s%s", (int)(scheme - name), name, scheme + 7);
+		name = text;
+	}
+	put_spaces(f, width - put_title(f, name, width));
 }
 
 static const char *status_text(enum osp_span_status s)
@@ -182,8 +198,8 @@ enum { MARKS = sizeof(marks) / sizeof(marks[0]) };
 void osp_render_heading(const struct osp_render *r)
 {
 	colour_on(r, BOLD);
-	fprintf(r->out, "%-12s  %-29s  %-*s %9s %4s %5s  %-5s %s", "ID", "START", ROOT, "ROOT",
-		"DURATION", "PROC", "SPANS", "STATE", "MARKS");
+	fprintf(r->out, "%-12s  %-29s  %-*s %9s %4s %5s  %-6s %s", "ID", "START", ROOT, "ROOT",
+		"DURATION", "PROC", "SPANS", "STATUS", "MARKS");
 	colour_off(r, BOLD);
 	fputc('\n', r->out);
 }
@@ -223,7 +239,7 @@ void osp_render_trace(const struct osp_render *r, const struct osp_trace *t)
 	fprintf(r->out, "%.12s  ", id);
 	put_time(r, t->start_ns, true);
 	fputs("  ", r->out);
-	put_spaces(r->out, ROOT - put_name(r->out, t->root, ROOT));
+	put_spaces(r->out, ROOT - put_title(r->out, t->root, ROOT));
 	fputc(' ', r->out);
 	put_duration(r->out, t->end_ns - t->start_ns);
 	fprintf(r->out, " %4u %5u  ", t->processes, t->spans);
@@ -231,7 +247,7 @@ void osp_render_trace(const struct osp_render *r, const struct osp_trace *t)
 	fputs(status_text(t->status), r->out);
 	colour_off(r, colour);
 	if (t->marks) {
-		put_spaces(r->out, 6 - strlen(status_text(t->status)));
+		put_spaces(r->out, 7 - strlen(status_text(t->status)));
 		colour_on(r, YELLOW);
 		for (size_t i = 0; i < MARKS; i++)
 			if (t->marks & marks[i].mark)
@@ -287,7 +303,7 @@ static void put_line(const struct tree *t, const struct osp_span *s)
 	char process[64];
 
 	put_spaces(r->out, at);
-	put_spaces(r->out, NAME - at - put_name(r->out, s->name, NAME - at));
+	put_name(r->out, s->name, NAME - at);
 	fputc(' ', r->out);
 	put_bar(t, s);
 	fputc(' ', r->out);
@@ -356,7 +372,7 @@ static int put_far_end(const struct tree *t, uint64_t id)
 			continue;
 		process_text(t->r->session, span.process, process);
 		fputc(' ', f);
-		put_name(f, span.name, 24);
+		put_title(f, span.name, 24);
 		fputs(" in ", f);
 		put_text(f, process, PROCESS);
 		fprintf(f, ", trace %012" PRIx64, root >> 16);
@@ -458,7 +474,7 @@ static int put_notes(const struct tree *t, const struct osp_span *s)
 
 /* ---- events ---- */
 
-enum { VALUE = 72 };
+enum { ATTRIBUTE = 28, BYTES = 32 }; /* columns of a name; bytes of a value that are shown */
 
 static void value_text(const struct osp_value *v, char out[160])
 {
@@ -480,11 +496,18 @@ static void value_text(const struct osp_value *v, char out[160])
 			 v->size ? (const char *)v->data : "", v->size < 150 ? "" : "..");
 		return;
 	case OSP_VALUE_BYTES:
-		osp_text_hex(out, v->data, v->size < VALUE / 2 ? v->size : VALUE / 2);
-		if (v->size > VALUE / 2)
+		osp_text_hex(out, v->data, v->size < BYTES ? v->size : BYTES);
+		if (v->size > BYTES)
 			strcat(out, "..");
 		return;
 	}
+}
+
+static size_t text_columns(const char *text)
+{
+	char line[1024];
+
+	return columns(line, osp_text_escape(line, sizeof(line), text, strlen(text)));
 }
 
 /* "name=value", on a new line when it does not fit on this one. Returns the column after it. */
@@ -493,13 +516,12 @@ static size_t put_attribute(const struct tree *t, const struct osp_attribute *a,
 {
 	FILE *f = t->r->out;
 	char text[160], cut[32] = "";
-	size_t wide = columns(a->name, strlen(a->name));
+	size_t room;
 
 	value_text(&a->value, text);
 	if (a->value.type >= OSP_VALUE_STR && a->value.true_size > a->value.size)
 		snprintf(cut, sizeof(cut), " (of %u bytes)", a->value.true_size);
-	wide += 1 + columns(text, strlen(text)) + strlen(cut);
-	if (at + 2 + wide > WIDTH) {
+	if (at + 3 + text_columns(a->name) + text_columns(text) + strlen(cut) > WIDTH) {
 		fputc('\n', f);
 		put_spaces(f, margin);
 		at = margin;
@@ -507,9 +529,11 @@ static size_t put_attribute(const struct tree *t, const struct osp_attribute *a,
 		fputs("  ", f);
 		at += 2;
 	}
-	at += put_text(f, a->name, 40);
+	at += 1 + put_text(f, a->name, ATTRIBUTE);
 	fputc('=', f);
-	at += 1 + put_text(f, text, VALUE);
+	/* even the deepest margin leaves some columns for the value */
+	room = WIDTH - at - strlen(cut);
+	at += put_text(f, text, room);
 	fputs(cut, f);
 	return at + strlen(cut);
 }
@@ -545,7 +569,7 @@ static void put_heading(const struct tree *t)
 	osp_text_hex(id, trace->id, sizeof(trace->id));
 	fprintf(r->out, "trace %s\n", id);
 	colour_on(r, BOLD);
-	put_name(r->out, trace->root, WIDTH);
+	put_title(r->out, trace->root, WIDTH);
 	colour_off(r, BOLD);
 	fputs("\nstarted ", r->out);
 	put_time(r, trace->start_ns, false);

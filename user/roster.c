@@ -34,7 +34,9 @@ struct osp_roster {
 	struct cut *cuts; /* disjoint, ascending */
 	size_t cut_count, cut_room;
 	uint8_t visible[OSP_CATALOGUE_POINTS / 8]; /* in any process */
-	bool untold;				   /* some process has steps but no list of sites */
+	uint8_t hidden_level; /* points from this level up are not wanted, as far as was told */
+	int64_t detach_ns;    /* when detaching everything began; 0 = not yet */
+	bool untold;	      /* some process has steps but no list of sites */
 };
 
 int osp_roster_new(struct osp_roster **out, const struct osp_catalogue *c, osp_roster_part_fn part,
@@ -47,6 +49,7 @@ int osp_roster_new(struct osp_roster **out, const struct osp_catalogue *c, osp_r
 	r->catalogue = c;
 	r->part = part;
 	r->arg = arg;
+	r->hidden_level = OSP_LEVEL_DEBUG + 1;
 	*out = r;
 	return 0;
 }
@@ -229,6 +232,7 @@ static struct osp_attached *find_attached(struct osp_tracee *t, const struct osp
 	return NULL;
 }
 
+/* The attach row is told at once, open-ended, and again when the interval is known. */
 static int attach_point(struct osp_roster *r, struct osp_tracee *t, const struct osp_input *in)
 {
 	const struct osp_point *p = r->catalogue->points[in->sites.point];
@@ -242,6 +246,8 @@ static int attach_point(struct osp_roster *r, struct osp_tracee *t, const struct
 		a = &more[t->attached_count++];
 		*a = (struct osp_attached){.point = p, .from_ns = in->time_ns};
 	}
+	if (a->sites == in->sites.sites)
+		return 0;
 	a->sites = in->sites.sites;
 	return tell_attached(r, t, a, 0);
 }
@@ -265,6 +271,20 @@ static void set_bit(uint8_t *set, uint16_t n, bool on)
 	set[n / 8] = on ? set[n / 8] | mask : set[n / 8] & (uint8_t)~mask;
 }
 
+/*
+ * A point above the essential level that was found and not attached tells the level of the
+ * recording: processes of which nothing is known (they ended too soon) have no more than that.
+ */
+static void learn_level(struct osp_roster *r, const struct osp_point *p)
+{
+	if (p->level == OSP_LEVEL_ESSENTIAL || p->level >= r->hidden_level)
+		return;
+	r->hidden_level = (uint8_t)p->level;
+	for (uint32_t i = 0; i < r->count; i++)
+		if (r->tracees[i] && !r->tracees[i]->told_sites)
+			r->tracees[i]->view = NULL;
+}
+
 int osp_roster_add_sites(struct osp_roster *r, const struct osp_input *in)
 {
 	const struct osp_input_sites *s = &in->sites;
@@ -281,11 +301,15 @@ int osp_roster_add_sites(struct osp_roster *r, const struct osp_input *in)
 	set_bit(t->visible, s->point, s->attached);
 	if (s->attached)
 		set_bit(r->visible, s->point, true);
+	else
+		learn_level(r, r->catalogue->points[s->point]);
 	return s->attached ? attach_point(r, t, in) : detach_point(r, t, in);
 }
 
 int osp_roster_end_attached(struct osp_roster *r, int64_t time_ns)
 {
+	if (r->detach_ns)
+		time_ns = r->detach_ns;
 	for (uint32_t i = 0; i < r->count; i++) {
 		struct osp_tracee *t = r->tracees[i];
 
@@ -330,6 +354,7 @@ static int add_cut(struct osp_roster *r, int64_t from_ns, int64_t to_ns)
 	return 0;
 }
 
+/* An interval whose end has not come yet. */
 static bool lasts(const struct osp_unsure *u)
 {
 	return u->to_ns == INT64_MAX;
@@ -359,6 +384,8 @@ int osp_roster_add_attach(struct osp_roster *r, const struct osp_input *in)
 			return e == -ERANGE ? 0 : e;
 		u = &t->unsure;
 	}
+	if (in->attach.begins && in->attach.detach && u == &r->all)
+		r->detach_ns = in->time_ns;
 	if (in->attach.begins)
 		return begin_unsure(r, u, in->time_ns);
 	if (!lasts(u))
@@ -368,6 +395,7 @@ int osp_roster_add_attach(struct osp_roster *r, const struct osp_input *in)
 	return add_cut(r, u->from_ns, u->to_ns);
 }
 
+/* Earlier intervals are only known by their last end: they all began before the latest did. */
 static bool overlaps(const struct osp_unsure *u, int64_t from_ns, int64_t to_ns)
 {
 	return from_ns < u->earlier_to_ns || (u->from_ns <= to_ns && from_ns < u->to_ns);
@@ -414,6 +442,7 @@ bool osp_roster_cut(const struct osp_roster *r, int64_t from_ns, int64_t to_ns)
 	return false;
 }
 
+/* A gap is told when a record shows that it has stopped growing. */
 static int flush_gap(struct osp_roster *r, struct osp_tracee *t)
 {
 	struct osp_part part = {.kind = OSP_PART_GAP, .gap = t->gap};
@@ -499,12 +528,16 @@ int osp_roster_add_fork(struct osp_roster *r, const struct osp_record *record)
 	struct osp_tracee *child, *parent = osp_roster_at(r, record->site);
 	int e = osp_roster_find(r, record, &child);
 
-	if (e || !child || !parent || parent == child || child->told_sites)
+	if (e || !child || !parent || parent == child)
 		return e;
+	if (!child->told_sites) {
+		child->told_sites = parent->told_sites;
+		memcpy(child->visible, parent->visible, sizeof(child->visible));
+		child->view = NULL;
+	}
+	if (child->row.parent_key)
+		return 0;
 	child->row.parent_key = parent->row.key;
-	child->told_sites = parent->told_sites;
-	memcpy(child->visible, parent->visible, sizeof(child->visible));
-	child->view = NULL;
 	return tell_process(r, child);
 }
 
@@ -536,14 +569,15 @@ static void clear_views(struct osp_roster *r)
 	r->view_count = 0;
 }
 
+/* Processes with equal sets of points share one view: there are few different programs. */
 static int find_view(struct osp_roster *r, struct osp_tracee *t)
 {
 	uint8_t visible[sizeof(t->visible)];
 	struct osp_view *v, **more;
 
 	memcpy(visible, t->visible, sizeof(visible));
-	if (!t->told_sites)
-		memset(visible, 0xff, sizeof(visible));
+	for (uint16_t i = 0; !t->told_sites && i < r->catalogue->point_count; i++)
+		set_bit(visible, i, r->catalogue->points[i]->level < r->hidden_level);
 	for (size_t i = 0; i < r->view_count && !t->view; i++)
 		if (!memcmp(r->views[i]->visible, visible, sizeof(visible)))
 			t->view = r->views[i];

@@ -277,6 +277,7 @@ static void judge_first(struct osp_open *o, const struct passing *p)
 	o->guessed = true;
 }
 
+/* Makes the operation the one that its key finds. */
 static int bind(struct osp_stitch *s, struct osp_open *o, const struct passing *p)
 {
 	o->key = osp_open_copy(&s->pool, o, p->key, p->key_size);
@@ -340,6 +341,7 @@ static bool fits(const struct osp_open *o, const struct passing *p)
 	return step.taken && !step.unexpected;
 }
 
+/* Ids of our own are never used again; foreign keys are, so only soon after the end. */
 static bool is_late(const struct osp_stitch *s, const struct passing *p)
 {
 	int64_t closed_ns;
@@ -403,6 +405,7 @@ static int find_open(struct osp_stitch *s, struct passing *p, struct osp_open **
 
 /* ---- one step ---- */
 
+/* An argument of type op names the parent; the first one counts. */
 static int find_parent(struct osp_stitch *s, struct osp_open *o, const struct osp_event *e)
 {
 	for (size_t i = 0; i < e->point->arg_count && !o->parent_id; i++) {
@@ -417,6 +420,7 @@ static int find_parent(struct osp_stitch *s, struct osp_open *o, const struct os
 	return 0;
 }
 
+/* The operation has moved: it is the last to time out, and its doubts are settled. */
 static void touch(struct osp_stitch *s, struct osp_open *o, const struct passing *p)
 {
 	if (p->event->time_ns > o->last_ns)
@@ -430,6 +434,7 @@ static void touch(struct osp_stitch *s, struct osp_open *o, const struct passing
 		o->live = osp_nfa_all(p->automaton);
 }
 
+/* The step happens. The page goes with the stored step, and is told when the row is. */
 static int advance(struct osp_stitch *s, struct osp_open *o, const struct passing *p,
 		   struct osp_page **page)
 {
@@ -521,6 +526,7 @@ static int close_timed_out(struct osp_stitch *s, struct osp_list *l, int64_t tim
 	return 0;
 }
 
+/* Long operations become visible, to readers and after a crash. */
 static int tell_starts(struct osp_stitch *s)
 {
 	while (!osp_list_empty(&s->by_part)) {

@@ -129,6 +129,7 @@ static void put(struct osp_trace_set *set, struct osp_trace_node *n)
 	set->pins += n->pins;
 }
 
+/* What is forgotten can no longer be moved or linked; its rows stay as they are. */
 static void forget_idle(struct osp_forest *f)
 {
 	while (f->nodes.count > f->max && !osp_list_empty(&f->idle))
@@ -197,6 +198,7 @@ static int tell_moved(struct osp_forest *f, const struct osp_trace_set *set)
 	return 0;
 }
 
+/* Edges are kept at both ends and as often as they were made: a parting takes one away. */
 static int add_edge(struct osp_trace_node *from, struct osp_trace_node *to)
 {
 	if (from->edge_count == from->edge_room) {

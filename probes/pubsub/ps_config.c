@@ -130,16 +130,26 @@ static const char *config_file(int argc, char **argv, int *i)
 	return NULL;
 }
 
+static struct arguments kept; /* what option values point into, until the process ends */
+
+static void free_kept(void)
+{
+	for (int i = 0; i < kept.count; i++)
+		free(kept.list[i]);
+	free(kept.list);
+	kept = (struct arguments){0};
+}
+
 int ps_config_expand(int *argc, char ***argv)
 {
 	struct arguments a = {calloc(ARGUMENTS_MAX + 1, sizeof(char *)), 0};
-	int r = a.list ? add(&a, strdup((*argv)[0])) : -ENOMEM, files = 0;
+	int r = a.list ? add(&a, strdup((*argv)[0])) : -ENOMEM;
 	bool options = true;
 
-	for (int i = 1; i < *argc && !r; i++) {
+	for (int i = 1; i < *argc && !r && strcmp((*argv)[i], "--"); i++) {
 		const char *path = config_file(*argc, *argv, &i);
 
-		if (path && ++files)
+		if (path)
 			r = add_file(&a, path);
 	}
 	for (int i = 1; i < *argc && !r; i++) {
@@ -147,6 +157,9 @@ int ps_config_expand(int *argc, char ***argv)
 		if (!options || !config_file(*argc, *argv, &i))
 			r = add(&a, strdup((*argv)[i]));
 	}
+	free_kept();
+	kept = a;
+	atexit(free_kept);
 	if (r)
 		return r;
 	*argc = a.count;

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -42,6 +43,8 @@ static void take_signal(struct ps_watch *w, uint32_t events)
 	(void)events;
 	if (read(w->fd, &info, sizeof(info)) != sizeof(info))
 		return;
+	osp_info("stopping: %s from process %u of user %u", strsignal((int)info.ssi_signo),
+		 info.ssi_pid, info.ssi_uid);
 	if (l->signalled || !l->on_signal) {
 		ps_loop_stop(l, l->signalled);
 		return;

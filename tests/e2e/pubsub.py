@@ -12,8 +12,10 @@ import itertools
 import json
 import os
 import signal
+import socket
 import sqlite3
 import struct
+import threading
 import time
 
 import harness
@@ -279,6 +281,7 @@ def check_time(span, entry):
 DELIVERED = {"ok": ("ok", None), "timeout": ("error", "network_error"), "network_error": ("error", "network_error"),
              "bad_response": ("error", "bad_response"), "bad_auth": ("error", "bad_auth"),
              "unsubscribed": ("unset", "unsubscribed")}
+UNAUTHENTICATED = ("400", "401", "403")  # statuses of requests that join nothing
 EXACT = ("trace_context", "exact", "message_id")  # evidence, grade, what agrees with it
 STRONG = ("message_id", "strong", None)
 
@@ -321,7 +324,7 @@ def check_publish(session, pair, entry, by=EXACT):
 
 def check_handle(trace, pair, attempt, by):
     """The broadcaster's part of an attempt; how many spans it is."""
-    entries = pair.broadcaster.log("notify", identifier=identifier(attempt))
+    entries = [n for n in pair.broadcaster.log("notify", identifier=identifier(attempt)) if n["status"] not in UNAUTHENTICATED]
     if not entries:
         assert trace.children(attempt) == []
         return 0
@@ -343,7 +346,8 @@ def check_delivery(trace, pair, span, entry, by):
     assert (span["status"], span["code"]) == DELIVERED[entry["outcome"]], (span, entry)
     assert events(span)[0] == entry["kind"] + "_subscriber_found"
     check_time(span, entry)
-    taken = [(s, r) for s in pair.subscribers for r in s.log("receive", identifier=entry["identifier"])]
+    taken = [(s, r) for s in pair.subscribers for r in s.log("receive", identifier=entry["identifier"])
+             if r["status"] not in UNAUTHENTICATED]
     if not taken:
         assert trace.children(span) == []
         return 1
@@ -400,11 +404,12 @@ def post_notify(broadcaster, topic, message, identifier, tracing=b"", key=SECRET
                 sign(3, v16(topic) + v8(identifier) + digest, tracing, key))
 
 
-def post_receive(url, topic, message, identifier, tracing=b"", key=SECRET):
+def post_receive(url, topic, message, identifier, tracing=b"", key=SECRET, known_as=None):
+    """known_as: the url under which the subscriber is known, if it is not this one"""
     digest = hashlib.sha512(message).digest()
     body = v16(tracing) + v16(topic) + v8(identifier) + struct.pack(">Q", len(message)) + message
-    signature = key and sign(10, v16(url.encode()) + v16(topic) + v8(identifier) + digest, tracing, key)
-    return post(url, body, signature, Repr_Digest="sha-512=" + base64.b64encode(digest).decode())
+    signed = v16((known_as or url).encode()) + v16(topic) + v8(identifier) + digest
+    return post(url, body, key and sign(10, signed, tracing, key), Repr_Digest="sha-512=" + base64.b64encode(digest).decode())
 
 
 def post_change(broadcaster, path, url, key, tracing=b"", subscribe=True, secret=SECRET):
@@ -412,3 +417,100 @@ def post_change(broadcaster, path, url, key, tracing=b"", subscribe=True, secret
     body = v16(url) + v16(key) + (v16(b"") if subscribe else b"") + v16(tracing)
     kind = 2 if path.endswith("glob") else 1
     return post(f"{broadcaster.url}/v1/{path}", body, sign(kind, v16(url) + v16(b"") + v16(key), tracing, secret))
+
+
+class Bytes:
+    """What a message holds, field by field."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def take(self, size):
+        assert len(self.data) >= size, "the message is short"
+        taken, self.data = self.data[:size], self.data[size:]
+        return taken
+
+    def number(self, size):
+        return int.from_bytes(self.take(size), "big")
+
+    def string(self, size):
+        return self.take(self.number(size))
+
+
+def tracing_of(kind, body):
+    """The tracing field of a NOTIFY, a RECEIVE, a (UN)SUBSCRIBE or an answer."""
+    b = Bytes(body)
+    if kind == "notify":
+        b.string(2), b.take(64)
+    elif kind == "answer":
+        b.number(2), b.string(2)
+    else:
+        assert kind == "receive"
+    return b.string(2)
+
+
+def context_of(tracing):
+    """(trace id, span id) of a context, None if there are no bytes; nothing else is allowed."""
+    if tracing == b"":
+        return None
+    assert len(tracing) == 29 and tracing[:4] == b"osp\x01", tracing
+    return tracing[5:21].hex(), tracing[21:].hex()
+
+
+def make_context(trace_id=bytes(range(1, 17)), span_id=bytes(range(1, 9))):
+    return b"osp\x01\x01" + trace_id + span_id
+
+
+def read_message(f):
+    """A request or an answer: its first line, headers, body; None at the end."""
+    line = f.readline()
+    if not line:
+        return None
+    headers = http.client.parse_headers(f)
+    return line, headers, f.read(int(headers.get("Content-Length", 0)))
+
+
+def write_message(connection, line, headers, body):
+    connection.sendall(line + b"".join(f"{k}: {v}\r\n".encode() for k, v in headers.items()) + b"\r\n" + body)
+
+
+class Wire:
+    """Sits between two programs and keeps what they say: (headers, body, the answer's body) per exchange."""
+
+    def __init__(self, port=None):
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.url = "http://127.0.0.1:%d" % self.server.getsockname()[1]
+        self.port = port  # where requests go on to; may be set later
+        self.exchanges = []
+        self.before = None  # called with (headers, body) before a request goes on
+        self.failure = None
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.relay, args=(connection,), daemon=True).start()
+
+    def relay(self, near):
+        try:
+            with near, near.makefile("rb") as asked, socket.create_connection(("127.0.0.1", self.port)) as far, \
+                    far.makefile("rb") as answered:
+                while request := read_message(asked):
+                    if self.before:
+                        self.before(*request[1:])
+                    write_message(far, *request)
+                    answer = read_message(answered)
+                    self.exchanges.append((request[1], request[2], answer[2]))
+                    write_message(near, *answer)
+        except ConnectionError:
+            pass
+        except Exception as e:  # shown by the test, not lost with the thread
+            self.failure = e
+
+    def close(self):
+        self.server.close()
+        if self.failure:
+            raise self.failure

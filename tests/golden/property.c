@@ -328,9 +328,9 @@ static void ambiguity_does_not_depend_on_order(void **state)
 		fprintf(out, "counters\nstop\n");
 		fclose(out);
 		tree = play_tree(catalogue, "shuffled", script);
-		assert_int_equal(occurrences(tree, "\nambiguous "), 7);
-		assert_int_equal(occurrences(tree, "via publish trace_context exact"), 2);
-		assert_int_equal(occurrences(tree, "trace "), 11);
+		assert_int_equal(occurrences(tree, "\nambiguous "), 8);
+		assert_int_equal(occurrences(tree, "via publish trace_context exact"), 3);
+		assert_int_equal(occurrences(tree, "trace "), 13);
 		free(tree);
 		free(script);
 	}

@@ -2,9 +2,9 @@
  * A recorder as small as can be on the loader's own interface: attaches, prints every record as a
  * line, and at the end the books. For the tests of the kernel side and the loader.
  *
- *   hits [-q] [-r RING_BYTES] [-l LEVEL] [-f multi|perf] [-n] -c CATALOGUE TARGET...
+ *   hits [-q] [-r RING_BYTES] [-l LEVEL] [-f multi|perf] [-n] [-b RECORDS] -c CATALOGUE TARGET...
  *   TARGET: pid:N  path:FILE  comm:NAME  all:
- *   -q prints no records, -n follows no children
+ *   -q prints no records, -n follows no children, -b bounds a drain
  *
  * Standard output: "ready SITES PROCESSES", records, then on SIGTERM or SIGINT
  *   count SLOT POINT hits=N stored=N ring_full=N argument_fault=N table_full=N
@@ -27,13 +27,14 @@
 #include "user/semaphore.h"
 #include "user/target.h"
 
-enum { BATCH = 10000, SLOTS = OSP_EVENT_PROCESSES, TARGETS = 16 };
+enum { SLOTS = OSP_EVENT_PROCESSES, TARGETS = 16 };
 
 static struct hits {
 	struct osp_catalogue *catalogue;
 	struct osp_binaries *binaries;
 	struct osp_loader *loader;
 	struct osp_loader_options options;
+	size_t batch;
 	struct osp_target targets[TARGETS];
 	size_t target_count;
 	bool quiet, books_open;
@@ -189,10 +190,10 @@ static int take(void *arg, const struct osp_record *r, size_t size)
 
 static int drain(void)
 {
-	int n = osp_ring_drain(osp_loader_ring(h.loader), BATCH, take, NULL);
+	int n = osp_ring_drain(osp_loader_ring(h.loader), h.batch, take, NULL);
 
 	fflush(stdout);
-	return n;
+	return n > (int)h.batch ? -EOVERFLOW : n;
 }
 
 static void on_change(void *arg, enum osp_loader_change change, bool begins, struct osp_binary *b)
@@ -311,7 +312,7 @@ static int parse(int argc, char **argv)
 {
 	int c, r = 0;
 
-	while (!r && (c = getopt(argc, argv, "qr:l:f:nc:vx")) != -1) {
+	while (!r && (c = getopt(argc, argv, "qr:l:f:nc:vxb:")) != -1) {
 		if (c == 'q')
 			h.quiet = true;
 		else if (c == 'r')
@@ -325,6 +326,8 @@ static int parse(int argc, char **argv)
 			h.options.no_children = true;
 		else if (c == 'x')
 			h.options.no_context = true;
+		else if (c == 'b')
+			h.batch = strtoul(optarg, NULL, 0);
 		else if (c == 'v')
 			osp_log_level_set(OSP_LOG_DEBUG);
 		else
@@ -351,6 +354,7 @@ int main(int argc, char **argv)
 	int signals = open_signals(), r;
 
 	h.options.level = OSP_LEVEL_DEBUG;
+	h.batch = 10000;
 	r = osp_catalogue_new(&h.catalogue);
 	if (!r)
 		r = parse(argc, argv);

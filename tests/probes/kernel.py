@@ -53,6 +53,17 @@ def build():
     run("gcc", *flags, f"-I{WORK}/include", "-fPIC", "-shared", "-DLIBRARY", f"{HERE}/ticker.c", "-o", f"{WORK}/libticker.so")
 
 
+started = []  # processes of the test that runs
+
+
+def end_all():
+    """A test that failed half-way leaves nothing running."""
+    while started:
+        p = started.pop()
+        p.kill()
+        p.wait()
+
+
 class Talker:
     """A process whose lines of output are waited for."""
 
@@ -60,6 +71,7 @@ class Talker:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
         self.pid = self.process.pid
         self.lines, self.rest = [], b""
+        started.append(self.process)
 
     def read_line(self):
         deadline = time.monotonic() + PATIENCE
@@ -248,6 +260,30 @@ def losses_of_a_full_ring_close_the_books():
         for p in OWN:
             assert h.total(p, "hits") == 10000 and h.total(p, "ring_full") > 0, h.counts
             assert h.total(p) + h.total(p, "ring_full") == 10000, h.counts
+
+
+def a_drain_is_bounded():
+    with target() as t:
+        h = Hits("-b", "7", f"pid:{t.pid}")
+        t.ask("tick 1000")
+        h.stop()
+        h.expect(1000)
+
+
+def the_last_record_of_every_burst_arrives_without_another():
+    worst = 0
+    with target() as t:
+        h = Hits(f"pid:{t.pid}", quiet=False)
+        for burst in range(60):
+            t.ask(f"tick {1 + burst % 5}")
+            answered, seen = time.monotonic(), len(h.lines)
+            h.wait_for(rf"tick__ended .*value={burst % 5} ", since=seen)
+            worst = max(worst, time.monotonic() - answered)
+            if burst % 3 == 0:
+                time.sleep(0.02)  # so that the recorder falls asleep between some of them
+        h.stop()
+    print(f"# from the last hit to its line: at most {worst * 1000:.1f} ms")
+    assert worst < 1, worst
 
 
 def records_tell_losses_by_ordinal_and_count():
@@ -578,6 +614,23 @@ def all_processes_with_known_points_are_found():
         h.expect(7)
 
 
+def with_all_a_new_program_is_attached_when_it_starts():
+    new = f"{WORK}/started_later"
+    shutil.copy(f"{WORK}/ticker", new)
+    os.utime(new, (1, 1))
+    with target() as first:
+        h = Hits("all:")
+        assert f"attached {new}" not in " ".join(h.lines)
+        with target(new) as t:
+            h.wait_for(rf"exec pid={t.pid} slot=0 site=0 exec=0")
+            delay = int(h.wait_for(rf"looked pid={t.pid} known=5 fresh=1 delay_us=(\d+)")[1])
+            t.ask("tick 5")
+            first.ask("tick 2")
+            h.stop()
+        h.expect(7)
+        print(f"# start to attached: {delay / 1000:.1f} ms")
+
+
 def processes_beyond_the_table_are_counted():
     with target() as t:
         h = Hits("-r", str(1 << 24), f"pid:{t.pid}")
@@ -693,7 +746,10 @@ def main():
     failed = False
     for n, test in enumerate(chosen, 1):
         try:
-            skipped = test()
+            try:
+                skipped = test()
+            finally:
+                end_all()
             print(f"ok {n} - {test.__name__}" + (f" # SKIP {skipped}" if skipped else ""), flush=True)
         except Exception as e:  # a test that broke is a test that failed
             failed = True

@@ -1,0 +1,321 @@
+/*
+ * What people and programs get from ls, show and export: the commands run on the sample session
+ * and their output is compared with expectations in tests/golden (.txt and .json), which were
+ * checked by hand. GOLDEN_UPDATE=1 rewrites them: review the diff.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/sample.h"
+#include "user/command.h"
+
+static char directory[] = "/tmp/outspan-golden-XXXXXX", session[64], out_path[64], err_path[64];
+static char output[1 << 18], errors[4096];
+
+static int make_session(void **state)
+{
+	struct sample *s = sample_new();
+	struct osp_store *store = NULL;
+	char uri[80], error[512];
+
+	(void)state;
+	if (!mkdtemp(directory))
+		return -1;
+	snprintf(session, sizeof(session), "%s/session.db", directory);
+	snprintf(out_path, sizeof(out_path), "%s/out", directory);
+	snprintf(err_path, sizeof(err_path), "%s/err", directory);
+	snprintf(uri, sizeof(uri), "sqlite:%s", session);
+	setenv("TZ", "UTC-1", 1);
+	unsetenv("NO_COLOR");
+	if (osp_store_open(&store, uri, OSP_STORE_CREATE, error) ||
+	    osp_store_write(store, s->parts, s->count))
+		return -1;
+	free(s);
+	return osp_store_close(&store, true);
+}
+
+static int remove_session(void **state)
+{
+	char command[80];
+
+	(void)state;
+	snprintf(command, sizeof(command), "rm -rf %s", directory);
+	return system(command);
+}
+
+static void read_file(const char *path, char *text, size_t room)
+{
+	FILE *f = fopen(path, "r");
+	size_t n = f ? fread(text, 1, room - 1, f) : 0;
+
+	text[n] = 0;
+	if (f)
+		fclose(f);
+}
+
+/* Runs a command line in a child, as its own program would run; "@" stands for the session. */
+static int run_to(const char *line, const char *to)
+{
+	char text[400], *argv[20] = {NULL}, *save = NULL;
+	int argc = 0, status;
+	pid_t pid;
+
+	snprintf(text, sizeof(text), "%s", line);
+	for (char *word = strtok_r(text, " ", &save); word; word = strtok_r(NULL, " ", &save))
+		argv[argc++] = strcmp(word, "@") ? word : session;
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		int out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+		int err = open(err_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+		dup2(out, 1);
+		dup2(err, 2);
+		exit(!strcmp(argv[0], "ls")	? osp_cmd_ls(argc, argv)
+		     : !strcmp(argv[0], "show") ? osp_cmd_show(argc, argv)
+						: osp_cmd_export(argc, argv));
+	}
+	waitpid(pid, &status, 0);
+	read_file(err_path, errors, sizeof(errors));
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static int run(const char *line)
+{
+	int r = run_to(line, out_path);
+
+	read_file(out_path, output, sizeof(output));
+	return r;
+}
+
+static void expect_golden(const char *line, const char *name)
+{
+	static char expected[1 << 18];
+	char path[100];
+
+	assert_int_equal(run(line), 0);
+	assert_string_equal(errors, "");
+	snprintf(path, sizeof(path), "tests/golden/%s", name);
+	if (getenv("GOLDEN_UPDATE")) {
+		FILE *f = fopen(path, "w");
+
+		fputs(output, f);
+		fclose(f);
+	}
+	read_file(path, expected, sizeof(expected));
+	assert_string_equal(output, expected);
+}
+
+static void expect_failure(const char *line, int code, const char *why)
+{
+	int r = run(line);
+
+	if (r != code || !strstr(errors, why))
+		fail_msg("%s: status %d, \"%s\"", line, r, errors);
+	assert_string_equal(output, "");
+}
+
+static void expect_narrow(void)
+{
+	size_t columns = 0;
+
+	for (const char *p = output; *p; p++) {
+		columns = *p == '\n' ? 0 : columns + (((uint8_t)*p & 0xc0) != 0x80);
+		assert_true(columns <= 100);
+		assert_true(*p == '\n' || (uint8_t)*p >= ' ');
+	}
+}
+
+static void listing_looks_as_checked_by_hand(void **state)
+{
+	(void)state;
+	expect_golden("ls @", "ls.txt");
+	expect_narrow();
+	expect_golden("ls --utc --limit 2 @", "ls_newest.txt");
+}
+
+static void trees_look_as_checked_by_hand(void **state)
+{
+	static const char *const names[] = {"good",	 "retried", NULL,     NULL,
+					    "ambiguous", "cut",	    "hostile"};
+	char line[40], name[40];
+
+	(void)state;
+	for (int i = 0; i < 7; i++) {
+		if (!names[i])
+			continue;
+		snprintf(line, sizeof(line), "show @ #%d", i + 1);
+		snprintf(name, sizeof(name), "show_%s.txt", names[i]);
+		expect_golden(line, name);
+		expect_narrow();
+	}
+	expect_golden("show -v --utc @ 8c1f1e2a4b6f", "show_verbose.txt");
+	expect_narrow();
+	expect_golden("show -v @ #7", "show_hostile_verbose.txt");
+	expect_narrow();
+}
+
+static void last_and_prefix_name_the_same_trace(void **state)
+{
+	static char by_prefix[sizeof(output)];
+
+	(void)state;
+	assert_int_equal(run("show @ 8C1F2E2A4B73"), 0);
+	strcpy(by_prefix, output);
+	assert_int_equal(run("show @ last"), 0);
+	assert_string_equal(output, by_prefix);
+}
+
+static void json_has_the_promised_shapes(void **state)
+{
+	(void)state;
+	expect_golden("ls --json @", "ls.json");
+	expect_golden("show --json @ #5", "show.json");
+}
+
+static void export_is_what_otlp_wants(void **state)
+{
+	char command[200];
+
+	(void)state;
+	expect_golden("export @ --format otlp-json --trace #5", "export.json");
+	assert_int_equal(run("export @"), 0);
+	snprintf(command, sizeof(command), "python3 tests/golden/otlp.py %s", out_path);
+	assert_int_equal(system(command), 0);
+}
+
+static void export_to_a_file_is_the_same(void **state)
+{
+	static char text[sizeof(output)];
+	char line[100], path[80];
+
+	(void)state;
+	assert_int_equal(run("export @"), 0);
+	strcpy(text, output);
+	snprintf(path, sizeof(path), "%s/file.json", directory);
+	snprintf(line, sizeof(line), "export -o %s @", path);
+	assert_int_equal(run(line), 0);
+	assert_string_equal(output, "");
+	read_file(path, output, sizeof(output));
+	assert_string_equal(output, text);
+}
+
+static void mistakes_have_a_message_and_a_status(void **state)
+{
+	char line[100];
+
+	(void)state;
+	expect_failure("ls", 2, "which session?");
+	expect_failure("ls @ @", 2, "one session at a time");
+	expect_failure("ls --limit -1 @", 2, "expected a number from 0");
+	expect_failure("ls --color sometimes @", 2, "expected auto, always or never");
+	expect_failure("show @", 2, "give the FILE of a session and a TRACE");
+	expect_failure("show @ xyz", 2, "expected 1 to 32 hexadecimal digits, or last, or #N");
+	expect_failure("show @ #0", 2, "expected # and a number from 1");
+	expect_failure("show @ #8", 1, "no trace #8: the session has 7");
+	expect_failure("show @ 77", 1, "no trace 77 - outspan ls shows the ids");
+	expect_failure("show @ 8c1f", 1, "several traces begin so - give more digits");
+	expect_failure("export @ --format xml", 2, "unknown - use otlp-json");
+	expect_failure("export @ -o /nowhere/x", 1, "/nowhere/x: No such file");
+	expect_failure("ls /nowhere/x.db", 1, "/nowhere/x.db: No such file");
+	snprintf(line, sizeof(line), "ls %s", directory);
+	expect_failure(line, 1, "not a regular file");
+	expect_failure("ls tests/golden/commands.c", 1, "not a session file");
+}
+
+static void full_disk_fails_with_a_name(void **state)
+{
+	(void)state;
+	assert_int_equal(run_to("ls @", "/dev/full"), 1);
+	assert_non_null(strstr(errors, "write stdout: No space left on device"));
+	assert_int_equal(run_to("export @", "/dev/full"), 1);
+	assert_non_null(strstr(errors, "write stdout: No space left on device"));
+}
+
+/* A reader that left: no message, whether the signal is deadly or ignored. */
+static void closed_pipe_stops_silently(void **state)
+{
+	(void)state;
+	for (int ignored = 0; ignored < 2; ignored++) {
+		int ends[2], status;
+		char text[10];
+
+		assert_int_equal(pipe(ends), 0);
+		close(ends[0]);
+		fflush(NULL);
+		if (!fork()) {
+			char *argv[] = {"ls", session, NULL};
+			int err = open(err_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+			signal(SIGPIPE, ignored ? SIG_IGN : SIG_DFL);
+			dup2(ends[1], 1);
+			dup2(err, 2);
+			exit(osp_cmd_ls(2, argv));
+		}
+		close(ends[1]);
+		wait(&status);
+		assert_true(ignored ? WIFEXITED(status) && WEXITSTATUS(status) == 1
+				    : WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE);
+		read_file(err_path, text, sizeof(text));
+		assert_string_equal(text, "");
+	}
+}
+
+static void colour_is_only_for_those_who_want_it(void **state)
+{
+	(void)state;
+	assert_int_equal(run("show @ #2"), 0);
+	assert_null(strchr(output, 0x1b));
+	assert_int_equal(run("show --color=always @ #2"), 0);
+	assert_non_null(strstr(output, "\x1b[31merror 503\x1b[0m"));
+}
+
+static void help_ends_with_examples(void **state)
+{
+	static const char *const commands[] = {"ls --help", "show --help", "export --help"};
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		const char *examples;
+		int n = 0;
+
+		assert_int_equal(run(commands[i]), 0);
+		assert_string_equal(errors, "");
+		examples = strstr(output, "\nExamples:\n");
+		assert_non_null(examples);
+		for (; (examples = strstr(examples, "\n  outspan ")); examples++)
+			n++;
+		assert_true(n == 3 || (n == 2 && strstr(output, "\n  curl ")));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(listing_looks_as_checked_by_hand),
+		cmocka_unit_test(trees_look_as_checked_by_hand),
+		cmocka_unit_test(last_and_prefix_name_the_same_trace),
+		cmocka_unit_test(json_has_the_promised_shapes),
+		cmocka_unit_test(export_is_what_otlp_wants),
+		cmocka_unit_test(export_to_a_file_is_the_same),
+		cmocka_unit_test(mistakes_have_a_message_and_a_status),
+		cmocka_unit_test(full_disk_fails_with_a_name),
+		cmocka_unit_test(closed_pipe_stops_silently),
+		cmocka_unit_test(colour_is_only_for_those_who_want_it),
+		cmocka_unit_test(help_ends_with_examples),
+	};
+
+	return cmocka_run_group_tests(tests, make_session, remove_session);
+}
