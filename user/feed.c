@@ -16,6 +16,7 @@
 
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
+#include "user/base/owner.h"
 #include "user/process.h"
 #include "user/raw.h"
 
@@ -40,6 +41,11 @@ static int open_capture(struct osp_feed *f, const char *path, const struct osp_c
 
 	if (fd < 0)
 		return osp_err(-errno, "create the raw capture %s - give another name", path);
+	r = osp_owner_give(fd);
+	if (r) {
+		close(fd);
+		return osp_err(r, "give the raw capture %s to the user", path);
+	}
 	f->file = fdopen(fd, "w");
 	if (!f->file) {
 		close(fd);
