@@ -260,7 +260,7 @@ static bool tell_hidden(const struct osp_targets *t)
 	return true;
 }
 
-/* Every target but a path must stand for some process. */
+/* A name or all must stand for some process; for all, one may start later. */
 static int check_found(const struct osp_targets *t, const struct osp_target *target, bool hidden)
 {
 	if (target->kind != OSP_TARGET_COMM && target->kind != OSP_TARGET_ALL)
@@ -268,9 +268,14 @@ static int check_found(const struct osp_targets *t, const struct osp_target *tar
 	for (size_t i = 0; i < t->count; i++)
 		if (osp_target_matches(target, &t->found[i]))
 			return 0;
+	if (target->kind == OSP_TARGET_ALL && !hidden) {
+		osp_info(
+			"no running process has trace points that a loaded catalogue knows - waiting for one to start");
+		return 0;
+	}
 	if (target->kind == OSP_TARGET_ALL)
 		osp_err(0,
-			"no process has trace points that a loaded catalogue knows - see outspan probes --all");
+			"no process that may be looked into has trace points that a loaded catalogue knows");
 	else
 		osp_err(0, "no process named %s has trace points that a loaded catalogue knows",
 			target->text);
