@@ -20,7 +20,10 @@
 
 #include "user/base/cleanup.h"
 
-enum { INITIAL_PID_NAMESPACE = 0xeffffffc }; /* PROC_PID_INIT_INO: a fixed number of the kernel */
+enum {
+	INITIAL_PID_NAMESPACE = 0xeffffffc, /* PROC_PID_INIT_INO: a fixed number of the kernel */
+	FLAG_EXITING = 4,		    /* PF_EXITING */
+};
 
 static void close_directory(DIR **d)
 {
@@ -81,6 +84,13 @@ int osp_process_start(uint32_t pid, uint64_t *start_ns)
 	if (!r)
 		*start_ns = ticks * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
 	return r;
+}
+
+bool osp_process_is_ending(uint32_t pid)
+{
+	uint64_t flags;
+
+	return read_stat(pid, 9, &flags) || flags & FLAG_EXITING;
 }
 
 /* The last number on the line "NAME:\t..." of a status file. */

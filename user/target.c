@@ -53,6 +53,9 @@ int osp_found_read(struct osp_found *out, struct osp_binaries *b, uint32_t pid)
 
 	if (!r)
 		r = osp_binaries_scan(b, pid, note_binary, &f);
+	/* Nothing is mapped any more: that says nothing of what it was. */
+	if (!r && !f.known && osp_process_is_ending(pid))
+		r = -ESRCH;
 	if (r)
 		return r;
 	*out = f;
