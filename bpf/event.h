@@ -54,6 +54,8 @@ enum osp_record_kind {
 	OSP_RECORD_MAPPED,   /* a member's dynamic linker mapped objects */
 };
 
+enum { OSP_EVENT_COMM = 16, OSP_EVENT_FILE = 240 }; /* EXEC: bytes of a comm; of a file name */
+
 enum { OSP_RECORD_FORKED = 1 }; /* STEP: of a child's copy of its parent's operation */
 
 /*
@@ -61,6 +63,7 @@ enum { OSP_RECORD_FORKED = 1 }; /* STEP: of a child's copy of its parent's opera
  * read that failed).
  *   STEP     data = the arguments of the step as they lie in the operation block
  *   FOREIGN  data = value count in `value`: that many struct osp_foreign_value, then bytes
+ *   EXEC     data = comm (OSP_EVENT_COMM bytes), then the file name as execve got it
  */
 struct osp_record {
 	__u16 kind;	 /* enum osp_record_kind */

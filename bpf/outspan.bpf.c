@@ -499,15 +499,10 @@ struct notice {
 	struct osp_member member; /* a copy */
 };
 
-static __always_inline void notice_write(const struct notice *n)
+static __always_inline __u64 notice_fill(struct osp_record *r, const struct notice *n)
 {
-	struct osp_record *r = bpf_ringbuf_reserve(&events, sizeof(*r), 0);
 	__u64 wake;
 
-	if (!r) {
-		__sync_fetch_and_add(&notices_lost, 1);
-		return;
-	}
 	__builtin_memset(r, 0, sizeof(*r));
 	wake = record_time(r);
 	r->kind = n->kind;
@@ -519,6 +514,38 @@ static __always_inline void notice_write(const struct notice *n)
 	r->lost = n->member.lost;
 	r->site = n->before;
 	r->value = n->value;
+	return wake;
+}
+
+static __always_inline void notice_write(const struct notice *n)
+{
+	struct osp_record *r = bpf_ringbuf_reserve(&events, sizeof(*r), 0);
+
+	if (!r) {
+		__sync_fetch_and_add(&notices_lost, 1);
+		return;
+	}
+	bpf_ringbuf_submit(r, notice_fill(r, n));
+}
+
+/* With the names of what runs now: a short life may be over before anybody can ask /proc. */
+static __always_inline void notice_write_exec(const struct notice *n, struct task_struct *task,
+					      struct linux_binprm *program)
+{
+	struct osp_record *r =
+		bpf_ringbuf_reserve(&events, sizeof(*r) + OSP_EVENT_COMM + OSP_EVENT_FILE, 0);
+	char *names = (char *)(r + 1);
+	__u64 wake;
+	long size;
+
+	if (!r) {
+		__sync_fetch_and_add(&notices_lost, 1);
+		return;
+	}
+	wake = notice_fill(r, n);
+	bpf_probe_read_kernel(names, OSP_EVENT_COMM, task->comm);
+	size = bpf_probe_read_kernel_str(names + OSP_EVENT_COMM, OSP_EVENT_FILE, program->filename);
+	r->data_size = OSP_EVENT_COMM + (size > 0 ? (__s32)size - 1 : 0);
 	bpf_ringbuf_submit(r, wake);
 }
 
@@ -548,7 +575,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 
 /* The other threads are gone by now: nobody else touches the member. */
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task)
+int BPF_PROG(on_exec, struct task_struct *task, pid_t old_pid, struct linux_binprm *program)
 {
 	struct notice n = {.kind = OSP_RECORD_EXEC, .pid = task->tgid, .tid = task->pid};
 	struct osp_member *m = bpf_map_lookup_elem(&members, &n.pid);
@@ -556,7 +583,7 @@ int BPF_PROG(on_exec, struct task_struct *task)
 	if (!m) {
 		n.member.start_ns = task->group_leader->start_boottime;
 		if (cfg_all)
-			notice_write(&n);
+			notice_write_exec(&n, task, program);
 		return 0;
 	}
 	n.before = m->process;
@@ -565,7 +592,7 @@ int BPF_PROG(on_exec, struct task_struct *task)
 	m->lost = 0;
 	m->exec_id++;
 	n.member = *m;
-	notice_write(&n);
+	notice_write_exec(&n, task, program);
 	return 0;
 }
 

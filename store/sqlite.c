@@ -21,6 +21,7 @@
 #include "store/pack.h"
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
+#include "user/base/owner.h"
 
 /* The schema as text, put into the program by the assembler. */
 __asm__(".section .rodata\n"
@@ -277,23 +278,6 @@ static int make_way(const char *path, char error[512])
 	return r;
 }
 
-/* Under sudo, what root makes belongs to the user who asked. */
-static int give_away(int fd)
-{
-	const char *uid = getenv("SUDO_UID"), *gid = getenv("SUDO_GID");
-	char *uid_end, *gid_end;
-	unsigned long u, g;
-
-	if (geteuid() || !uid || !gid)
-		return 0;
-	u = strtoul(uid, &uid_end, 10);
-	g = strtoul(gid, &gid_end, 10);
-	if (uid_end == uid || *uid_end || gid_end == gid || *gid_end || u >= UINT_MAX ||
-	    g >= UINT_MAX)
-		return 0;
-	return fchown(fd, (uid_t)u, (gid_t)g) ? -errno : 0;
-}
-
 static int make_file(const char *path, ino_t *inode, char error[512])
 {
 	_cleanup_close_ int fd =
@@ -309,7 +293,7 @@ static int make_file(const char *path, ino_t *inode, char error[512])
 			      errno == EROFS || errno == EACCES
 				      ? "choose a directory that you may write to"
 				      : "");
-	r = give_away(fd);
+	r = osp_owner_give(fd);
 	if (!r && fstat(fd, &st))
 		r = -errno;
 	if (r) {

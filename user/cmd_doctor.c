@@ -13,6 +13,7 @@
 #include "user/base/log.h"
 #include "user/command.h"
 #include "user/doctor.h"
+#include "user/output.h"
 
 enum { KEY_JSON = 256 };
 
@@ -82,7 +83,7 @@ int osp_cmd_doctor(int argc, char **argv)
 	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
 		return OSP_EXIT_USAGE;
 	r = osp_doctor_run(o.json ? print_json : print_text, NULL);
-	if (fflush(stdout) || ferror(stdout))
+	if (osp_output_flush())
 		return OSP_EXIT_FAILED;
 	return osp_exit_status(r);
 }

@@ -17,6 +17,7 @@
 #include "user/command.h"
 #include "user/inventory.h"
 #include "user/kernel.h"
+#include "user/output.h"
 
 enum { MAX_CATALOGUES = 32, KEY_ALL = 256, KEY_CATALOGUE, KEY_JSON };
 
@@ -280,10 +281,7 @@ static int list_points(const struct options *o)
 		r = tell_nothing(o);
 	if (!r)
 		r = o->json ? print_json(&inv) : print_text(&inv);
-	/* A reader that went away wants nothing more, and no word about it. */
-	if (!r && (fflush(stdout) || ferror(stdout)))
-		r = errno == EPIPE ? -EPIPE : osp_err(-errno, "write to standard output");
-	return r;
+	return r ? r : osp_output_flush();
 }
 
 int osp_cmd_probes(int argc, char **argv)

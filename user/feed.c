@@ -16,15 +16,23 @@
 
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
+#include "user/base/owner.h"
 #include "user/process.h"
 #include "user/raw.h"
 
+/* What a process is called; its children are called so until they exec. */
+struct name {
+	bool told;
+	char comm[OSP_PROCESS_COMM];
+	char *exe; /* owned; NULL = unknown */
+};
+
 struct osp_feed {
 	struct osp_pipeline *pipeline;
-	struct osp_batch *batch;	/* borrowed: the recorder's, freed after the feed */
-	struct osp_raw *raw;		/* or NULL */
-	FILE *file;			/* of the capture */
-	bool told[OSP_EVENT_PROCESSES]; /* slots the pipeline knows */
+	struct osp_batch *batch;		/* borrowed: the recorder's, freed after the feed */
+	struct osp_raw *raw;			/* or NULL */
+	FILE *file;				/* of the capture */
+	struct name names[OSP_EVENT_PROCESSES]; /* of the slots that the pipeline knows */
 };
 
 static int into_batch(void *arg, const struct osp_part *part)
@@ -40,6 +48,11 @@ static int open_capture(struct osp_feed *f, const char *path, const struct osp_c
 
 	if (fd < 0)
 		return osp_err(-errno, "create the raw capture %s - give another name", path);
+	r = osp_owner_give(fd);
+	if (r) {
+		close(fd);
+		return osp_err(r, "give the raw capture %s to the user", path);
+	}
 	f->file = fdopen(fd, "w");
 	if (!f->file) {
 		close(fd);
@@ -79,6 +92,8 @@ int osp_feed_close(struct osp_feed **f)
 	if ((*f)->file && fclose((*f)->file))
 		r = osp_err(-errno, "write the raw capture");
 	osp_pipeline_free(&(*f)->pipeline);
+	for (size_t i = 0; i < OSP_EVENT_PROCESSES; i++)
+		free((*f)->names[i].exe);
 	free(*f);
 	*f = NULL;
 	return r;
@@ -104,27 +119,23 @@ int osp_feed_input(struct osp_feed *f, const struct osp_input *in)
 	return r ? r : osp_pipeline_push(f->pipeline, in);
 }
 
-int osp_feed_process(struct osp_feed *f, uint32_t slot, uint32_t pid, uint64_t start_ns,
-		     uint32_t exec_id)
+/* Tells the pipeline of a process, and remembers its name. */
+static int tell(struct osp_feed *f, uint32_t slot, uint32_t exec_id, const struct osp_process *p)
 {
 	struct osp_input in = {.kind = OSP_INPUT_PROCESS, .time_ns = osp_feed_now()};
-	_cleanup_free_ struct osp_process *p = calloc(1, sizeof(*p));
+	struct name *n = &f->names[slot];
 
-	if (!p)
-		return -ENOMEM;
-	if (slot >= OSP_EVENT_PROCESSES || f->told[slot])
-		return 0;
-	f->told[slot] = true;
-	if (osp_process_read(p, pid))
-		*p = (struct osp_process){.pid = pid}; /* gone already */
+	n->told = true;
+	snprintf(n->comm, sizeof(n->comm), "%s", p->comm);
+	n->exe = strdup(p->exe);
 	in.process = (struct osp_input_process){
 		.slot = slot,
-		.pid = pid,
+		.pid = p->pid,
 		.namespace_pid = p->namespace_pid,
 		.uid = p->uid,
 		.exec_id = exec_id,
 		.parent_pid = p->parent_pid,
-		.start_ns = start_ns ? start_ns : p->start_ns,
+		.start_ns = p->start_ns,
 		.comm = p->comm,
 		.exe = p->exe,
 		.cmdline = p->cmdline,
@@ -132,14 +143,61 @@ int osp_feed_process(struct osp_feed *f, uint32_t slot, uint32_t pid, uint64_t s
 	return osp_feed_input(f, &in);
 }
 
+int osp_feed_process(struct osp_feed *f, uint32_t slot, uint32_t pid)
+{
+	_cleanup_free_ struct osp_process *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	if (osp_feed_knows(f, slot))
+		return 0;
+	if (osp_process_read(p, pid))
+		*p = (struct osp_process){.pid = pid}; /* gone already */
+	return tell(f, slot, 0, p);
+}
+
+/* What the record itself says of a process that /proc no longer shows. */
+static void name_by_record(const struct osp_feed *f, const struct osp_record *record, size_t size,
+			   struct osp_process *p)
+{
+	const char *names = (const char *)(record + 1);
+	const struct name *parent;
+
+	if (record->kind == OSP_RECORD_EXEC && record->data_size >= OSP_EVENT_COMM &&
+	    (size_t)record->data_size <= size - sizeof(*record)) {
+		snprintf(p->comm, sizeof(p->comm), "%.*s", OSP_EVENT_COMM, names);
+		snprintf(p->exe, sizeof(p->exe), "%.*s", record->data_size - OSP_EVENT_COMM,
+			 names + OSP_EVENT_COMM);
+	}
+	if (record->kind != OSP_RECORD_FORK || record->site >= OSP_EVENT_PROCESSES)
+		return;
+	parent = &f->names[record->site];
+	p->parent_pid = (uint32_t)record->value;
+	snprintf(p->comm, sizeof(p->comm), "%s", parent->comm);
+	snprintf(p->exe, sizeof(p->exe), "%s", parent->exe ? parent->exe : "");
+}
+
+int osp_feed_meet(struct osp_feed *f, const struct osp_record *record, size_t size)
+{
+	_cleanup_free_ struct osp_process *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	if (osp_process_read(p, record->pid) || !*p->exe) {
+		p->pid = record->pid;
+		name_by_record(f, record, size, p);
+	}
+	p->start_ns = record->start_ns;
+	return tell(f, record->process, record->exec_id, p);
+}
+
 int osp_feed_record(struct osp_feed *f, const struct osp_record *record, size_t size)
 {
 	struct osp_input in = {.kind = OSP_INPUT_RECORD, .time_ns = (int64_t)record->time_ns};
 	int r = 0;
 
-	if (record->process)
-		r = osp_feed_process(f, record->process, record->pid, record->start_ns,
-				     record->exec_id);
+	if (record->process && !osp_feed_knows(f, record->process))
+		r = osp_feed_meet(f, record, size);
 	if (r)
 		return r;
 	in.record = record;
@@ -226,7 +284,7 @@ int osp_feed_settle(struct osp_feed *f)
 
 bool osp_feed_knows(const struct osp_feed *f, uint32_t slot)
 {
-	return slot >= OSP_EVENT_PROCESSES || f->told[slot];
+	return slot >= OSP_EVENT_PROCESSES || f->names[slot].told;
 }
 
 int osp_feed_attach(struct osp_feed *f, uint32_t slot, bool detach, bool begins)

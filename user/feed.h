@@ -29,9 +29,11 @@ int64_t osp_feed_now(void);
 int osp_feed_record(struct osp_feed *f, const struct osp_record *record, size_t size);
 int osp_feed_input(struct osp_feed *f, const struct osp_input *in);
 
-/* A process with a slot, before its first record. Asks /proc; pushes what is known without it. */
-int osp_feed_process(struct osp_feed *f, uint32_t slot, uint32_t pid, uint64_t start_ns,
-		     uint32_t exec_id);
+/* A process with a slot, before its first record. Asks /proc. */
+int osp_feed_process(struct osp_feed *f, uint32_t slot, uint32_t pid);
+
+/* The same from its first record, which knows something even if /proc does not any more. */
+int osp_feed_meet(struct osp_feed *f, const struct osp_record *record, size_t size);
 
 /* True if the pipeline was told of the process in this slot. */
 bool osp_feed_knows(const struct osp_feed *f, uint32_t slot);

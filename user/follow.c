@@ -139,11 +139,10 @@ static void warn_unarmed(const struct osp_found *found)
 	}
 }
 
-static int take_in(struct osp_follow *f, uint32_t slot, uint32_t exec_id,
-		   const struct osp_found *found)
+static int take_in(struct osp_follow *f, uint32_t slot, const struct osp_found *found)
 {
 	bool known = osp_feed_knows(f->feed, slot);
-	int r = osp_feed_process(f->feed, slot, found->process.pid, 0, exec_id);
+	int r = osp_feed_process(f->feed, slot, found->process.pid);
 
 	if (r)
 		return r;
@@ -166,7 +165,7 @@ int osp_follow_found(struct osp_follow *f, const struct osp_found *found)
 		return 0;
 	if (r || !slot)
 		return r;
-	return take_in(f, slot, 0, found);
+	return take_in(f, slot, found);
 }
 
 int osp_follow_launch(struct osp_follow *f, struct osp_binaries *b, const struct osp_launch *l)
@@ -183,7 +182,7 @@ int osp_follow_launch(struct osp_follow *f, struct osp_binaries *b, const struct
 	else
 		r = 0;
 	r = r ? r : osp_loader_add_member(f->loader, found.process.pid, &slot);
-	return r ? r : osp_feed_process(f->feed, slot, found.process.pid, 0, 0);
+	return r ? r : osp_feed_process(f->feed, slot, found.process.pid);
 }
 
 /* ---- looking again ---- */
@@ -205,7 +204,7 @@ static int look(struct osp_follow *f, const struct look *at)
 	if (osp_found_read(&found, f->binaries, at->pid))
 		return 0; /* it has ended: nothing to attach */
 	if (at->slot)
-		return take_in(f, at->slot, 0, &found);
+		return take_in(f, at->slot, &found);
 	return is_wanted(f, &found) ? osp_follow_found(f, &found) : 0;
 }
 
@@ -268,11 +267,10 @@ int osp_follow_tick(struct osp_follow *f)
 /* ---- records ---- */
 
 /* A slot that is seen for the first time: its sites are looked up before its first step is fed. */
-static int meet(struct osp_follow *f, const struct osp_record *record)
+static int meet(struct osp_follow *f, const struct osp_record *record, size_t size)
 {
 	struct osp_found found _cleanup_(osp_found_clear) = {0};
-	int r = osp_feed_process(f->feed, record->process, record->pid, record->start_ns,
-				 record->exec_id);
+	int r = osp_feed_meet(f->feed, record, size);
 
 	f->stats.processes++;
 	if (r || osp_found_read(&found, f->binaries, record->pid))
@@ -287,7 +285,7 @@ int osp_follow_record(struct osp_follow *f, const struct osp_record *record, siz
 	int r = 0;
 
 	if (record->process && !osp_feed_knows(f->feed, record->process))
-		r = meet(f, record);
+		r = meet(f, record, size);
 	switch (record->kind) {
 	case OSP_RECORD_EXEC:
 		look_later(f, record->pid, record->process, 0);

@@ -28,15 +28,34 @@ json_t *osp_json_text(const char *text)
 	return json_string(escaped);
 }
 
+/* What jansson leaves as it is, and a terminal does not: DEL, which stands in texts only. */
+static int put_ascii(const char *text, size_t size, void *file)
+{
+	const char *end = text + size, *del;
+
+	for (; (del = memchr(text, 0x7f, (size_t)(end - text))); text = del + 1) {
+		fwrite(text, 1, (size_t)(del - text), file);
+		fputs("\\u007f", file);
+	}
+	fwrite(text, 1, (size_t)(end - text), file);
+	return ferror((FILE *)file) ? -1 : 0;
+}
+
+int osp_json_write(FILE *f, const json_t *value)
+{
+	int r = json_dump_callback(value, put_ascii, f,
+				   JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(17));
+
+	return r && !ferror(f) ? -ENOMEM : 0;
+}
+
 int osp_json_print(FILE *f, json_t *value)
 {
-	int r = value ? json_dumpf(value, f,
-				   JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(17))
-		      : -1;
+	int r = value ? osp_json_write(f, value) : -ENOMEM;
 
 	json_decref(value);
 	fputc('\n', f);
-	return r && !ferror(f) ? -ENOMEM : 0;
+	return r;
 }
 
 static json_t *id_value(uint64_t id)

@@ -16,5 +16,8 @@ json_t *osp_json_text(const char *text);
 /* The marks as an array of words; each made by `word`. */
 json_t *osp_json_marks(uint32_t marks, json_t *(*word)(const char *));
 
+/* Prints it in printable ASCII. -ENOMEM; what the file failed in is the file's to say. */
+int osp_json_write(FILE *f, const json_t *value);
+
 /* Prints one line and drops the reference. -ENOMEM for NULL. */
 int osp_json_print(FILE *f, json_t *value);

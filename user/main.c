@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "user/base/log.h"
 #include "user/command.h"
+#include "user/output.h"
 #include "user/version.h"
 
 static const struct command {
@@ -43,11 +45,19 @@ static int usage(FILE *out, int status)
 	return status;
 }
 
+/* Help and version, too, may go to a full disk; what a command has told is not told again. */
+static void flush_output(void)
+{
+	if (osp_output_flush())
+		_exit(OSP_EXIT_FAILED);
+}
+
 int main(int argc, char **argv)
 {
 	static char name[64];
 
 	signal(SIGPIPE, SIG_IGN); /* a closed stdout is seen as a failed write: user/output.c */
+	atexit(flush_output);
 	setlocale(LC_CTYPE, "");
 	setenv("ARGP_HELP_FMT", "rmargin=100", 0);
 	if (argc < 2)

@@ -454,15 +454,24 @@ static int set_name(struct osp_open_pool *pool, struct osp_open *o, size_t span)
 {
 	const struct osp_value *values[OSP_TITLE_HOLES] = {NULL};
 	struct osp_open_span *info = &o->span_infos[span];
+	struct osp_value texts[OSP_TITLE_HOLES];
 	char name[OSP_TITLE_MAX + 1];
 	size_t size;
 	char *copy;
 
 	if (info->named)
 		return 0;
-	for (size_t h = 0; h < OSP_TITLE_HOLES; h++)
-		if (info->holes[h] && info->holes[h] <= o->attribute_count)
-			values[h] = &o->attributes[info->holes[h] - 1].value;
+	for (size_t h = 0; h < OSP_TITLE_HOLES; h++) {
+		uint32_t i = info->holes[h] - 1;
+
+		if (!info->holes[h] || i >= o->attribute_count)
+			continue;
+		texts[h] = o->attributes[i].value;
+		/* A text that is not UTF-8 is kept as bytes; people read it better escaped. */
+		if (o->attribute_infos[i].arg->type == OSP_TYPE_STR)
+			texts[h].type = OSP_VALUE_STR;
+		values[h] = &texts[h];
+	}
 	size = osp_title_format(title_of(o, span), values, name);
 	copy = osp_open_copy(pool, o, name, size + 1);
 	if (!copy)

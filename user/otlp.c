@@ -354,19 +354,16 @@ static int write_process(struct osp_otlp *o, struct otlp_process *p)
 	json_t *value = json_pack("{s:o, s:[{s:{s:s, s:s}, s:O}]}", "resource",
 				  resource_json(o->session, p->key), "scopeSpans", "scope", "name",
 				  "outspan", "version", OSP_VERSION, "spans", p->spans);
+	int r;
 
 	if (!value)
 		return -ENOMEM;
 	fputs(o->begun ? ",\n" : "{\"resourceSpans\":[\n", o->out);
 	o->begun = true;
-	if (json_dumpf(value, o->out, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(17)) &&
-	    !ferror(o->out)) {
-		json_decref(value);
-		return -ENOMEM;
-	}
+	r = osp_json_write(o->out, value);
 	json_decref(value);
 	json_array_clear(p->spans);
-	return 0;
+	return r;
 }
 
 static int write_processes(struct osp_otlp *o)

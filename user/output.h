@@ -18,5 +18,8 @@ int osp_output_open(struct osp_output *o, const char *path);
 /* True once writing has failed: loops stop then. */
 bool osp_output_is_broken(const struct osp_output *o);
 
+/* Flushes stdout: for data that commands print directly, and at the end of the program. As below. */
+int osp_output_flush(void);
+
 /* Flushes and closes. -errno of anything that failed since opening, already said (not for EPIPE). */
 int osp_output_close(struct osp_output *o);

@@ -83,13 +83,11 @@ static size_t character(const char *text, size_t size, size_t n)
 }
 
 /*
- * Escapes; what is wider than `most` loses its middle: the beginning tells most (hosts, ports),
- * then the end (the last part of a topic). Returns the columns written.
+ * What is wider than `most` loses its middle: the beginning tells most (hosts, ports), then the
+ * end (the last part of a topic). Returns the columns written.
  */
-static size_t put_text(FILE *f, const char *text, size_t most)
+static size_t put_cut(FILE *f, const char *line, size_t size, size_t most)
 {
-	char line[1024];
-	size_t size = osp_text_escape(line, sizeof(line), text, strlen(text));
 	size_t wide = columns(line, size), head = most - most / 5 - 2;
 
 	if (wide <= most) {
@@ -100,6 +98,32 @@ static size_t put_text(FILE *f, const char *text, size_t most)
 	fputs("..", f);
 	fputs(line + character(line, size, wide - (most - head - 2)), f);
 	return most;
+}
+
+static size_t put_text(FILE *f, const char *text, size_t most)
+{
+	char line[1024];
+
+	return put_cut(f, line, osp_text_escape(line, sizeof(line), text, strlen(text)), most);
+}
+
+/* Names are stored escaped (user/title.c): their backslashes stay as they are. */
+static size_t put_title(FILE *f, const char *name, size_t most)
+{
+	char line[1024];
+	size_t n = 0;
+
+	for (const char *at = name; *at && n + 5 < sizeof(line);) {
+		size_t part = *at == '\\' ? 1 : strcspn(at, "\\");
+
+		if (*at == '\\')
+			line[n++] = '\\';
+		else
+			n += osp_text_escape(line + n, sizeof(line) - n, at, part);
+		at += part;
+	}
+	line[n] = 0;
+	return put_cut(f, line, n, most);
 }
 
 static void put_spaces(FILE *f, size_t n)
@@ -122,7 +146,7 @@ static void put_name(FILE *f, const char *name, size_t width)
 		snprintf(text, sizeof(text), "%.*s%s", (int)(scheme - name), name, scheme + 7);
 		name = text;
 	}
-	put_column(f, name, width);
+	put_spaces(f, width - put_title(f, name, width));
 }
 
 static const char *status_text(enum osp_span_status s)
@@ -215,7 +239,7 @@ void osp_render_trace(const struct osp_render *r, const struct osp_trace *t)
 	fprintf(r->out, "%.12s  ", id);
 	put_time(r, t->start_ns, true);
 	fputs("  ", r->out);
-	put_column(r->out, t->root, ROOT);
+	put_spaces(r->out, ROOT - put_title(r->out, t->root, ROOT));
 	fputc(' ', r->out);
 	put_duration(r->out, t->end_ns - t->start_ns);
 	fprintf(r->out, " %4u %5u  ", t->processes, t->spans);
@@ -348,7 +372,7 @@ static int put_far_end(const struct tree *t, uint64_t id)
 			continue;
 		process_text(t->r->session, span.process, process);
 		fputc(' ', f);
-		put_text(f, span.name, 24);
+		put_title(f, span.name, 24);
 		fputs(" in ", f);
 		put_text(f, process, PROCESS);
 		fprintf(f, ", trace %012" PRIx64, root >> 16);
@@ -545,7 +569,7 @@ static void put_heading(const struct tree *t)
 	osp_text_hex(id, trace->id, sizeof(trace->id));
 	fprintf(r->out, "trace %s\n", id);
 	colour_on(r, BOLD);
-	put_text(r->out, trace->root, WIDTH);
+	put_title(r->out, trace->root, WIDTH);
 	colour_off(r, BOLD);
 	fputs("\nstarted ", r->out);
 	put_time(r, trace->start_ns, false);

@@ -2,7 +2,7 @@
 """What links rest on: contexts on the wire, identifiers, and what must join nothing."""
 import harness
 from pubsub import (EXACT, OTHER_SECRET, STRONG, Bytes, Pair, Recorder, Wire, attribute, check_publish, check_tables,
-                    context_of, identifier, make_context, post, post_change, post_notify, post_receive, publish,
+                    check_untraced, context_of, identifier, make_context, post, post_change, post_notify, post_receive, publish,
                     start_broadcaster, start_publisher, start_subscriber, tracing_of)
 
 SENT = [(0, "notify", "ok", None), (1, "attempt", "ok", None)]
@@ -28,6 +28,7 @@ class Watched:
         self.to_subscriber.port = self.subscriber.port
         self.publisher = start_publisher(case, self.to_broadcaster.url, topic)
         self.programs = [self.broadcaster, self.subscriber, self.publisher]
+        check_untraced(case, *self.programs)
 
     def pair(self):
         return Pair.of(self.broadcaster, [self.subscriber], self.publisher)
@@ -173,6 +174,7 @@ def test_a_claim_that_its_identifier_contradicts_is_ambiguous_and_harms_nobody(c
 def test_one_identifier_used_twice_is_ambiguous_and_merged_with_nothing(case):
     pair = Pair(case, [["--exact", "a/b"]], publisher=["--identifier", "deadbeef"])
     other = start_publisher(case, pair.broadcaster, "a/b")
+    check_untraced(case, *pair.programs)
     recorder = Recorder(case, [*pair.programs, other], "--no-context")
     twins = pair.publish(2)
     entry = publish(other, "alone")

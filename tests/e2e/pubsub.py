@@ -133,6 +133,18 @@ class Pair:
 # ---- recording -------------------------------------------------------------------------------------
 
 
+def check_untraced(case, *programs):
+    """
+    Nobody records these yet. Semaphores are shared: another recorder of the machine, such as one
+    with --all, would put contexts on the wire that a test without any does not expect.
+    """
+    for program in programs:
+        points = lines(case.run("outspan", "probes", "--json", "-p", str(program.pid)))
+        wanted = [p["probe"] for p in points if any(process["wanted"] for process in p["processes"])]
+        assert points
+        assert not wanted, f"another recorder on this machine traces {program.name}: {wanted[:3]}"
+
+
 class Recorder:
     """outspan record on these programs, ready."""
 

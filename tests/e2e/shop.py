@@ -94,8 +94,10 @@ def test_jobs_and_queries_of_a_foreign_program_are_stitched_by_its_catalogue(cas
     assert 0 not in stream.semaphores(shop.pid).values(), stream.semaphores(shop.pid)
     shop.order(*range(1, 54))
     session = recorder.stop()
-    check_all(session, shop, shop.jobs())
-    assert len({s["tid"] for s in session.find("query")}) == 2, "two workers"
+    jobs = shop.jobs()
+    check_all(session, shop, jobs)
+    pairs = {(line["worker"], session.find("query", name=f"query begin {n}")[0]["tid"]) for n, line in jobs.items()}
+    assert len(pairs) == len({w for w, _ in pairs}) == len({t for _, t in pairs}), pairs  # a worker is a thread
     # nothing in the catalogue links a query to its job
     assert len(session.traces) == 2 * 53 and not session.links
     stream.check_untouched(shop.pid)
