@@ -263,10 +263,10 @@ static bool tell_hidden(const struct osp_targets *t)
 	return true;
 }
 
-/* Every target but a path must stand for some process. */
+/* A name must stand for some process; a path, or all of them, may be there later. */
 static int check_found(const struct osp_targets *t, const struct osp_target *target, bool hidden)
 {
-	if (target->kind != OSP_TARGET_COMM && target->kind != OSP_TARGET_ALL)
+	if (target->kind != OSP_TARGET_COMM && (target->kind != OSP_TARGET_ALL || !hidden))
 		return 0;
 	for (size_t i = 0; i < t->count; i++)
 		if (osp_target_matches(target, &t->found[i]))
