@@ -1,7 +1,8 @@
 /*
  * The books of a session (user/account.h), fed by the pipeline with records and counters and by
  * the stitcher with the fate of each step. Owns a page per (process, point); hands loss rows to
- * the sink. Pages are kept and written in the order in which they were opened.
+ * the sink. Pages are kept in the order in which they were opened, and written in that in which
+ * they changed.
  */
 #include "user/account.h"
 
@@ -17,6 +18,7 @@ struct osp_account {
 	const struct osp_catalogue *catalogue; /* borrowed */
 	struct osp_map pages;
 	struct osp_list in_order;
+	struct osp_list changed;
 };
 
 static const char *const reasons[OSP_LOSS_COUNT] = {
@@ -39,6 +41,7 @@ int osp_account_new(struct osp_account **out, const struct osp_catalogue *c)
 	a->catalogue = c;
 	osp_map_init(&a->pages, PAGES_MAX, 0);
 	osp_list_init(&a->in_order);
+	osp_list_init(&a->changed);
 	*out = a;
 	return 0;
 }
@@ -82,8 +85,16 @@ int osp_account_page(struct osp_account *a, uint32_t slot, uint32_t process, uin
 	p->point = a->catalogue->points[point];
 	p->process = process;
 	osp_list_add(&a->in_order, &p->in_order);
+	osp_list_init(&p->in_changed);
+	p->changed = &a->changed;
 	*out = p;
 	return 0;
+}
+
+static void mark_changed(struct osp_page *p)
+{
+	if (osp_list_empty(&p->in_changed))
+		osp_list_add(p->changed, &p->in_changed);
 }
 
 void osp_account_record(struct osp_page *p, uint64_t ordinal)
@@ -91,26 +102,26 @@ void osp_account_record(struct osp_page *p, uint64_t ordinal)
 	p->records++;
 	if (ordinal < UINT64_MAX && ordinal + 1 > p->hits)
 		p->hits = ordinal + 1;
-	p->dirty = true;
+	mark_changed(p);
 }
 
 void osp_account_store(struct osp_page *p)
 {
 	p->stored++;
-	p->dirty = true;
+	mark_changed(p);
 }
 
 void osp_account_lose(struct osp_page *p, enum osp_loss_reason reason)
 {
 	p->lost[reason]++;
-	p->dirty = true;
+	mark_changed(p);
 }
 
 void osp_account_count(struct osp_page *p, const struct osp_counter *counter)
 {
 	p->counter = *counter;
 	p->counted = true;
-	p->dirty = true;
+	mark_changed(p);
 }
 
 /* Losses by reason as they are known now, the kernel's included; returns their sum. */
@@ -129,10 +140,26 @@ static uint64_t known_losses(const struct osp_page *p, uint64_t lost[OSP_LOSS_CO
 	return sum;
 }
 
+/* Only reasons that count something are told: a row is written at every transaction. */
+static size_t name_losses(const uint64_t lost[OSP_LOSS_COUNT], const char *names[OSP_LOSS_COUNT],
+			  uint64_t counts[OSP_LOSS_COUNT])
+{
+	size_t n = 0;
+
+	for (int i = 0; i < OSP_LOSS_COUNT; i++) {
+		if (!lost[i])
+			continue;
+		names[n] = reasons[i];
+		counts[n++] = lost[i];
+	}
+	return n;
+}
+
 /* Until the kernel has spoken, hits are what is settled: the row closes whenever it is read. */
 static int write_page(struct osp_page *p, int (*sink)(void *, const struct osp_part *), void *arg)
 {
-	uint64_t lost[OSP_LOSS_COUNT], sum = known_losses(p, lost);
+	uint64_t lost[OSP_LOSS_COUNT], counts[OSP_LOSS_COUNT], sum = known_losses(p, lost);
+	const char *names[OSP_LOSS_COUNT];
 	struct osp_part part = {
 		.kind = OSP_PART_LOSS,
 		.loss = {.process = p->process,
@@ -140,21 +167,21 @@ static int write_page(struct osp_page *p, int (*sink)(void *, const struct osp_p
 			 .probe = p->point->probe,
 			 .hits = p->counted ? p->counter.hits : p->stored + sum,
 			 .stored = p->stored,
-			 .reasons = reasons,
-			 .lost = lost,
-			 .count = OSP_LOSS_COUNT},
+			 .reasons = names,
+			 .lost = counts,
+			 .count = name_losses(lost, names, counts)},
 	};
 
-	p->dirty = false;
+	osp_list_remove(&p->in_changed);
 	return sink(arg, &part);
 }
 
 int osp_account_write(struct osp_account *a, int (*sink)(void *arg, const struct osp_part *part),
 		      void *arg)
 {
-	for (struct osp_list *l = a->in_order.next; l != &a->in_order; l = l->next) {
-		struct osp_page *p = osp_list_entry(l, struct osp_page, in_order);
-		int r = p->dirty ? write_page(p, sink, arg) : 0;
+	while (!osp_list_empty(&a->changed)) {
+		int r = write_page(osp_list_entry(a->changed.next, struct osp_page, in_changed),
+				   sink, arg);
 
 		if (r)
 			return r;

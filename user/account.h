@@ -22,8 +22,9 @@ struct osp_page {
 	uint64_t stored;	       /* steps in rows that the sink has taken */
 	uint64_t lost[OSP_LOSS_COUNT]; /* by the recorder's own reasons */
 	struct osp_counter counter;    /* the kernel's; counted says whether it came */
-	bool counted, dirty;
+	bool counted;
 	struct osp_list in_order;
+	struct osp_list in_changed, *changed; /* pages that the next writing hands out */
 };
 
 struct osp_account;
@@ -42,7 +43,7 @@ void osp_account_lose(struct osp_page *p, enum osp_loss_reason reason); /* it di
 void osp_account_count(struct osp_page *p, const struct osp_counter *counter);
 
 /*
- * Hands changed pages to the sink as loss rows. Before the kernel's counters are in, hits are
+ * Hands pages that changed since the last time to the sink as loss rows. Before the kernel's counters are in, hits are
  * those whose fate is settled, and ordinals that never came count as ring losses.
  */
 int osp_account_write(struct osp_account *a, int (*sink)(void *arg, const struct osp_part *part),

@@ -75,6 +75,13 @@ static int into_batch(void *arg, const struct osp_part *part)
 	return osp_batch_add(arg, part);
 }
 
+static int commit(struct osp_pipeline *p, struct osp_batch *b)
+{
+	int r = osp_pipeline_settle(p);
+
+	return r ? r : osp_batch_flush(b);
+}
+
 /* Every input, in order. A capture that was cut off gives what it holds, and says so. */
 static int push_inputs(struct osp_raw *raw, struct osp_pipeline *p, struct osp_batch *b,
 		       const struct options *o)
@@ -86,7 +93,7 @@ static int push_inputs(struct osp_raw *raw, struct osp_pipeline *p, struct osp_b
 	while (!(r = osp_raw_read(raw, &in))) {
 		r = osp_pipeline_push(p, &in);
 		if (!r && ++n % o->batch == 0)
-			r = osp_batch_flush(b);
+			r = commit(p, b);
 		if (r)
 			return r;
 	}
@@ -96,7 +103,7 @@ static int push_inputs(struct osp_raw *raw, struct osp_pipeline *p, struct osp_b
 	}
 	if (r < 0)
 		return osp_err(r, "read %s", o->raw);
-	return osp_batch_flush(b);
+	return commit(p, b);
 }
 
 static int replay(struct osp_raw *raw, struct osp_store *store, const struct options *o)

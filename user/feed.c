@@ -277,6 +277,11 @@ int osp_feed_stop(struct osp_feed *f)
 	return osp_feed_input(f, &in);
 }
 
+int osp_feed_settle(struct osp_feed *f)
+{
+	return osp_pipeline_settle(f->pipeline);
+}
+
 bool osp_feed_knows(const struct osp_feed *f, uint32_t slot)
 {
 	return slot >= OSP_EVENT_PROCESSES || f->names[slot].told;

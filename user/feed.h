@@ -48,6 +48,9 @@ int osp_feed_setting(struct osp_feed *f, const char *name, const char *value);
 /* Attach or detach of everything begins or ends; slot UINT32_MAX = all processes. */
 int osp_feed_attach(struct osp_feed *f, uint32_t slot, bool detach, bool begins);
 
+/* Before the batch is written: the books of what it holds. */
+int osp_feed_settle(struct osp_feed *f);
+
 /* Kernel counters of one (process, point), then the end: after the last drain. */
 int osp_feed_counters(struct osp_feed *f, uint32_t slot, uint32_t point,
 		      const struct osp_counter *counter);

@@ -26,8 +26,6 @@
 #include "user/stitch.h"
 #include "user/trace.h"
 
-static const int64_t books_ns =
-	1000 * 1000 * 1000;		   /* loss rows are brought up to date this often */
 static const int64_t time_max = 1ll << 62; /* times beyond make no sense */
 
 struct osp_pipeline {
@@ -42,7 +40,6 @@ struct osp_pipeline {
 	struct osp_stitch *stitch;
 	struct osp_order order;
 	struct osp_tracee *tracee; /* whose record is on its way */
-	int64_t books_at_ns;
 	bool started, stopped;
 	int failed; /* the sink's error: nothing goes through any more */
 	uint64_t records, events, spans, bad;
@@ -277,12 +274,7 @@ static int push_tick(struct osp_pipeline *p, int64_t now_ns)
 
 	if (!r)
 		r = osp_match_settle(p->matcher, now_ns);
-	if (!r)
-		r = osp_roster_flush_gaps(p->roster);
-	if (r || now_ns - p->books_at_ns < books_ns)
-		return r;
-	p->books_at_ns = now_ns;
-	return osp_account_write(p->account, tell, p);
+	return r ? r : osp_roster_flush_gaps(p->roster);
 }
 
 /* Slot 0 has no process: hits of those that came when the table was full are entered under key 0. */
@@ -399,6 +391,13 @@ static int push_kind(struct osp_pipeline *p, const struct osp_input *in)
 	}
 	p->bad++;
 	return 0;
+}
+
+int osp_pipeline_settle(struct osp_pipeline *p)
+{
+	if (!p->failed)
+		p->failed = osp_account_write(p->account, tell, p);
+	return p->failed;
 }
 
 int osp_pipeline_push(struct osp_pipeline *p, const struct osp_input *in)

@@ -32,6 +32,12 @@ void osp_pipeline_free(struct osp_pipeline **p);
 /* Pushes one input through. Bad data is counted, not an error; -ENOMEM or the sink's error is. */
 int osp_pipeline_push(struct osp_pipeline *p, const struct osp_input *in);
 
+/*
+ * Before a batch is written: brings the loss rows up to what the batches then hold, so that the
+ * books close at every transaction, also when the next one never comes. Errors as for push.
+ */
+int osp_pipeline_settle(struct osp_pipeline *p);
+
 /* Running figures for the progress line and the summary. */
 struct osp_pipeline_stats {
 	uint64_t records, events, operations, spans, links, ambiguous, open, unexpected;

@@ -20,7 +20,10 @@
 
 #include "user/base/cleanup.h"
 
-enum { INITIAL_PID_NAMESPACE = 0xeffffffc }; /* PROC_PID_INIT_INO: a fixed number of the kernel */
+enum {
+	INITIAL_PID_NAMESPACE = 0xeffffffc, /* PROC_PID_INIT_INO: a fixed number of the kernel */
+	FLAG_EXITING = 4,		    /* PF_EXITING */
+};
 
 static void close_directory(DIR **d)
 {
@@ -81,6 +84,13 @@ int osp_process_start(uint32_t pid, uint64_t *start_ns)
 	if (!r)
 		*start_ns = ticks * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
 	return r;
+}
+
+bool osp_process_is_ending(uint32_t pid)
+{
+	uint64_t flags;
+
+	return read_stat(pid, 9, &flags) || flags & FLAG_EXITING;
 }
 
 /* The last number on the line "NAME:\t..." of a status file. */
@@ -167,14 +177,6 @@ int osp_process_read(struct osp_process *out, uint32_t pid)
 		return -ESRCH;
 	*out = p;
 	return 0;
-}
-
-bool osp_process_has_ended(uint32_t pid)
-{
-	int pidfd _cleanup_close_ = (int)syscall(SYS_pidfd_open, pid, 0);
-	struct pollfd p = {.fd = pidfd, .events = POLLIN};
-
-	return pidfd < 0 ? errno == ESRCH : poll(&p, 1, 0) > 0;
 }
 
 static int compare_pids(const void *a, const void *b)

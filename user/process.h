@@ -29,11 +29,13 @@ struct osp_process {
 /* Reads all of it. -ESRCH, -EACCES (another user's), -EBADMSG. */
 int osp_process_read(struct osp_process *out, uint32_t pid);
 
+/*
+ * True if the process is about to be gone: it still has a name and a state, but no memory.
+ */
+bool osp_process_is_ending(uint32_t pid);
+
 /* Start time alone: what tells two processes of one pid apart. */
 int osp_process_start(uint32_t pid, uint64_t *start_ns);
-
-/* True if no such process runs (any more); a zombie does not. */
-bool osp_process_has_ended(uint32_t pid);
 
 /* All pids of the machine that /proc shows, ascending; freed by the caller. */
 int osp_process_list(uint32_t **pids, size_t *count);

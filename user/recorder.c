@@ -261,13 +261,21 @@ static int on_record(void *arg, const struct osp_record *record, size_t size)
 	return osp_follow_record(r->follow, record, size);
 }
 
+/* One transaction, in which the books are those of what it holds. */
+static int commit(struct recorder *r)
+{
+	int e = osp_feed_settle(r->feed);
+
+	return e ? e : osp_batch_flush(r->batch);
+}
+
 /* One bounded drain, one transaction. Returns the number of records. */
 static int drain(struct recorder *r)
 {
 	int n = osp_ring_drain(osp_loader_ring(r->loader), DRAIN_MAX, on_record, r);
 	int e = n < 0 ? n : osp_follow_settle(r->follow);
 
-	e = e ? e : osp_batch_flush(r->batch);
+	e = e ? e : commit(r);
 	return e ? e : n;
 }
 
@@ -282,7 +290,7 @@ static int on_tick(struct recorder *r)
 	if (!e && ++r->ticks % CLOCK_TICKS == 0)
 		e = osp_feed_clock(r->feed);
 	e = e ? e : osp_follow_tick(r->follow);
-	e = e ? e : osp_batch_flush(r->batch);
+	e = e ? e : commit(r);
 	osp_progress_show(r->feed, osp_feed_now() - r->began_ns);
 	if (r->o->for_ns && osp_feed_now() - r->began_ns >= r->o->for_ns)
 		r->stop = true;
@@ -363,14 +371,14 @@ static int stop(struct recorder *r)
 	int e = drain_all(r, STOP_DRAINS);
 
 	e = e ? e : osp_feed_attach(r->feed, UINT32_MAX, true, true);
-	e = e ? e : osp_batch_flush(r->batch);
+	e = e ? e : commit(r);
 	osp_loader_detach_all(r->loader);
 	e = e ? e : drain_all(r, INT32_MAX);
 	e = e ? e : osp_feed_attach(r->feed, UINT32_MAX, true, false);
 	e = e ? e : osp_feed_clock(r->feed);
 	e = e ? e : osp_loader_counters(r->loader, on_counter, r);
 	e = e ? e : osp_feed_stop(r->feed);
-	return e ? e : osp_batch_flush(r->batch);
+	return e ? e : commit(r);
 }
 
 static void clear(struct recorder *r)

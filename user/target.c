@@ -53,6 +53,9 @@ int osp_found_read(struct osp_found *out, struct osp_binaries *b, uint32_t pid)
 
 	if (!r)
 		r = osp_binaries_scan(b, pid, note_binary, &f);
+	/* Nothing is mapped any more: that says nothing of what it was. */
+	if (!r && !f.known && osp_process_is_ending(pid))
+		r = -ESRCH;
 	if (r)
 		return r;
 	*out = f;
@@ -154,10 +157,6 @@ static int add_pid(struct osp_targets *t, struct osp_binaries *b, uint32_t pid)
 	r = osp_found_read(&f, b, pid);
 	if (r)
 		return osp_target_tell_error(r, pid);
-	if (!f.known && osp_process_has_ended(pid)) {
-		osp_found_clear(&f);
-		return osp_target_tell_error(-ESRCH, pid);
-	}
 	if (!f.known) {
 		osp_err(0,
 			"process %u (%s) has no trace points that a loaded catalogue knows - see outspan probes -p %u",

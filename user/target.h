@@ -43,7 +43,8 @@ struct osp_targets {
 /*
  * Finds what the targets stand for now. Told on stderr: -ESRCH no such process; -ENOENT no such
  * file; -ENXIO nothing in them has sites that a catalogue knows; -EACCES not permitted to look.
- * A PATH and ALL need no process. A process that ends meanwhile is left out. This process is no target.
+ * A PATH and ALL need no process. A process that ends meanwhile is left out. This process is no
+ * target.
  */
 int osp_targets_find(struct osp_targets *out, struct osp_binaries *b,
 		     const struct osp_target *targets, size_t count);

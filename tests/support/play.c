@@ -65,6 +65,28 @@ char *play_log(const struct osp_catalogue *c, const char *name, const char *text
 	return result;
 }
 
+static int push_and_settle(void *arg, const struct osp_input *in)
+{
+	int r = osp_pipeline_push(arg, in);
+
+	return r ? r : osp_pipeline_settle(arg);
+}
+
+char *play_settled_log(const struct osp_catalogue *c, const char *name, const char *text)
+{
+	char *result = NULL;
+	size_t size;
+	FILE *log = open_memstream(&result, &size);
+	struct osp_pipeline *p = start(c, text, tree_log, log);
+	struct script *s = script_new(c, name, push_and_settle, p);
+
+	check(script_text(s, text));
+	script_free(&s);
+	osp_pipeline_free(&p);
+	fclose(log);
+	return result;
+}
+
 static int write_raw(void *arg, const struct osp_input *in)
 {
 	return osp_raw_write(arg, in);

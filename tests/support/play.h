@@ -13,5 +13,8 @@ char *play_tree(const struct osp_catalogue *c, const char *name, const char *tex
 /* Every part that comes of it, with all fields. */
 char *play_log(const struct osp_catalogue *c, const char *name, const char *text);
 
+/* The same, with the books settled after every line of the script. */
+char *play_settled_log(const struct osp_catalogue *c, const char *name, const char *text);
+
 /* The same by way of a raw capture that is written, read again and pushed. */
 char *play_raw_log(const struct osp_catalogue *c, const char *name, const char *text);

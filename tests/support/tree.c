@@ -589,7 +589,7 @@ static void log_loss(const struct osp_loss_row *l, FILE *out)
 	fprintf(out, "loss p%u %s:%s %" PRIu64 " %" PRIu64, l->process, l->provider, l->probe,
 		l->hits, l->stored);
 	for (size_t i = 0; i < l->count; i++)
-		fprintf(out, " %" PRIu64, l->lost[i]);
+		fprintf(out, " %s %" PRIu64, l->reasons[i], l->lost[i]);
 	fputc('\n', out);
 }
 

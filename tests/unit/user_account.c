@@ -28,17 +28,19 @@ static int take(void *arg, const struct osp_part *part)
 	uint64_t sum = part->loss.stored;
 
 	assert_int_equal(part->kind, OSP_PART_LOSS);
-	assert_int_equal(part->loss.count, OSP_LOSS_COUNT);
-	assert_string_equal(part->loss.reasons[OSP_LOSS_RING_FULL], "ring_full");
-	for (size_t i = 0; i < part->loss.count; i++)
+	for (size_t i = 0; i < part->loss.count; i++) {
 		sum += part->loss.lost[i];
+		assert_int_not_equal(part->loss.lost[i], 0);
+		if (!strcmp(part->loss.reasons[i], "ring_full"))
+			w->ring_full[n] = part->loss.lost[i];
+		else if (!strcmp(part->loss.reasons[i], "late"))
+			w->late[n] = part->loss.lost[i];
+	}
 	assert_int_equal(sum, part->loss.hits);
 	w->process[n] = part->loss.process;
 	w->probe[n] = part->loss.probe;
 	w->hits[n] = part->loss.hits;
 	w->stored[n] = part->loss.stored;
-	w->ring_full[n] = part->loss.lost[OSP_LOSS_RING_FULL];
-	w->late[n] = part->loss.lost[OSP_LOSS_LATE];
 	return 0;
 }
 
@@ -74,7 +76,7 @@ static void what_is_settled_closes_while_recording(void **state)
 	osp_account_free(&a);
 }
 
-static void only_changed_pages_are_written_in_the_order_they_were_opened(void **state)
+static void only_changed_pages_are_written_in_the_order_they_changed(void **state)
 {
 	struct written w = {0};
 	struct osp_account *a;
@@ -131,7 +133,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_settled_closes_while_recording),
-		cmocka_unit_test(only_changed_pages_are_written_in_the_order_they_were_opened),
+		cmocka_unit_test(only_changed_pages_are_written_in_the_order_they_changed),
 		cmocka_unit_test(the_kernels_counters_have_the_last_word),
 	};
 
