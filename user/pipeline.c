@@ -501,6 +501,7 @@ void osp_pipeline_stats(const struct osp_pipeline *p, struct osp_pipeline_stats 
 		.events = p->events,
 		.operations = stitch.operations,
 		.spans = p->spans,
+		.traces = osp_trace_count(p->forest),
 		.links = match.facts,
 		.ambiguous = match.ambiguous,
 		.evicted = match.evicted,

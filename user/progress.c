@@ -47,12 +47,19 @@ static const struct {
 #undef X
 };
 
-static void tell_losses(const struct osp_pipeline_stats *s)
+static uint64_t count_lost(const struct osp_pipeline_stats *s)
 {
 	uint64_t all = 0;
 
 	for (size_t i = 0; i < OSP_LOSS_COUNT; i++)
 		all += s->lost[i];
+	return all;
+}
+
+static void tell_losses(const struct osp_pipeline_stats *s)
+{
+	uint64_t all = count_lost(s);
+
 	if (!all) {
 		osp_info("losses: none");
 		return;
@@ -69,11 +76,17 @@ static void tell_losses(const struct osp_pipeline_stats *s)
 void osp_progress_summary(const struct osp_progress_summary *s)
 {
 	const struct osp_pipeline_stats *p = &s->pipeline;
-	char took[24];
+	char took[24], cpu[24];
 
-	osp_info("recorded %" PRIu64 " steps of %" PRIu64 " operations (%" PRIu64 " spans, %" PRIu64
-		 " links) in %s",
-		 p->events, p->operations, p->spans, p->links, osp_text_duration(took, s->took_ns));
+	osp_info("%s %" PRIu64 " steps of %" PRIu64 " operations: %" PRIu64 " spans, %" PRIu64
+		 " links, %" PRIu64 " traces",
+		 s->took_ns ? "recorded" : "replayed", p->events, p->operations, p->spans, p->links,
+		 p->traces);
+	if (s->took_ns)
+		osp_info("overhead: %" PRIu64
+			 " hits in the targets; outspan used %s of processor time in %s",
+			 p->events + count_lost(p), osp_text_duration(cpu, s->cpu_ns),
+			 osp_text_duration(took, s->took_ns));
 	if (p->ambiguous)
 		osp_warn(
 			"%" PRIu64

@@ -15,8 +15,8 @@ void osp_progress_end(void);
 struct osp_progress_summary {
 	const char *file;
 	struct osp_pipeline_stats pipeline;
-	struct osp_loader_stats loader; /* all 0 in a replay */
-	int64_t took_ns;
+	struct osp_loader_stats loader; /* all 0 in a replay, as the times */
+	int64_t took_ns, cpu_ns;
 };
 
 /* The summary, on stderr. */

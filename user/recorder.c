@@ -218,7 +218,7 @@ static void tell_ready(struct recorder *r)
 	osp_follow_stats(r->follow, &s);
 	tell_bystanders(r);
 	snprintf(line, sizeof(line), "ready: %zu sites, %zu processes", s.sites, s.processes);
-	if (!s.sites)
+	if (!s.sites && !r->o->all)
 		osp_warn(
 			"none of the targets has trace points that a loaded catalogue knows, so far - see outspan probes");
 	osp_info("recording into %s - stop with Ctrl-C", r->file);
@@ -397,6 +397,16 @@ static void clear(struct recorder *r)
 	osp_cleanup_close(&r->signals);
 }
 
+/* Of this process so far, in its own code and in the kernel's. */
+static int64_t cpu_time(void)
+{
+	struct timespec t;
+
+	return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t)
+		       ? 0
+		       : (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 static int finish(struct recorder *r, int failed)
 {
 	struct osp_progress_summary s = {.file = r->file};
@@ -406,6 +416,7 @@ static int finish(struct recorder *r, int failed)
 	osp_feed_stats(r->feed, &s.pipeline);
 	osp_loader_stats(r->loader, &s.loader);
 	s.took_ns = osp_feed_now() - r->began_ns;
+	s.cpu_ns = cpu_time();
 	if (!e)
 		e = osp_feed_close(&r->feed);
 	if (!e)

@@ -26,6 +26,7 @@ struct osp_trace_set {
 
 struct osp_forest {
 	struct osp_map nodes;
+	uint64_t traces; /* components there are, with the forgotten ones */
 	size_t max;
 	uint64_t born;
 	size_t walk;
@@ -159,6 +160,7 @@ int osp_trace_add(struct osp_forest *f, uint32_t slot, uint64_t id, struct osp_t
 	n->slot = slot;
 	n->birth = ++f->born;
 	put(set, n);
+	f->traces++;
 	*out = n;
 	return 0;
 }
@@ -263,6 +265,7 @@ int osp_trace_join(struct osp_forest *f, struct osp_trace_node *a, struct osp_tr
 		kept = swap;
 	}
 	pour(kept, old);
+	f->traces--;
 	set_idle(f, kept);
 	return r;
 }
@@ -310,6 +313,7 @@ static int split(struct osp_forest *f, struct osp_trace_node *a, struct osp_trac
 		part->key = key;
 		drop_set(rest);
 	} else {
+		f->traces++;
 		rest->key = UINT64_MAX;
 		for (struct osp_list *l = rest->nodes.next; l != &rest->nodes; l = l->next) {
 			struct osp_trace_node *n = osp_list_entry(l, struct osp_trace_node, in_set);
@@ -321,6 +325,11 @@ static int split(struct osp_forest *f, struct osp_trace_node *a, struct osp_trac
 	}
 	set_idle(f, part);
 	return r;
+}
+
+uint64_t osp_trace_count(const struct osp_forest *f)
+{
+	return f->traces;
 }
 
 int osp_trace_part(struct osp_forest *f, struct osp_trace_node *a, struct osp_trace_node *b)

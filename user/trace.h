@@ -52,5 +52,8 @@ void osp_trace_unpin(struct osp_forest *f, struct osp_trace_node *n);
 int osp_trace_join(struct osp_forest *f, struct osp_trace_node *a, struct osp_trace_node *b);
 int osp_trace_part(struct osp_forest *f, struct osp_trace_node *a, struct osp_trace_node *b);
 
+/* Traces there are so far, those that were forgotten among them. */
+uint64_t osp_trace_count(const struct osp_forest *f);
+
 /* Key of the trace that the operation belongs to now. */
 uint64_t osp_trace_key(const struct osp_trace_node *n);

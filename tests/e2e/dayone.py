@@ -21,7 +21,8 @@ import pubsub
 
 OUTSPAN = os.path.join(harness.BUILD, "outspan")
 SOMEBODY = 65534
-SUMMARY = r"^recorded \d+ steps of \d+ operations \(\d+ spans, \d+ links\) in [\d.]+ m?s$"
+SUMMARY = r"^recorded (\d+) steps of (\d+) operations: (\d+) spans, (\d+) links, (\d+) traces\n" \
+    r"overhead: (\d+) hits in the targets; outspan used [\d.]+ m?s of processor time in [\d.]+ m?s\nlosses: none$"
 
 # Topics that try to steer a terminal, forge a line, or are no text at all.
 HOSTILE = [b"red/\x1b[31mred", b"title/\x1b]0;owned\x07", b"two\nlines", b"cr\rback\x08\x08", b"c1/\xc2\x9b31m", b"bidi/\xe2\x80\xaegnp",
@@ -87,6 +88,7 @@ def check_stored(case, published, file="session.db"):
     ids = [pubsub.identifier(t.only("attempt")) for t in session.with_root("publish")]
     assert sorted(ids) == sorted(p["identifier"] for p in published), (ids, published)
     session.check_no_loss()
+    return session
 
 
 # ---- ends ------------------------------------------------------------------------------------------
@@ -94,11 +96,13 @@ def check_stored(case, published, file="session.db"):
 
 def check_end(case, pair, recorder, published, how):
     assert recorder.wait() == 0, (how, said(recorder))
-    assert re.search(SUMMARY, said(recorder), re.M), (how, said(recorder))
-    assert re.search(r"^losses: none$", said(recorder), re.M), (how, said(recorder))
+    summary = re.search(SUMMARY, said(recorder), re.M)
+    assert summary, (how, said(recorder))
     assert recorder.out == b"", (how, recorder.out)
     check_clean_file(case)
-    check_stored(case, published)
+    session = check_stored(case, published)
+    assert int(summary[3]) == sum(len(t.spans) for t in session.traces) and int(summary[5]) == len(session.traces), (how, summary[0])
+    assert int(summary[1]) == int(summary[6]) == sum(hits for hits, _, _ in session.hits().values()), (how, summary[0])
 
 
 def check_signal(case, number):
