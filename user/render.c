@@ -71,6 +71,13 @@ static size_t columns(const char *text, size_t size)
 	return n;
 }
 
+static size_t text_columns(const char *text)
+{
+	char line[1024];
+
+	return columns(line, osp_text_escape(line, sizeof(line), text, strlen(text)));
+}
+
 /* The byte at which the n-th character begins. */
 static size_t character(const char *text, size_t size, size_t n)
 {
@@ -295,6 +302,12 @@ static void put_bar(const struct tree *t, const struct osp_span *s)
 	fprintf(t->r->out, "[%s]", bar);
 }
 
+/* What a line has left for the code behind the status. */
+static size_t code_room(const struct osp_span *s)
+{
+	return s->status == OSP_SPAN_ERROR ? 8 : 11;
+}
+
 static void put_line(const struct tree *t, const struct osp_span *s)
 {
 	const struct osp_render *r = t->r;
@@ -316,7 +329,7 @@ static void put_line(const struct tree *t, const struct osp_span *s)
 	fputs(status_text(s->status), r->out);
 	if (s->code) {
 		fputc(' ', r->out);
-		put_text(r->out, s->code, s->status == OSP_SPAN_ERROR ? 8 : 11);
+		put_text(r->out, s->code, code_room(s));
 	}
 	colour_off(r, colour);
 	fputc('\n', r->out);
@@ -447,10 +460,24 @@ static void put_clock(const struct tree *t, const struct osp_span *s)
 	end_note(t, YELLOW);
 }
 
+/* A code that the line has no room for. */
+static void put_code(const struct tree *t, const struct osp_span *s)
+{
+	const char *colour = s->status == OSP_SPAN_ERROR ? RED : NULL;
+
+	if (!s->code || text_columns(s->code) <= code_room(s))
+		return;
+	begin_note(t, s, colour, "! ");
+	fprintf(t->r->out, "%s: ", s->status == OSP_SPAN_ERROR ? "error" : "code");
+	put_text(t->r->out, s->code, 60);
+	end_note(t, colour);
+}
+
 static int put_notes(const struct tree *t, const struct osp_span *s)
 {
 	int r;
 
+	put_code(t, s);
 	for (size_t i = 0; i < s->link_count; i++)
 		if (s->links[i].incoming && strcmp(s->links[i].grade, "ambiguous"))
 			put_cause(t, s, &s->links[i]);
@@ -474,7 +501,7 @@ static int put_notes(const struct tree *t, const struct osp_span *s)
 
 /* ---- events ---- */
 
-enum { ATTRIBUTE = 28, BYTES = 32 }; /* columns of a name; bytes of a value that are shown */
+enum { ATTRIBUTE = 32, BYTES = 32 }; /* columns of a name; bytes of a value that are shown */
 
 static void value_text(const struct osp_value *v, char out[160])
 {
@@ -501,13 +528,6 @@ static void value_text(const struct osp_value *v, char out[160])
 			strcat(out, "..");
 		return;
 	}
-}
-
-static size_t text_columns(const char *text)
-{
-	char line[1024];
-
-	return columns(line, osp_text_escape(line, sizeof(line), text, strlen(text)));
 }
 
 /* "name=value", on a new line when it does not fit on this one. Returns the column after it. */

@@ -135,6 +135,10 @@ def test_show_json_tells_what_went_wrong(case):
     attempt, = [s for s in spans if kind_of(s) == "attempt"]
     assert attempt["status"] == "error" and attempt["attributes"]["http.response.status_code"] == int(r.bad["status"]), attempt
     assert line["status"] == "error"
+    # the tree tells every code whole, on a line of its own where there is no room
+    shown = case.run("outspan", "show", r.file, line["trace_id"]).text()
+    assert all(re.search(rf"error:? {re.escape(s['code'])}$", shown, re.M) for s in spans), (shown, [s["code"] for s in spans])
+    assert max(map(len, shown.splitlines())) <= 100, shown
 
 
 # ---- probes and doctor -------------------------------------------------------------------------------
