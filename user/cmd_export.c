@@ -22,13 +22,13 @@ typedef int export_fn(struct osp_session *s, uint64_t trace, FILE *f);
 
 static const struct argp_option option_table[] = {
 	{"format", 'f', "FORMAT", 0, "otlp-json (default): what OTLP/HTTP takes at /v1/traces", 0},
-	{"output", 'o', "FILE", 0, "Write to FILE instead of stdout", 0},
-	{"trace", 't', "TRACE", 0, "Only this trace: beginning of its id, `last' or `#N'", 0},
+	{"output", 'o', "FILE", 0, "write to FILE instead of stdout", 0},
+	{"trace", 't', "TRACE", 0, "only this trace: beginning of its id, `last' or `#N'", 0},
 	{0},
 };
 
 static const char help[] =
-	"Writes a session for other programs to read. otlp-json is one ExportTraceServiceRequest of "
+	"Write a session for other programs to read. otlp-json is one ExportTraceServiceRequest of "
 	"OpenTelemetry: a resource per process, links with their evidence and grade.\v"
 	"Examples:\n"
 	"  outspan export session.db --format otlp-json -o traces.json\n"

@@ -22,15 +22,15 @@ struct options {
 };
 
 static const struct argp_option option_table[] = {
-	{"json", 'j', NULL, 0, "One JSON object per line; start_ns is wall-clock time", 0},
-	{"limit", 'n', "N", 0, "Only the newest N traces", 0},
-	{"utc", 'u', NULL, 0, "Times in UTC", 0},
+	{"json", 'j', NULL, 0, "one JSON object per line; start_ns is wall-clock time", 0},
+	{"limit", 'n', "N", 0, "only the newest N traces", 0},
+	{"utc", 'u', NULL, 0, "times in UTC", 0},
 	{"color", 'c', "WHEN", 0, "auto (default), always or never; auto honours NO_COLOR", 0},
 	{0},
 };
 
 static const char help[] =
-	"Lists the traces of a session, newest last.\v"
+	"List the traces of a session, newest last.\v"
 	"The first column begins the trace's id; `outspan show FILE ID` shows that trace. "
 	"Letters under MARKS are explained below the list.\n\n"
 	"Examples:\n"

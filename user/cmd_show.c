@@ -21,16 +21,16 @@ struct options {
 };
 
 static const struct argp_option option_table[] = {
-	{"verbose", 'v', NULL, 0, "Show events with their times and attributes, too", 0},
+	{"verbose", 'v', NULL, 0, "show events with their times and attributes, too", 0},
 	{"json", 'j', NULL, 0,
-	 "One JSON object per span and line; start_ns and end_ns are wall-clock time", 0},
-	{"utc", 'u', NULL, 0, "Times in UTC", 0},
+	 "one JSON object per span and line; start_ns and end_ns are wall-clock time", 0},
+	{"utc", 'u', NULL, 0, "times in UTC", 0},
 	{"color", 'c', "WHEN", 0, "auto (default), always or never; auto honours NO_COLOR", 0},
 	{0},
 };
 
 static const char help[] =
-	"Shows one trace: its spans as a tree, in which processes they ran, when, and how they were "
+	"Show one trace: its spans as a tree, in which processes they ran, when, and how they were "
 	"joined. TRACE is the beginning of a trace id, `last', or `#N' for the N-th line of "
 	"`outspan ls'.\v"
 	"A line below a span that begins with ^ says what its place in the tree rests on, with ? what "

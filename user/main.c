@@ -59,7 +59,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN); /* a closed stdout is seen as a failed write: user/output.c */
 	atexit(flush_output);
 	setlocale(LC_CTYPE, "");
-	setenv("ARGP_HELP_FMT", "rmargin=100", 0);
+	setenv("ARGP_HELP_FMT", "rmargin=100,no-dup-args-note", 0);
 	if (argc < 2)
 		return usage(stderr, OSP_EXIT_USAGE);
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
