@@ -62,6 +62,12 @@ static int take_clock(struct osp_session *s, const struct osp_part *part)
 	return r;
 }
 
+static int take_setting(struct osp_session *s, const struct osp_part *part)
+{
+	s->ended |= !strcmp(part->session.name, OSP_SESSION_ENDED);
+	return 0;
+}
+
 static int take_all(struct osp_session *s, enum osp_part_kind kind, take_fn *take)
 {
 	_cleanup_(osp_cursor_close) struct osp_cursor *c = NULL;
@@ -95,6 +101,7 @@ int osp_session_open(struct osp_session **out, const char *file, char error[512]
 		return r;
 	r = take_all(s, OSP_PART_PROCESS, take_process);
 	r = r ? r : take_all(s, OSP_PART_CLOCK, take_clock);
+	r = r ? r : take_all(s, OSP_PART_SESSION, take_setting);
 	if (r) {
 		const char *why = osp_store_error(s->store);
 

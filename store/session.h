@@ -4,7 +4,12 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "store/store.h"
+
+/* The setting that the recorder writes last, with the wall time. */
+#define OSP_SESSION_ENDED "ended"
 
 struct osp_session {
 	struct osp_store *store;	   /* owned */
@@ -12,6 +17,7 @@ struct osp_session {
 	size_t process_count;
 	struct osp_clock_row *clocks; /* owned, by boot_ns */
 	size_t clock_count;
+	bool ended;  /* its recorder closed the books; false: under way, or cut off */
 	void *texts; /* owned: what the rows above point to */
 };
 

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/store.h"
+#include "store/session.h"
 
 #define SAMPLE_BOOT 1000000000000ll
 #define SAMPLE_WALL 1740830400000000000ll
@@ -172,10 +172,12 @@ static inline void sample_process(struct sample *s, unsigned key, const char *co
 
 static inline void sample_session(struct sample *s)
 {
-	static const char *const settings[][2] = {
-		{OSP_SESSION_ID, "5eed5eed5eed5eed"}, {"version", "test"}, {"host", "depot-1"}};
+	static const char *const settings[][2] = {{OSP_SESSION_ID, "5eed5eed5eed5eed"},
+						  {"version", "test"},
+						  {"host", "depot-1"},
+						  {OSP_SESSION_ENDED, "2026-11-21T09:00:00Z"}};
 
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
 		sample_add(s, OSP_PART_SESSION)->session =
 			(struct osp_session_row){settings[i][0], settings[i][1]};
 	sample_add(s, OSP_PART_CATALOGUE)->catalogue =

@@ -29,8 +29,12 @@ int osp_reader_open(struct osp_session **out, const char *file)
 	int r = osp_session_open(out, file, error);
 
 	if (r)
-		osp_err(0, "%s", error);
-	return r;
+		return osp_err(0, "%s", error), r;
+	if (!(*out)->ended)
+		osp_warn(
+			"%s: the recording is under way or was cut off: what was hit after its last transaction is unknown",
+			file);
+	return 0;
 }
 
 /* The trace at a place of the listing, counted from 1; 0 = the last one. */

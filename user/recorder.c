@@ -25,6 +25,7 @@
 #include <sys/timerfd.h>
 #include <time.h>
 
+#include "store/session.h"
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
 #include "user/base/text.h"
@@ -365,6 +366,17 @@ static int on_counter(void *arg, uint32_t slot, uint32_t point, const struct osp
 	return osp_feed_counters(r->feed, slot, point, c);
 }
 
+/* The last word of a session; without it its readers say that it was cut off. */
+static int tell_end(struct recorder *r)
+{
+	struct timespec t;
+	char text[40];
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	osp_text_time(text, (int64_t)t.tv_sec * 1000000000 + t.tv_nsec, true);
+	return osp_feed_setting(r->feed, OSP_SESSION_ENDED, text);
+}
+
 /* Drain, commit, detach, drain, commit, read the counters, close the books. */
 static int stop(struct recorder *r)
 {
@@ -377,6 +389,7 @@ static int stop(struct recorder *r)
 	e = e ? e : osp_feed_attach(r->feed, UINT32_MAX, true, false);
 	e = e ? e : osp_feed_clock(r->feed);
 	e = e ? e : osp_loader_counters(r->loader, on_counter, r);
+	e = e ? e : tell_end(r);
 	e = e ? e : osp_feed_stop(r->feed);
 	return e ? e : commit(r);
 }

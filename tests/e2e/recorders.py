@@ -61,7 +61,9 @@ def test_a_killed_recorder_leaves_whole_batches_and_untouched_targets(case):
     killed_at = kill(recorder)
     stream.check_untouched(*system.pids())
     more(publisher, 20)
-    assert len(stream.outspan_json(case, "ls", "--json", recorder.file)) >= len(seen)
+    listed = case.run("outspan", "ls", "--json", recorder.file)
+    assert len(listed.text().splitlines()) >= len(seen)
+    assert b"was cut off" in listed.err, listed.err
     session = stream.Session(recorder.file)
     session.check_books()
     publishes = within(system, recorder, killed_at)
@@ -83,6 +85,7 @@ def test_a_recorder_started_again_records_the_same_targets(case):
             kill(recorder)
             assert os.path.exists(recorder.file + "-wal"), "killed while it wrote"
     session = recorder.stop()
+    assert case.run("outspan", "ls", recorder.file).err == b"", "nothing is said of one that ended"
     publishes = within(system, recorder, recorder.stopped_at)
     assert len(publishes) >= 45
     session.check_books()
