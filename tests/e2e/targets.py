@@ -209,13 +209,16 @@ def addresses(exe):
 def until_attached(pid, exe):
     """Polls the memory of the process, whose every semaphore is to rise; the time when it was seen."""
     wanted = addresses(exe)
-    with open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as f:
-        base = min(int(line.split("-")[0], 16) for line in f if line.rstrip().endswith(exe))
+    end = time.monotonic() + harness.PATIENCE
+    bases = []
+    while not bases:  # exec closes the pipe that Popen waits for a little before it maps the program
+        with open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as f:
+            bases = [int(line.split("-")[0], 16) for line in f if line.rstrip().endswith(exe)]
+        assert time.monotonic() < end, "never mapped"
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
         def read(address):
-            mem.seek(base + address)
+            mem.seek(min(bases) + address)
             return int.from_bytes(mem.read(2), "little")
-        end = time.monotonic() + harness.PATIENCE
         while not all(read(a) for a in wanted):
             assert time.monotonic() < end, "never attached"
         return time.monotonic()
