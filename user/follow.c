@@ -187,14 +187,13 @@ int osp_follow_launch(struct osp_follow *f, struct osp_binaries *b, const struct
 
 /* ---- looking again ---- */
 
-static void look_later(struct osp_follow *f, uint32_t pid, uint32_t slot, int turn)
+/* After this drain; from turn 0 again and again, with LOOKS - 1 just once. */
+static void look_soon(struct osp_follow *f, uint32_t pid, uint32_t slot, int turn)
 {
-	if (f->look_count == LOOKS_MAX) {
+	if (f->look_count == LOOKS_MAX)
 		f->look_at_all = true;
-		return;
-	}
-	f->looks[f->look_count++] =
-		(struct look){pid, slot, osp_feed_now() + look_after_ns[turn], turn};
+	else
+		f->looks[f->look_count++] = (struct look){pid, slot, 0, turn};
 }
 
 static int look(struct osp_follow *f, const struct look *at)
@@ -234,7 +233,7 @@ static int look_at_due(struct osp_follow *f)
 
 static int look_at_member(void *arg, uint32_t pid, const struct osp_member *m)
 {
-	look_later(arg, pid, m->process, LOOKS - 1);
+	look_soon(arg, pid, m->process, LOOKS - 1);
 	return 0;
 }
 
@@ -275,8 +274,9 @@ static int meet(struct osp_follow *f, const struct osp_record *record, size_t si
 	f->stats.processes++;
 	if (r || osp_found_read(&found, f->binaries, record->pid))
 		return r; /* it has ended already: its points are those of its kind, unknown here */
-	if (!is_complete(&found))
-		look_later(f, record->pid, record->process, 0);
+	if (record->kind != OSP_RECORD_EXEC &&
+	    !is_complete(&found)) /* after an exec we look anyway */
+		look_soon(f, record->pid, record->process, 0);
 	return osp_feed_sites(f->feed, record->process, &found);
 }
 
@@ -288,11 +288,10 @@ int osp_follow_record(struct osp_follow *f, const struct osp_record *record, siz
 		r = meet(f, record, size);
 	switch (record->kind) {
 	case OSP_RECORD_EXEC:
-		look_later(f, record->pid, record->process, 0);
+		look_soon(f, record->pid, record->process, 0);
 		break;
 	case OSP_RECORD_MAPPED:
-		look_later(f, record->pid, record->process, LOOKS - 1);
-		f->looks[f->look_count - 1].due_ns = 0;
+		look_soon(f, record->pid, record->process, LOOKS - 1);
 		break;
 	case OSP_RECORD_EXIT:
 		f->check_end = true;
