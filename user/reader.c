@@ -11,12 +11,13 @@
 
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
+#include "user/command.h"
 
 void osp_reader_parse(const struct argp *argp, const char *name, int argc, char **argv, void *input)
 {
 	_cleanup_free_ char *typed = strdup(name);
 
-	argp_err_exit_status = 2;
+	argp_err_exit_status = OSP_EXIT_USAGE;
 	if (typed)
 		argv[0] = typed;
 	argp_parse(argp, argc, argv, 0, NULL, input);
@@ -116,16 +117,5 @@ int osp_reader_collect(struct osp_cursor *c, struct osp_span **out, size_t *coun
 
 int osp_reader_exit(int r)
 {
-	switch (r) {
-	case 0:
-		return 0;
-	case -EINVAL:
-		return 2;
-	case -EACCES:
-	case -EPERM:
-	case -ENOTSUP:
-		return 3;
-	default:
-		return 1;
-	}
+	return r == -EINVAL ? OSP_EXIT_USAGE : osp_exit_status(r);
 }
