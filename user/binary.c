@@ -11,10 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "user/base/cleanup.h"
+#include "user/base/clock.h"
 #include "user/base/map.h"
 #include "user/shape.h"
 
@@ -305,14 +305,6 @@ static int open_regular(uint32_t pid, const struct osp_mapping *m, int *fd)
 	return *fd < 0 ? -errno : 0;
 }
 
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
-
 /* The binary of a mapping, without opening the file where it was opened just now. */
 static int find_mapped(struct osp_binary **out, struct scan *s, const struct osp_mapping *m)
 {
@@ -365,7 +357,10 @@ int osp_binaries_scan(struct osp_binaries *b, uint32_t pid,
 		      int (*fn)(void *arg, struct osp_binary *binary), void *arg)
 {
 	struct osp_binary **seen _cleanup_free_ = calloc(SCAN_FILES, sizeof(*seen));
-	struct scan s = {.binaries = b, .pid = pid, .now_ns = now_ns(), .seen = seen};
+	struct scan s = {.binaries = b,
+			 .pid = pid,
+			 .now_ns = osp_clock_read(CLOCK_MONOTONIC_COARSE),
+			 .seen = seen};
 	int r;
 
 	if (!seen)

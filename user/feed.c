@@ -11,10 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "user/base/cleanup.h"
+#include "user/base/clock.h"
 #include "user/base/log.h"
 #include "user/base/owner.h"
 #include "user/process.h"
@@ -99,17 +99,9 @@ int osp_feed_close(struct osp_feed **f)
 	return r;
 }
 
-static int64_t read_clock(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 int64_t osp_feed_now(void)
 {
-	return read_clock(CLOCK_BOOTTIME);
+	return osp_clock_read(CLOCK_BOOTTIME);
 }
 
 int osp_feed_input(struct osp_feed *f, const struct osp_input *in)
@@ -215,8 +207,8 @@ int osp_feed_tick(struct osp_feed *f)
 /* Boot, wall, boot: the wall time belongs to the middle, the error is half the distance. */
 int osp_feed_clock(struct osp_feed *f)
 {
-	int64_t before = read_clock(CLOCK_BOOTTIME), wall = read_clock(CLOCK_REALTIME);
-	int64_t after = read_clock(CLOCK_BOOTTIME);
+	int64_t before = osp_clock_read(CLOCK_BOOTTIME), wall = osp_clock_read(CLOCK_REALTIME);
+	int64_t after = osp_clock_read(CLOCK_BOOTTIME);
 	struct osp_input in = {.kind = OSP_INPUT_CLOCK, .time_ns = before + (after - before) / 2};
 
 	in.clock.wall_ns = wall;

@@ -23,10 +23,10 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
-#include <time.h>
 
 #include "store/session.h"
 #include "user/base/cleanup.h"
+#include "user/base/clock.h"
 #include "user/base/log.h"
 #include "user/base/text.h"
 #include "user/batch.h"
@@ -109,12 +109,10 @@ static int open_loader(struct recorder *r)
 
 static int open_session(struct recorder *r)
 {
-	struct timespec t;
 	char name[40];
 	int e;
 
-	clock_gettime(CLOCK_REALTIME, &t);
-	osp_session_name(name, (int64_t)t.tv_sec * 1000000000);
+	osp_session_name(name, osp_clock_read(CLOCK_REALTIME));
 	snprintf(r->file, sizeof(r->file), "%s", r->o->file ? r->o->file : name);
 	e = osp_session_create(&r->store, r->file, r->o->overwrite);
 	if (!e)
@@ -369,11 +367,9 @@ static int on_counter(void *arg, uint32_t slot, uint32_t point, const struct osp
 /* The last word of a session; without it its readers say that it was cut off. */
 static int tell_end(struct recorder *r)
 {
-	struct timespec t;
 	char text[40];
 
-	clock_gettime(CLOCK_REALTIME, &t);
-	osp_text_time(text, (int64_t)t.tv_sec * 1000000000 + t.tv_nsec, true);
+	osp_text_time(text, osp_clock_read(CLOCK_REALTIME), true);
 	return osp_feed_setting(r->feed, OSP_SESSION_ENDED, text);
 }
 
@@ -410,16 +406,6 @@ static void clear(struct recorder *r)
 	osp_cleanup_close(&r->signals);
 }
 
-/* Of this process so far, in its own code and in the kernel's. */
-static int64_t cpu_time(void)
-{
-	struct timespec t;
-
-	return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t)
-		       ? 0
-		       : (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 static int finish(struct recorder *r, int failed)
 {
 	struct osp_progress_summary s = {.file = r->file};
@@ -429,7 +415,7 @@ static int finish(struct recorder *r, int failed)
 	osp_feed_stats(r->feed, &s.pipeline);
 	osp_loader_stats(r->loader, &s.loader);
 	s.took_ns = osp_feed_now() - r->began_ns;
-	s.cpu_ns = cpu_time();
+	s.cpu_ns = osp_clock_read(CLOCK_PROCESS_CPUTIME_ID);
 	if (!e)
 		e = osp_feed_close(&r->feed);
 	if (!e)

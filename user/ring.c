@@ -15,8 +15,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "user/base/clock.h"
 
 enum { DRAIN_FULL = -ENOBUFS }; /* what ends a bounded walk of the library's */
 
@@ -137,11 +138,9 @@ int osp_ring_timeout_ms(const struct osp_ring *r)
 {
 	uint64_t woken = *r->woken_ns, now;
 	size_t bytes, capacity;
-	struct timespec t;
 
 	/* In this order: see above. */
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	now = (uint64_t)osp_clock_read(CLOCK_BOOTTIME);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	osp_ring_fill(r, &bytes, &capacity);
 	if (!bytes && now > woken && now - woken >= r->wake_ns)

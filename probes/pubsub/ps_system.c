@@ -6,24 +6,17 @@
 
 #include <errno.h>
 #include <openssl/rand.h>
-#include <time.h>
 
-static int64_t clock_ns(clockid_t clock)
-{
-	struct timespec t = {0};
-
-	clock_gettime(clock, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
+#include "user/base/clock.h"
 
 static int64_t real_wall_ns(void)
 {
-	return clock_ns(CLOCK_REALTIME);
+	return osp_clock_read(CLOCK_REALTIME);
 }
 
 static int64_t real_steady_ns(void)
 {
-	return clock_ns(CLOCK_MONOTONIC);
+	return osp_clock_read(CLOCK_MONOTONIC);
 }
 
 static int real_random(void *out, size_t size)
