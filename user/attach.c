@@ -81,7 +81,7 @@ enum osp_attach_form osp_attach_form(const struct osp_attach *a)
 	return a->form;
 }
 
-bool osp_attach_wants(const struct osp_attach *a, const struct osp_point *p)
+static bool wants(const struct osp_attach *a, const struct osp_point *p)
 {
 	return p->control ? !a->no_context : p->level <= a->level;
 }
@@ -90,7 +90,7 @@ bool osp_attach_wants(const struct osp_attach *a, const struct osp_point *p)
 
 static bool is_wanted(const struct osp_attach *a, const struct osp_site *s)
 {
-	return s->state == OSP_SITE_KNOWN && osp_attach_wants(a, s->point);
+	return s->state == OSP_SITE_KNOWN && wants(a, s->point);
 }
 
 /* Operands of a foreign site, for the kernel side. */
@@ -154,7 +154,7 @@ static void count_sites(const struct osp_attach *a, struct attachment *at)
 		const struct osp_site *s = &at->binary->sites[i];
 
 		/* What the file itself rules out was wanted, too, if the level asks for the point. */
-		if (!s->point || !osp_attach_wants(a, s->point))
+		if (!s->point || !wants(a, s->point))
 			continue;
 		r->wanted++;
 		r->attached += s->attached;
@@ -278,14 +278,6 @@ int osp_attach_add(struct osp_attach *a, struct osp_binary *b, struct osp_attach
 		return 0;
 	drop_attachment(a, &a->first);
 	return osp_err(r, "attach %s", b->path);
-}
-
-void osp_attach_remove(struct osp_attach *a, struct osp_binary *b)
-{
-	struct attachment **at = find_attachment(a, b);
-
-	if (*at)
-		drop_attachment(a, at);
 }
 
 void osp_attach_clear(struct osp_attach *a)

@@ -19,10 +19,8 @@ int osp_attach_new(struct osp_attach **out, const struct osp_attach_programs *p,
 void osp_attach_free(struct osp_attach **a);
 
 enum osp_attach_form osp_attach_form(const struct osp_attach *a);
-bool osp_attach_wants(const struct osp_attach *a, const struct osp_point *p);
 
 int osp_attach_add(struct osp_attach *a, struct osp_binary *b, struct osp_attach_result *result);
-void osp_attach_remove(struct osp_attach *a, struct osp_binary *b);
 void osp_attach_clear(struct osp_attach *a);
 
 int osp_attach_lease_fd(const struct osp_attach *a);

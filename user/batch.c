@@ -20,7 +20,6 @@ struct osp_batch {
 	size_t used, max;
 	struct osp_part *parts;
 	size_t count, room;
-	struct osp_batch_stats stats;
 };
 
 int osp_batch_new(struct osp_batch **out, struct osp_store *store, size_t max_bytes)
@@ -206,13 +205,6 @@ int osp_batch_flush(struct osp_batch *b)
 	r = osp_store_write(b->store, b->parts, b->count);
 	if (r)
 		return osp_err(0, "%s", osp_store_error(b->store)), r;
-	b->stats.parts += b->count;
-	b->stats.writes++;
 	b->count = b->used = 0;
 	return 0;
-}
-
-void osp_batch_stats(const struct osp_batch *b, struct osp_batch_stats *out)
-{
-	*out = b->stats;
 }

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <stddef.h>
-#include <stdint.h>
 
 #include "store/span.h"
 
@@ -24,9 +23,3 @@ int osp_batch_add(struct osp_batch *b, const struct osp_part *part);
 
 /* Writes what is there as one transaction; nothing to write is no error. Says why a store fails. */
 int osp_batch_flush(struct osp_batch *b);
-
-/* Parts and transactions written so far. */
-struct osp_batch_stats {
-	uint64_t parts, writes;
-};
-void osp_batch_stats(const struct osp_batch *b, struct osp_batch_stats *out);

@@ -367,19 +367,9 @@ enum osp_attach_form osp_loader_form(const struct osp_loader *l)
 	return osp_attach_form(l->attach);
 }
 
-bool osp_loader_wants(const struct osp_loader *l, const struct osp_point *p)
-{
-	return osp_attach_wants(l->attach, p);
-}
-
 int osp_loader_attach(struct osp_loader *l, struct osp_binary *b, struct osp_attach_result *result)
 {
 	return osp_attach_add(l->attach, b, result);
-}
-
-void osp_loader_detach(struct osp_loader *l, struct osp_binary *b)
-{
-	osp_attach_remove(l->attach, b);
 }
 
 void osp_loader_detach_all(struct osp_loader *l)

@@ -64,9 +64,6 @@ struct osp_attach_result {
 	int lease_error;
 };
 
-/* True if the recording wants the point: by its level, or because the program must know. */
-bool osp_loader_wants(const struct osp_loader *l, const struct osp_point *p);
-
 /*
  * Attaches all wanted sites of the binary in every process that has it mapped or will have, and
  * its dynamic linker's notice if it is one; sets osp_site.attached and .reason. Attached already:
@@ -75,7 +72,6 @@ bool osp_loader_wants(const struct osp_loader *l, const struct osp_point *p);
  */
 int osp_loader_attach(struct osp_loader *l, struct osp_binary *b, struct osp_attach_result *result);
 
-void osp_loader_detach(struct osp_loader *l, struct osp_binary *b);
 void osp_loader_detach_all(struct osp_loader *l);
 
 /* ---- files that somebody wants to overwrite ---- */

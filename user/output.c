@@ -41,11 +41,6 @@ int osp_output_open(struct osp_output *o, const char *path)
 	return 0;
 }
 
-bool osp_output_is_broken(const struct osp_output *o)
-{
-	return ferror(o->file);
-}
-
 /* Says what failed, but for a reader that went away; drops the rest, so that it is said once. */
 static int flush(FILE *f, const char *name)
 {

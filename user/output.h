@@ -15,9 +15,6 @@ struct osp_output {
 /* Opens a file for writing, or stdout for NULL. Says itself what failed; -errno. */
 int osp_output_open(struct osp_output *o, const char *path);
 
-/* True once writing has failed: loops stop then. */
-bool osp_output_is_broken(const struct osp_output *o);
-
 /* Flushes stdout: for data that commands print directly, and at the end of the program. As below. */
 int osp_output_flush(void);
 
