@@ -141,6 +141,11 @@ tests: unit-programs $(O)/tests/house
 $(O)/tests/house: scripts/check-house
 	$(Q)mkdir -p $(@D) && printf '#!/bin/sh\nexec %s %s\n' $(abspath scripts/check-house) $(O) > $@ && chmod +x $@
 
+# ---- benchmarks of parts, in C: tests/bench/X.c makes $(O)/bench/X ------------------------------
+
+$(O)/bench/%: $(O)/obj/tests/bench/%.o $(call lib,support user store probes base)
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+
 # ---- fuzz targets: tests/fuzz/X.c, built by clang with its own O; run from the top folder ---------
 
 FUZZ_PROGRAMS := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/fuzz/*.c))
