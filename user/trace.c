@@ -1,6 +1,7 @@
 /*
  * Trace membership (user/trace.h), fed by stitch (operations, parents) and by link (facts and
- * their withdrawal). Owns nodes and components. A merge relabels the smaller component, so n
+ * their withdrawal). Owns nodes and components
+ * (in pools) and a table that finds nodes. A merge relabels the smaller component, so n
  * operations cost O(n log n) in all; a split walks one component. Components in which nothing is
  * open and no link end waits are forgotten, oldest first, when there are too many operations.
  */
@@ -10,28 +11,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "user/base/map.h"
-
-struct osp_trace_edge {
-	struct osp_trace_node *to;
-};
+#include "user/base/pool.h"
 
 struct osp_trace_set {
 	uint64_t key;
 	size_t count, pins;
 	struct osp_list nodes;
 	struct osp_list idle; /* in the forest's list while pins = 0 */
-	struct osp_list in_forest;
 };
 
 struct osp_forest {
-	struct osp_map nodes;
+	struct osp_chains by_id;
+	struct osp_pool nodes, sets;
+	size_t count;	 /* of nodes */
 	uint64_t traces; /* components there are, with the forgotten ones */
 	size_t max;
 	uint64_t born;
 	size_t walk;
 	struct osp_list idle; /* components without pins, longest idle first */
-	struct osp_list sets;
 	osp_trace_moved_fn moved;
 	void *arg;
 };
@@ -45,9 +42,13 @@ int osp_trace_new(struct osp_forest **out, size_t max, osp_trace_moved_fn moved,
 	f->max = max;
 	f->moved = moved;
 	f->arg = arg;
-	osp_map_init(&f->nodes, SIZE_MAX, 0);
+	osp_pool_init(&f->nodes, sizeof(struct osp_trace_node));
+	osp_pool_init(&f->sets, sizeof(struct osp_trace_set));
 	osp_list_init(&f->idle);
-	osp_list_init(&f->sets);
+	if (osp_chains_init(&f->by_id, max)) {
+		free(f);
+		return -ENOMEM;
+	}
 	*out = f;
 	return 0;
 }
@@ -57,36 +58,31 @@ static struct osp_trace_node *first_of(const struct osp_list *l)
 	return osp_list_entry(l->next, struct osp_trace_node, in_set);
 }
 
-struct node_key {
-	uint64_t id;
-	uint32_t slot;
-} __attribute__((packed));
-
-static struct node_key key_of(const struct osp_trace_node *n)
-{
-	return (struct node_key){n->id, n->slot};
-}
-
 /* A component without members is no longer one. */
-static void drop_set(struct osp_trace_set *set)
+static void drop_set(struct osp_forest *f, struct osp_trace_set *set)
 {
 	osp_list_remove(&set->idle);
-	osp_list_remove(&set->in_forest);
-	free(set);
+	osp_pool_free(&f->sets, set);
+}
+
+static void free_edges(struct osp_trace_node *n)
+{
+	if (n->edges != n->few)
+		free(n->edges);
 }
 
 static void free_set(struct osp_forest *f, struct osp_trace_set *set)
 {
 	while (!osp_list_empty(&set->nodes)) {
 		struct osp_trace_node *n = first_of(&set->nodes);
-		struct node_key key = key_of(n);
 
 		osp_list_remove(&n->in_set);
-		osp_map_remove(&f->nodes, &key, sizeof(key));
-		free(n->edges);
-		free(n);
+		osp_chain_remove(&n->by_id);
+		free_edges(n);
+		osp_pool_free(&f->nodes, n);
+		f->count--;
 	}
-	drop_set(set);
+	drop_set(f, set);
 }
 
 void osp_trace_free(struct osp_forest **forest)
@@ -95,9 +91,12 @@ void osp_trace_free(struct osp_forest **forest)
 
 	if (!f)
 		return;
-	while (!osp_list_empty(&f->sets))
-		free_set(f, osp_list_entry(f->sets.next, struct osp_trace_set, in_forest));
-	osp_map_clear(&f->nodes);
+	for (size_t i = 0; i <= f->by_id.mask; i++)
+		for (struct osp_chain *c = f->by_id.heads[i]; c; c = c->next)
+			free_edges(osp_chain_entry(c, struct osp_trace_node, by_id));
+	osp_chains_clear(&f->by_id);
+	osp_pool_clear(&f->nodes);
+	osp_pool_clear(&f->sets);
 	free(f);
 	*forest = NULL;
 }
@@ -110,15 +109,13 @@ uint64_t osp_trace_key(const struct osp_trace_node *n)
 /* A component of its own, idle until somebody pins it. */
 static struct osp_trace_set *new_set(struct osp_forest *f, uint64_t key)
 {
-	struct osp_trace_set *set = calloc(1, sizeof(*set));
+	struct osp_trace_set *set = osp_pool_alloc(&f->sets);
 
 	if (!set)
 		return NULL;
-	set->key = key;
+	*set = (struct osp_trace_set){.key = key};
 	osp_list_init(&set->nodes);
-	osp_list_init(&set->idle);
 	osp_list_add(&f->idle, &set->idle);
-	osp_list_add(&f->sets, &set->in_forest);
 	return set;
 }
 
@@ -133,14 +130,28 @@ static void put(struct osp_trace_set *set, struct osp_trace_node *n)
 /* What is forgotten can no longer be moved or linked; its rows stay as they are. */
 static void forget_idle(struct osp_forest *f)
 {
-	while (f->nodes.count > f->max && !osp_list_empty(&f->idle))
+	while (f->count > f->max && !osp_list_empty(&f->idle))
 		free_set(f, osp_list_entry(f->idle.next, struct osp_trace_set, idle));
+}
+
+static struct osp_trace_node *find_node(const struct osp_forest *f, uint32_t slot, uint64_t id,
+					uint64_t hash)
+{
+	struct osp_chain *c = osp_chain_find(&f->by_id, hash);
+
+	for (; c; c = osp_chain_next(c)) {
+		struct osp_trace_node *n = osp_chain_entry(c, struct osp_trace_node, by_id);
+
+		if (n->id == id && n->slot == slot)
+			return n;
+	}
+	return NULL;
 }
 
 int osp_trace_add(struct osp_forest *f, uint32_t slot, uint64_t id, struct osp_trace_node **out)
 {
-	struct node_key key = {id, slot};
-	struct osp_trace_node *n = osp_map_find(&f->nodes, &key, sizeof(key));
+	uint64_t hash = osp_chain_hash(id, slot);
+	struct osp_trace_node *n = find_node(f, slot, id, hash);
 	struct osp_trace_set *set;
 
 	if (n) {
@@ -148,18 +159,20 @@ int osp_trace_add(struct osp_forest *f, uint32_t slot, uint64_t id, struct osp_t
 		return 0;
 	}
 	forget_idle(f);
-	n = calloc(1, sizeof(*n));
+	n = osp_pool_alloc(&f->nodes);
 	set = n ? new_set(f, f->born + 1) : NULL;
-	if (!set || osp_map_add(&f->nodes, &key, sizeof(key), n)) {
-		if (set)
-			drop_set(set);
-		free(n);
+	if (!set) {
+		osp_pool_free(&f->nodes, n);
 		return -ENOMEM;
 	}
-	n->id = id;
-	n->slot = slot;
-	n->birth = ++f->born;
+	*n = (struct osp_trace_node){.id = id,
+				     .slot = slot,
+				     .birth = ++f->born,
+				     .edges = n->few,
+				     .edge_room = OSP_TRACE_FEW};
+	osp_chain_add(&f->by_id, &n->by_id, hash);
 	put(set, n);
+	f->count++;
 	f->traces++;
 	*out = n;
 	return 0;
@@ -204,15 +217,17 @@ static int tell_moved(struct osp_forest *f, const struct osp_trace_set *set)
 static int add_edge(struct osp_trace_node *from, struct osp_trace_node *to)
 {
 	if (from->edge_count == from->edge_room) {
-		size_t room = from->edge_room ? from->edge_room * 2 : 2;
-		struct osp_trace_edge *more = realloc(from->edges, room * sizeof(*more));
+		size_t room = from->edge_room * 2;
+		struct osp_trace_node **more = malloc(room * sizeof(struct osp_trace_node *));
 
 		if (!more)
 			return -ENOMEM;
+		memcpy(more, from->edges, from->edge_count * sizeof(*from->edges));
+		free_edges(from);
 		from->edges = more;
-		from->edge_room = room;
+		from->edge_room = (uint32_t)room;
 	}
-	from->edges[from->edge_count++] = (struct osp_trace_edge){to};
+	from->edges[from->edge_count++] = to;
 	return 0;
 }
 
@@ -220,7 +235,7 @@ static int add_edge(struct osp_trace_node *from, struct osp_trace_node *to)
 static bool remove_edge(struct osp_trace_node *from, const struct osp_trace_node *to)
 {
 	for (size_t i = from->edge_count; i-- > 0;) {
-		if (from->edges[i].to != to)
+		if (from->edges[i] != to)
 			continue;
 		from->edges[i] = from->edges[--from->edge_count];
 		return true;
@@ -229,7 +244,7 @@ static bool remove_edge(struct osp_trace_node *from, const struct osp_trace_node
 }
 
 /* Moves all members of `small` to `large`; `small` is gone then. */
-static void pour(struct osp_trace_set *large, struct osp_trace_set *small)
+static void pour(struct osp_forest *f, struct osp_trace_set *large, struct osp_trace_set *small)
 {
 	while (!osp_list_empty(&small->nodes)) {
 		struct osp_trace_node *n = first_of(&small->nodes);
@@ -237,7 +252,7 @@ static void pour(struct osp_trace_set *large, struct osp_trace_set *small)
 		osp_list_remove(&n->in_set);
 		put(large, n);
 	}
-	drop_set(small);
+	drop_set(f, small);
 }
 
 int osp_trace_join(struct osp_forest *f, struct osp_trace_node *a, struct osp_trace_node *b)
@@ -264,7 +279,7 @@ int osp_trace_join(struct osp_forest *f, struct osp_trace_node *a, struct osp_tr
 		old = kept;
 		kept = swap;
 	}
-	pour(kept, old);
+	pour(f, kept, old);
 	f->traces--;
 	set_idle(f, kept);
 	return r;
@@ -280,7 +295,7 @@ static void gather(struct osp_trace_set *part, size_t walk)
 		struct osp_trace_node *n = osp_list_entry(l, struct osp_trace_node, in_set);
 
 		for (size_t i = 0; i < n->edge_count; i++) {
-			struct osp_trace_node *to = n->edges[i].to;
+			struct osp_trace_node *to = n->edges[i];
 
 			if (to->mark == walk)
 				continue;
@@ -311,7 +326,7 @@ static int split(struct osp_forest *f, struct osp_trace_node *a, struct osp_trac
 	gather(part, f->walk);
 	if (b->set == part) {
 		part->key = key;
-		drop_set(rest);
+		drop_set(f, rest);
 	} else {
 		f->traces++;
 		rest->key = UINT64_MAX;

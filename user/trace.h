@@ -10,10 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "user/base/chain.h"
 #include "user/base/list.h"
 
+enum { OSP_TRACE_FEW = 4 }; /* edges that a node has room for */
+
 struct osp_trace_set;
-struct osp_trace_edge;
 struct osp_open;
 
 /* An operation as far as traces and links care; it outlives the open operation. */
@@ -23,8 +25,10 @@ struct osp_trace_node {
 	uint64_t birth; /* its number: 1, 2, ... in order of appearance */
 	struct osp_trace_set *set;
 	struct osp_list in_set;
-	struct osp_trace_edge *edges; /* owned */
-	size_t edge_count, edge_room;
+	struct osp_chain by_id;	       /* in the forest's table */
+	struct osp_trace_node **edges; /* `few`, or owned */
+	struct osp_trace_node *few[OSP_TRACE_FEW];
+	uint32_t edge_count, edge_room;
 	size_t pins;	       /* users that must find it again */
 	size_t mark;	       /* of the walk that last came by */
 	bool stored;	       /* a row of it has gone to the sink */
