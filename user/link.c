@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "user/base/map.h"
+#include "user/base/pool.h"
 
 enum { VALUES_MAX = 64, NO_VALUE = 0xff };
 
@@ -33,15 +33,18 @@ struct need {
 struct role {
 	const struct osp_link *rule;
 	bool to;
-	int8_t span; /* kind of nested span, or -1 */
+	int8_t span;	 /* kind of nested span, or -1 */
+	uint64_t values; /* of all its needs, as bits */
 	struct need needs[OSP_MATCH_MAX];
 };
 
 struct plan {
 	struct osp_ref values[VALUES_MAX];
 	size_t value_count;
+	uint64_t *by_point; /* by point number: the values that it brings, as bits */
 	struct role *roles;
 	size_t role_count;
+	struct osp_pool ops; /* what is remembered of its open operations */
 };
 
 struct value {
@@ -52,8 +55,7 @@ struct value {
 };
 
 struct osp_link_op {
-	const struct plan *plan;
-	struct osp_list in_linker;
+	struct plan *plan;
 	struct osp_list ends;	       /* of this operation, in the matcher */
 	struct osp_match_end **latest; /* by role: the end made last; behind `values` */
 	struct value values[];
@@ -63,7 +65,6 @@ struct osp_linker {
 	const struct osp_catalogue *catalogue; /* borrowed */
 	struct osp_matcher *matcher;	       /* borrowed */
 	struct plan *plans;		       /* by operation number */
-	struct osp_list open;
 };
 
 /* ---- plans ---- */
@@ -108,6 +109,7 @@ static void plan_role(struct plan *p, const struct osp_link *rule, bool to)
 		for (size_t k = 0; k < m->also_count; k++)
 			n->values |=
 				plan_choice(p, to ? &m->also_to[k] : &m->also_from[k], &n->also[k]);
+		role->values |= n->values;
 	}
 }
 
@@ -115,7 +117,8 @@ static int plan_operation(struct plan *p, const struct osp_catalogue *c,
 			  const struct osp_operation *o)
 {
 	p->roles = calloc(2 * c->link_count + 1, sizeof(*p->roles));
-	if (!p->roles)
+	p->by_point = calloc(c->point_count + 1, sizeof(*p->by_point));
+	if (!p->roles || !p->by_point)
 		return -ENOMEM;
 	for (size_t i = 0; i < c->link_count; i++) {
 		if (c->links[i]->from == o)
@@ -123,6 +126,10 @@ static int plan_operation(struct plan *p, const struct osp_catalogue *c,
 		if (c->links[i]->to == o)
 			plan_role(p, c->links[i], true);
 	}
+	for (size_t i = 0; i < p->value_count; i++)
+		p->by_point[p->values[i].point->number] |= 1ull << i;
+	osp_pool_init(&p->ops, sizeof(struct osp_link_op) + p->value_count * sizeof(struct value) +
+				       p->role_count * sizeof(struct osp_match_end *));
 	return 0;
 }
 
@@ -135,7 +142,6 @@ int osp_link_new(struct osp_linker **out, const struct osp_catalogue *c, struct 
 		return -ENOMEM;
 	l->catalogue = c;
 	l->matcher = m;
-	osp_list_init(&l->open);
 	l->plans = calloc(c->operation_count + 1, sizeof(*l->plans));
 	for (size_t i = 0; l->plans && !r && i < c->operation_count; i++)
 		r = plan_operation(&l->plans[i], c, c->operations[i]);
@@ -147,7 +153,8 @@ int osp_link_new(struct osp_linker **out, const struct osp_catalogue *c, struct 
 	return 0;
 }
 
-static void free_op(struct osp_link_op *op)
+/* The ends live on in the matcher. */
+static void leave(struct osp_link_op *op)
 {
 	while (!osp_list_empty(&op->ends)) {
 		struct osp_match_end *e =
@@ -156,8 +163,7 @@ static void free_op(struct osp_link_op *op)
 		e->latest = NULL;
 		osp_list_remove(&e->of_operation);
 	}
-	osp_list_remove(&op->in_linker);
-	free(op);
+	osp_pool_free(&op->plan->ops, op);
 }
 
 void osp_link_free(struct osp_linker **linker)
@@ -166,40 +172,58 @@ void osp_link_free(struct osp_linker **linker)
 
 	if (!l)
 		return;
-	while (!osp_list_empty(&l->open))
-		free_op(osp_list_entry(l->open.next, struct osp_link_op, in_linker));
-	for (size_t i = 0; l->plans && i < l->catalogue->operation_count; i++)
+	for (size_t i = 0; l->plans && i < l->catalogue->operation_count; i++) {
+		osp_pool_clear(&l->plans[i].ops);
+		free(l->plans[i].by_point);
 		free(l->plans[i].roles);
+	}
 	free(l->plans);
 	free(l);
 	*linker = NULL;
 }
 
-static int enter(struct osp_linker *l, struct osp_open *o)
+static int enter(struct plan *p, struct osp_open *o)
 {
-	const struct plan *p = &l->plans[o->operation->number];
-	size_t values = sizeof(struct osp_link_op) + p->value_count * sizeof(struct value);
 	struct osp_link_op *op;
 
 	if (o->link)
 		return 0;
-	op = calloc(1, values + p->role_count * sizeof(*op->latest));
+	op = osp_pool_alloc(&p->ops);
 	if (!op)
 		return -ENOMEM;
 	op->plan = p;
-	op->latest = (struct osp_match_end **)((char *)op + values);
 	osp_list_init(&op->ends);
-	osp_list_add(&l->open, &op->in_linker);
+	for (size_t i = 0; i < p->value_count; i++)
+		op->values[i].present = false;
+	op->latest = (struct osp_match_end **)&op->values[p->value_count];
+	memset(op->latest, 0, p->role_count * sizeof(struct osp_match_end *));
 	o->link = op;
 	return 0;
 }
 
 /* ---- values ---- */
 
+/*
+ * Evidence is compared by its hash alone: 128 bits, two lanes of which each takes in every word
+ * without losing any of it.
+ */
 static void hash_bytes(uint64_t hash[2], const void *bytes, size_t size)
 {
-	hash[0] = osp_map_hash(bytes, size, 0x6c696e6b);
-	hash[1] = osp_map_hash(bytes, size, 0x65646765);
+	uint64_t a = 0x6c696e6b ^ size, b = 0x65646765 + size, word;
+	const uint8_t *p = bytes;
+
+	for (size_t left = size + 8; left >= 8; left -= 8, p += 8) {
+		word = 0;
+		memcpy(&word, p, left >= 16 ? 8 : left - 8);
+		a = (a ^ word) * 0x9e3779b97f4a7c15ull;
+		a ^= a >> 32;
+		b = (b + word) * 0xd6e8feb86659fd93ull;
+		b ^= b >> 29;
+	}
+	a *= 0xd6e8feb86659fd93ull;
+	b *= 0x9e3779b97f4a7c15ull;
+	hash[0] = a ^ a >> 32;
+	hash[1] = b ^ b >> 32;
 }
 
 /* A context counts without its flags. One of zeros is none. */
@@ -239,22 +263,18 @@ static bool hash_value(uint64_t hash[2], const struct osp_arg *a, const struct o
 	}
 }
 
-/* Notes what the step says. Returns the values that it set, as bits. */
-static uint64_t take_values(struct osp_link_op *op, const struct osp_event *e, size_t span)
+/* Notes the values (as bits) that the step brings. */
+static void take_values(struct osp_link_op *op, uint64_t set, const struct osp_event *e,
+			size_t span)
 {
-	uint64_t set = 0;
-
-	for (size_t i = 0; i < op->plan->value_count; i++) {
-		const struct osp_ref *ref = &op->plan->values[i];
+	for (; set; set &= set - 1) {
+		size_t i = (size_t)__builtin_ctzll(set);
+		uint8_t arg = op->plan->values[i].arg;
 		struct value *v = &op->values[i];
 
-		if (ref->point != e->point)
-			continue;
 		*v = (struct value){.time_ns = e->time_ns, .span = span};
-		v->present = hash_value(v->hash, &e->point->args[ref->arg], &e->values[ref->arg]);
-		set |= 1ull << i;
+		v->present = hash_value(v->hash, &e->point->args[arg], &e->values[arg]);
 	}
-	return set;
 }
 
 /* The nearest span of the kind at or around the span; 0 = none, or the operation itself. */
@@ -298,6 +318,8 @@ static bool gather(const struct osp_open *o, const struct role *role, const stru
 	if (!v)
 		return false;
 	*out = *v;
+	if (!need->also_count)
+		return true;
 	for (size_t i = 0;; i++) {
 		all[count++] = v->hash[0];
 		all[count++] = v->hash[1];
@@ -359,7 +381,9 @@ static int add_evidence(struct osp_linker *l, struct osp_open *o, size_t role, s
 			return 0;
 		error = find_end(l, o, role, span, true, end);
 	}
-	return error ? error : osp_match_add_value(l->matcher, *end, match, v.hash, v.time_ns);
+	if (!error)
+		osp_match_add_value(l->matcher, *end, match, v.hash, v.time_ns);
+	return error;
 }
 
 static int play_role(struct osp_linker *l, struct osp_open *o, size_t role, uint64_t set,
@@ -383,22 +407,17 @@ static int play_role(struct osp_linker *l, struct osp_open *o, size_t role, uint
 
 int osp_link_step(struct osp_linker *l, struct osp_open *o, const struct osp_event *e, size_t span)
 {
-	const struct plan *p = &l->plans[o->operation->number];
-	uint64_t set;
-	int r;
+	struct plan *p = &l->plans[o->operation->number];
+	uint64_t set = p->by_point[e->point->number];
+	int r = set ? enter(p, o) : 0;
 
-	if (!p->role_count)
-		return 0;
-	r = enter(l, o);
-	if (r)
+	if (r || !set)
 		return r;
-	set = take_values(o->link, e, span);
-	for (size_t i = 0; set && i < p->role_count; i++) {
-		r = play_role(l, o, i, set, span);
-		if (r)
-			return r;
-	}
-	return 0;
+	take_values(o->link, set, e, span);
+	for (size_t i = 0; i < p->role_count && !r; i++)
+		if (p->roles[i].values & set)
+			r = play_role(l, o, i, set, span);
+	return r;
 }
 
 void osp_link_close(struct osp_open *o)
@@ -413,6 +432,6 @@ void osp_link_close(struct osp_open *o)
 		e->closed = true;
 		e->end_ns = o->spans[e->span].end_ns;
 	}
-	free_op(op);
+	leave(op);
 	o->link = NULL;
 }

@@ -1,7 +1,7 @@
 /*
  * Evidence to edges (user/match.h), fed by link with ends, feeding trace and the sink. Owns ends,
- * pairs, and a map from evidence to the ends that carry it (buckets). All tables have a maximum;
- * the oldest end goes first.
+ * pairs (both in pools), and a table from evidence to the ends that carry it: the few newest of
+ * either side. All tables have a maximum; the oldest end goes first.
  *
  * A pair's rules are tried in order: the first piece of evidence that both have decides. If it
  * agrees it is the fact, and later ones corroborate it or contradict it (then it is ambiguous).
@@ -14,30 +14,17 @@
 #include "user/match.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "user/base/map.h"
+#include "user/base/pool.h"
 
-enum { BUCKET_MAX = 16, ALSO_TEXT = 256 };
+enum { SAME_MAX = 16, ALSO_TEXT = 256 };
 
 static const int64_t wait_ns = 10ll * 1000 * 1000 * 1000; /* before a missing partner counts */
 static const int64_t early_ns =
 	1000 * 1000 * 1000;			  /* a partner may have been lost so much earlier */
 static const int64_t late_ns = 100 * 1000 * 1000; /* ... or later */
-
-struct key {
-	uint64_t hash[2];
-	uint16_t rule;
-	uint8_t match;
-} __attribute__((packed));
-
-struct osp_match_bucket {
-	struct key key;
-	struct osp_list values[2]; /* of from ends, of to ends; oldest first */
-	size_t counts[2];
-};
 
 enum state { NOTHING, FACT, AMBIGUOUS };
 
@@ -55,7 +42,8 @@ struct osp_matcher {
 	struct osp_forest *forest; /* borrowed, as the roster */
 	const struct osp_roster *roster;
 	struct osp_match_out to;
-	struct osp_map buckets;
+	struct osp_chains values;
+	struct osp_pool ends, pairs;
 	struct osp_list by_age, waiting;
 	size_t count, max;
 	struct osp_match_stats stats;
@@ -72,80 +60,66 @@ int osp_match_new(struct osp_matcher **out, struct osp_forest *f, const struct o
 	m->roster = r;
 	m->to = *to;
 	m->max = max;
-	osp_map_init(&m->buckets, SIZE_MAX, 0);
+	osp_pool_init(&m->ends, sizeof(struct osp_match_end));
+	osp_pool_init(&m->pairs, sizeof(struct pair));
 	osp_list_init(&m->by_age);
 	osp_list_init(&m->waiting);
+	if (osp_chains_init(&m->values, 2 * max)) {
+		free(m);
+		return -ENOMEM;
+	}
 	*out = m;
 	return 0;
 }
 
-/* ---- buckets ---- */
+/* ---- evidence ---- */
 
-/* An empty bucket goes away, so that the map holds what waits and nothing else. */
-static void leave_bucket(struct osp_matcher *m, struct osp_match_value *v)
+static size_t number_of(const struct osp_match_value *v)
 {
-	struct osp_match_bucket *b = v->bucket;
-
-	if (!b)
-		return;
-	osp_list_remove(&v->in_bucket);
-	v->bucket = NULL;
-	b->counts[v->end->to]--;
-	if (b->counts[0] + b->counts[1])
-		return;
-	osp_map_remove(&m->buckets, &b->key, sizeof(b->key));
-	free(b);
+	return (size_t)(v - v->end->values);
 }
 
-static int find_bucket(struct osp_matcher *m, const struct key *key, struct osp_match_bucket **out)
+static uint64_t hash_of(const struct osp_match_value *v)
 {
-	struct osp_match_bucket *b = osp_map_find(&m->buckets, key, sizeof(*key));
-	int r;
-
-	if (!b) {
-		b = calloc(1, sizeof(*b));
-		if (!b)
-			return -ENOMEM;
-		b->key = *key;
-		osp_list_init(&b->values[0]);
-		osp_list_init(&b->values[1]);
-		r = osp_map_add(&m->buckets, key, sizeof(*key), b);
-		if (r) {
-			free(b);
-			return r;
-		}
-	}
-	*out = b;
-	return 0;
+	return osp_chain_hash(v->hash[0], (uint64_t)v->end->rule->number << 8 | number_of(v));
 }
 
-int osp_match_add_value(struct osp_matcher *m, struct osp_match_end *e, size_t n,
-			const uint64_t hash[2], int64_t time_ns)
+static struct osp_match_value *value_at(struct osp_chain *c)
 {
-	struct key key = {{hash[0], hash[1]}, e->rule->number, (uint8_t)n};
-	struct osp_match_value *v = &e->values[n];
-	struct osp_match_bucket *b;
-	int r = find_bucket(m, &key, &b);
+	return osp_chain_entry(c, struct osp_match_value, same);
+}
 
-	if (r)
-		return r;
-	if (b->counts[e->to] == BUCKET_MAX) {
-		struct osp_list *oldest = b->values[e->to].next;
+static bool is_same(const struct osp_match_value *a, const struct osp_match_value *b)
+{
+	return a->hash[0] == b->hash[0] && a->hash[1] == b->hash[1] &&
+	       a->end->rule == b->end->rule && number_of(a) == number_of(b);
+}
 
-		/* The new one joins before the old one leaves: the bucket must not vanish. */
-		b->counts[e->to]++;
-		leave_bucket(m, osp_list_entry(oldest, struct osp_match_value, in_bucket));
-		b->counts[e->to]--;
+/* The newest ends of one side that carry what `v` carries; at most `max`, newest first. */
+static size_t find_same(const struct osp_matcher *m, const struct osp_match_value *v, bool to,
+			size_t max, struct osp_match_value **out)
+{
+	struct osp_chain *c = osp_chain_find(&m->values, hash_of(v));
+	size_t n = 0;
+
+	for (; c && n < max; c = osp_chain_next(c))
+		if (value_at(c)->end->to == to && is_same(value_at(c), v))
+			out[n++] = value_at(c);
+	return n;
+}
+
+void osp_match_add_value(struct osp_matcher *m, struct osp_match_end *e, size_t n,
+			 const uint64_t hash[2], int64_t time_ns)
+{
+	struct osp_match_value *v = &e->values[n], *same[SAME_MAX];
+
+	*v = (struct osp_match_value){
+		.end = e, .hash = {hash[0], hash[1]}, .time_ns = time_ns, .present = true};
+	if (find_same(m, v, e->to, SAME_MAX, same) == SAME_MAX) {
+		osp_chain_remove(&same[SAME_MAX - 1]->same);
 		m->stats.evicted++;
 	}
-	*v = (struct osp_match_value){.end = e,
-				      .bucket = b,
-				      .hash = {hash[0], hash[1]},
-				      .time_ns = time_ns,
-				      .present = true};
-	osp_list_add(&b->values[e->to], &v->in_bucket);
-	b->counts[e->to]++;
-	return 0;
+	osp_chain_add(&m->values, &v->same, hash_of(v));
 }
 
 /* ---- ends ---- */
@@ -173,14 +147,14 @@ static bool partner_is_seen(const struct osp_matcher *m, const struct osp_match_
 
 static void remove_end(struct osp_matcher *m, struct osp_match_end *e)
 {
-	for (size_t i = 0; i < OSP_MATCH_MAX; i++)
-		leave_bucket(m, &e->values[i]);
+	for (size_t i = 0; i < e->rule->match_count; i++)
+		osp_chain_remove(&e->values[i].same);
 	while (!osp_list_empty(&e->pairs)) {
 		struct pair *p = pair_at(e, e->pairs.next);
 
 		osp_list_remove(&p->by_from);
 		osp_list_remove(&p->by_to);
-		free(p);
+		osp_pool_free(&m->pairs, p);
 	}
 	if (e->latest && *e->latest == e)
 		*e->latest = NULL;
@@ -188,7 +162,7 @@ static void remove_end(struct osp_matcher *m, struct osp_match_end *e)
 	osp_list_remove(&e->waiting);
 	osp_list_remove(&e->of_operation);
 	osp_trace_unpin(m->forest, e->node);
-	free(e);
+	osp_pool_free(&m->ends, e);
 	m->count--;
 }
 
@@ -198,9 +172,9 @@ void osp_match_free(struct osp_matcher **matcher)
 
 	if (!m)
 		return;
-	while (!osp_list_empty(&m->by_age))
-		remove_end(m, osp_list_entry(m->by_age.next, struct osp_match_end, by_age));
-	osp_map_clear(&m->buckets);
+	osp_chains_clear(&m->values);
+	osp_pool_clear(&m->ends);
+	osp_pool_clear(&m->pairs);
 	free(m);
 	*matcher = NULL;
 }
@@ -249,7 +223,7 @@ static struct pair *find_pair(const struct osp_match_end *from, const struct osp
 }
 
 /* Two ends that share evidence: compares all they have, and makes or renews their pair. */
-static int meet(struct osp_match_end *from, struct osp_match_end *to)
+static int meet(struct osp_matcher *m, struct osp_match_end *from, struct osp_match_end *to)
 {
 	struct pair *p = find_pair(from, to);
 	uint8_t agrees, differs;
@@ -260,11 +234,10 @@ static int meet(struct osp_match_end *from, struct osp_match_end *to)
 	if (!p && !is_candidate(agrees, differs))
 		return 0;
 	if (!p) {
-		p = calloc(1, sizeof(*p));
+		p = osp_pool_alloc(&m->pairs);
 		if (!p)
 			return -ENOMEM;
-		p->from = from;
-		p->to = to;
+		*p = (struct pair){.from = from, .to = to};
 		osp_list_add(&from->pairs, &p->by_from);
 		osp_list_add(&to->pairs, &p->by_to);
 	}
@@ -291,6 +264,16 @@ static void crowd(struct osp_match_end *e)
 	}
 }
 
+/* Appends what fits. */
+static size_t add_text(char text[ALSO_TEXT], size_t used, const char *more)
+{
+	size_t size = strnlen(more, ALSO_TEXT - 1 - used);
+
+	memcpy(text + used, more, size);
+	text[used + size] = 0;
+	return used + size;
+}
+
 static void say_also(const struct pair *p, char text[ALSO_TEXT])
 {
 	const struct osp_link *rule = p->from->rule;
@@ -300,10 +283,13 @@ static void say_also(const struct pair *p, char text[ALSO_TEXT])
 	for (size_t i = 0; i < rule->match_count; i++) {
 		bool differs = p->differs >> i & 1, agrees = p->agrees >> i & 1;
 
-		if ((int)i == p->fact || (!agrees && !differs) || used >= ALSO_TEXT)
+		if ((int)i == p->fact || (!agrees && !differs) || used + 3 > ALSO_TEXT)
 			continue;
-		used += (size_t)snprintf(text + used, ALSO_TEXT - used, "%s%s%s", used ? "," : "",
-					 differs ? "!" : "", rule->matches[i].evidence);
+		if (used)
+			text[used++] = ',';
+		if (differs)
+			text[used++] = '!';
+		used = add_text(text, used, rule->matches[i].evidence);
 	}
 }
 
@@ -426,9 +412,10 @@ int osp_match_add_end(struct osp_matcher *m, const struct osp_link *rule, bool t
 		if (r)
 			return r;
 	}
-	e = calloc(1, sizeof(*e));
+	e = osp_pool_alloc(&m->ends);
 	if (!e)
 		return -ENOMEM;
+	memset(e, 0, offsetof(struct osp_match_end, values[rule->match_count]));
 	e->rule = rule;
 	e->to = to;
 	e->node = node;
@@ -442,21 +429,22 @@ int osp_match_add_end(struct osp_matcher *m, const struct osp_link *rule, bool t
 	return 0;
 }
 
-static int meet_bucket(struct osp_match_end *e, const struct osp_match_value *v, int64_t within_ns)
+/* Oldest first: the order in which candidates came is the order in which they are told. */
+static int meet_same(struct osp_matcher *m, struct osp_match_end *e,
+		     const struct osp_match_value *v)
 {
-	const struct osp_list *others = &v->bucket->values[!e->to];
+	int64_t within_ns = e->rule->matches[number_of(v)].within_ns;
+	struct osp_match_value *others[SAME_MAX];
+	size_t count = find_same(m, v, !e->to, SAME_MAX, others);
+	int r = 0;
 
-	for (struct osp_list *l = others->next; l != others; l = l->next) {
-		struct osp_match_value *other =
-			osp_list_entry(l, struct osp_match_value, in_bucket);
-		int r = in_time(v, other, within_ns)
-				? meet(e->to ? other->end : e, e->to ? e : other->end)
-				: 0;
+	while (count-- && !r) {
+		struct osp_match_end *other = others[count]->end;
 
-		if (r)
-			return r;
+		if (in_time(v, others[count], within_ns))
+			r = meet(m, e->to ? other : e, e->to ? e : other);
 	}
-	return 0;
+	return r;
 }
 
 /*
@@ -468,10 +456,10 @@ int osp_match_find(struct osp_matcher *m, struct osp_match_end *e)
 	int r = 0;
 
 	for (size_t i = 0; i < e->rule->match_count && !r; i++)
-		if (e->values[i].bucket)
-			r = meet_bucket(e, &e->values[i], e->rule->matches[i].within_ns);
+		if (e->values[i].same.at)
+			r = meet_same(m, e, &e->values[i]);
 	for (struct osp_list *l = e->pairs.next; l != &e->pairs && !r; l = l->next)
-		r = meet(pair_at(e, l)->from, pair_at(e, l)->to);
+		r = meet(m, pair_at(e, l)->from, pair_at(e, l)->to);
 	/* Many into one is what a fan-in is; one into many is ambiguous for every rule. */
 	if (!e->to || e->rule->makes != OSP_MAKES_FAN_IN)
 		crowd(e);

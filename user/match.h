@@ -12,11 +12,11 @@
 
 #include "probes/catalogue.h"
 #include "store/span.h"
+#include "user/base/chain.h"
 #include "user/base/list.h"
 #include "user/roster.h"
 #include "user/trace.h"
 
-struct osp_match_bucket;
 struct osp_match_end;
 
 enum { OSP_MATCH_MAX = sizeof(((struct osp_link *)0)->matches) / sizeof(struct osp_match) };
@@ -24,8 +24,7 @@ enum { OSP_MATCH_MAX = sizeof(((struct osp_link *)0)->matches) / sizeof(struct o
 /* A piece of evidence as an end carries it. */
 struct osp_match_value {
 	struct osp_match_end *end;
-	struct osp_match_bucket *bucket; /* of those that carry the same; NULL = not waiting */
-	struct osp_list in_bucket;
+	struct osp_chain same; /* found by its hash; in no table = no longer looked for */
 	uint64_t hash[2];
 	int64_t time_ns;
 	bool present;
@@ -42,9 +41,9 @@ struct osp_match_end {
 	size_t span;		       /* its index while the operation is open */
 	struct osp_match_end **latest; /* where the linker points to it; NULL = nowhere */
 	int64_t start_ns, end_ns;
-	struct osp_match_value values[OSP_MATCH_MAX];
 	struct osp_list pairs;
 	struct osp_list by_age, waiting, of_operation;
+	struct osp_match_value values[OSP_MATCH_MAX]; /* as many as the rule has matches */
 };
 
 struct osp_match_out {
@@ -69,9 +68,9 @@ void osp_match_free(struct osp_matcher **m);
 int osp_match_add_end(struct osp_matcher *m, const struct osp_link *rule, bool to,
 		      struct osp_trace_node *node, struct osp_match_end **out);
 
-/* Gives the end the evidence of match number `n`. It had none. -ENOMEM. */
-int osp_match_add_value(struct osp_matcher *m, struct osp_match_end *e, size_t n,
-			const uint64_t hash[2], int64_t time_ns);
+/* Gives the end the evidence of match number `n`. It had none. */
+void osp_match_add_value(struct osp_matcher *m, struct osp_match_end *e, size_t n,
+			 const uint64_t hash[2], int64_t time_ns);
 
 /* Looks for partners after evidence was added; edges and marks go to `to`. */
 int osp_match_find(struct osp_matcher *m, struct osp_match_end *e);
