@@ -10,13 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "user/base/map.h"
-
-enum { PAGES_MAX = 262144 };
-
 struct osp_account {
-	const struct osp_catalogue *catalogue; /* borrowed */
-	struct osp_map pages;
+	const struct osp_catalogue *catalogue;	      /* borrowed */
+	struct osp_page **pages[OSP_EVENT_PROCESSES]; /* by slot, then by point; NULL = none yet */
 	struct osp_list in_order;
 	struct osp_list changed;
 };
@@ -39,7 +35,6 @@ int osp_account_new(struct osp_account **out, const struct osp_catalogue *c)
 	if (!a)
 		return -ENOMEM;
 	a->catalogue = c;
-	osp_map_init(&a->pages, PAGES_MAX, 0);
 	osp_list_init(&a->in_order);
 	osp_list_init(&a->changed);
 	*out = a;
@@ -58,37 +53,41 @@ void osp_account_free(struct osp_account **account)
 		osp_list_remove(&p->in_order);
 		free(p);
 	}
-	osp_map_clear(&a->pages);
+	for (size_t i = 0; i < OSP_EVENT_PROCESSES; i++)
+		free(a->pages[i]);
 	free(a);
 	*account = NULL;
 }
 
-int osp_account_page(struct osp_account *a, uint32_t slot, uint32_t process, uint16_t point,
-		     struct osp_page **out)
+static int add_page(struct osp_account *a, uint32_t slot, uint32_t process, uint16_t point)
 {
-	uint32_t key[2] = {slot, point};
-	struct osp_page *p = osp_map_find(&a->pages, key, sizeof(key));
-	int r;
+	struct osp_page *p;
 
-	if (p) {
-		*out = p;
-		return 0;
-	}
-	p = calloc(1, sizeof(*p));
+	if (!a->pages[slot])
+		a->pages[slot] = calloc(a->catalogue->point_count, sizeof(*a->pages[slot]));
+	p = a->pages[slot] ? calloc(1, sizeof(*p)) : NULL;
 	if (!p)
 		return -ENOMEM;
-	r = osp_map_add(&a->pages, key, sizeof(key), p);
-	if (r) {
-		free(p);
-		return r;
-	}
+	a->pages[slot][point] = p;
 	p->point = a->catalogue->points[point];
 	p->process = process;
 	osp_list_add(&a->in_order, &p->in_order);
 	osp_list_init(&p->in_changed);
 	p->changed = &a->changed;
-	*out = p;
 	return 0;
+}
+
+int osp_account_page(struct osp_account *a, uint32_t slot, uint32_t process, uint16_t point,
+		     struct osp_page **out)
+{
+	int r;
+
+	if (slot >= OSP_EVENT_PROCESSES || point >= a->catalogue->point_count)
+		return -ENOSPC;
+	r = a->pages[slot] && a->pages[slot][point] ? 0 : add_page(a, slot, process, point);
+	if (!r)
+		*out = a->pages[slot][point];
+	return r;
 }
 
 static void mark_changed(struct osp_page *p)

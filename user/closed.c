@@ -1,64 +1,65 @@
 /*
- * The stitcher's memory of closed operations (user/closed.h): a ring of hashes of their keys with
- * a map over it. Owns both; fixed in size.
+ * The stitcher's memory of closed operations (user/closed.h): a ring of their keys with a table
+ * over it. Owns both; fixed in size.
  */
 #include "user/closed.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct osp_closed_entry {
-	uint64_t hash[2];
+	struct osp_chain by_key;
+	uint64_t words[3];
 	int64_t time_ns;
-	bool used;
 };
 
 int osp_closed_init(struct osp_closed *c, size_t max)
 {
 	*c = (struct osp_closed){.max = max};
-	osp_map_init(&c->map, max, 0);
 	c->entries = calloc(max, sizeof(*c->entries));
-	return c->entries ? 0 : -ENOMEM;
+	return c->entries ? osp_chains_init(&c->by_key, max) : -ENOMEM;
 }
 
 void osp_closed_clear(struct osp_closed *c)
 {
-	osp_map_clear(&c->map);
+	osp_chains_clear(&c->by_key);
 	free(c->entries);
 	c->entries = NULL;
 }
 
-static void hash_key(uint64_t hash[2], const void *key, size_t size)
+static struct osp_closed_entry *find_entry(const struct osp_closed *c,
+					   const struct osp_open_key *key)
 {
-	hash[0] = osp_map_hash(key, size, 1);
-	hash[1] = osp_map_hash(key, size, 2);
-}
+	struct osp_chain *n = osp_chain_find(&c->by_key, key->hash);
 
-int osp_closed_add(struct osp_closed *c, const void *key, size_t size, int64_t time_ns)
-{
-	struct osp_closed_entry *e = &c->entries[c->next], *known;
-	uint64_t hash[2];
+	for (; n; n = osp_chain_next(n)) {
+		struct osp_closed_entry *e = osp_chain_entry(n, struct osp_closed_entry, by_key);
 
-	hash_key(hash, key, size);
-	known = osp_map_find(&c->map, hash, sizeof(hash));
-	if (known) {
-		known->time_ns = time_ns;
-		return 0;
+		if (!memcmp(e->words, key->words, sizeof(e->words)))
+			return e;
 	}
-	if (e->used)
-		osp_map_remove(&c->map, e->hash, sizeof(e->hash));
-	*e = (struct osp_closed_entry){{hash[0], hash[1]}, time_ns, true};
-	c->next = (c->next + 1) % c->max;
-	return osp_map_add(&c->map, hash, sizeof(hash), e);
+	return NULL;
 }
 
-bool osp_closed_find(const struct osp_closed *c, const void *key, size_t size, int64_t *time_ns)
+void osp_closed_add(struct osp_closed *c, const struct osp_open_key *key, int64_t time_ns)
 {
-	const struct osp_closed_entry *e;
-	uint64_t hash[2];
+	struct osp_closed_entry *e = find_entry(c, key);
 
-	hash_key(hash, key, size);
-	e = osp_map_find(&c->map, hash, sizeof(hash));
+	if (!e) {
+		e = &c->entries[c->next];
+		c->next = (c->next + 1) % c->max;
+		osp_chain_remove(&e->by_key);
+		memcpy(e->words, key->words, sizeof(e->words));
+		osp_chain_add(&c->by_key, &e->by_key, key->hash);
+	}
+	e->time_ns = time_ns;
+}
+
+bool osp_closed_find(const struct osp_closed *c, const struct osp_open_key *key, int64_t *time_ns)
+{
+	const struct osp_closed_entry *e = find_entry(c, key);
+
 	if (e)
 		*time_ns = e->time_ns;
 	return e;

@@ -5,22 +5,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "user/base/map.h"
+#include "user/base/chain.h"
+#include "user/key.h"
 
 struct osp_closed_entry;
 
 struct osp_closed {
 	struct osp_closed_entry *entries; /* a ring: the oldest is forgotten first */
 	size_t max, next;
-	struct osp_map map;
+	struct osp_chains by_key;
 };
 
 /* Remembers `max` operations. -ENOMEM. */
 int osp_closed_init(struct osp_closed *c, size_t max);
 void osp_closed_clear(struct osp_closed *c);
 
-/* Remembers that the operation found by this key was closed at the time. -ENOMEM. */
-int osp_closed_add(struct osp_closed *c, const void *key, size_t size, int64_t time_ns);
+/* Remembers that the operation found by this key was closed at the time. */
+void osp_closed_add(struct osp_closed *c, const struct osp_open_key *key, int64_t time_ns);
 
 /* True if the key was closed and is remembered; *time_ns is then when. */
-bool osp_closed_find(const struct osp_closed *c, const void *key, size_t size, int64_t *time_ns);
+bool osp_closed_find(const struct osp_closed *c, const struct osp_open_key *key, int64_t *time_ns);

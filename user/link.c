@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/base/hash.h"
 #include "user/base/pool.h"
 
 enum { VALUES_MAX = 64, NO_VALUE = 0xff };
@@ -48,7 +49,7 @@ struct plan {
 };
 
 struct value {
-	uint64_t hash[2];
+	uint64_t hash[2]; /* evidence is compared by its hash alone */
 	int64_t time_ns;
 	size_t span; /* of the step */
 	bool present;
@@ -203,29 +204,6 @@ static int enter(struct plan *p, struct osp_open *o)
 
 /* ---- values ---- */
 
-/*
- * Evidence is compared by its hash alone: 128 bits, two lanes of which each takes in every word
- * without losing any of it.
- */
-static void hash_bytes(uint64_t hash[2], const void *bytes, size_t size)
-{
-	uint64_t a = 0x6c696e6b ^ size, b = 0x65646765 + size, word;
-	const uint8_t *p = bytes;
-
-	for (size_t left = size + 8; left >= 8; left -= 8, p += 8) {
-		word = 0;
-		memcpy(&word, p, left >= 16 ? 8 : left - 8);
-		a = (a ^ word) * 0x9e3779b97f4a7c15ull;
-		a ^= a >> 32;
-		b = (b + word) * 0xd6e8feb86659fd93ull;
-		b ^= b >> 29;
-	}
-	a *= 0xd6e8feb86659fd93ull;
-	b *= 0x9e3779b97f4a7c15ull;
-	hash[0] = a ^ a >> 32;
-	hash[1] = b ^ b >> 32;
-}
-
 /* A context counts without its flags. One of zeros is none. */
 static bool hash_context(uint64_t hash[2], const void *data, size_t size)
 {
@@ -238,7 +216,7 @@ static bool hash_context(uint64_t hash[2], const void *data, size_t size)
 	if (!memcmp(c.trace_id, none.trace_id, sizeof(c.trace_id)) ||
 	    !memcmp(c.span_id, none.span_id, sizeof(c.span_id)))
 		return false;
-	hash_bytes(hash, &c, offsetof(struct osp_event_context, flags));
+	osp_hash_bytes(hash, &c, offsetof(struct osp_event_context, flags));
 	return true;
 }
 
@@ -255,10 +233,10 @@ static bool hash_value(uint64_t hash[2], const struct osp_arg *a, const struct o
 	case OSP_TYPE_BYTES:
 		if (!v->data || !v->size || v->true_size > v->size)
 			return false;
-		hash_bytes(hash, v->data, v->size);
+		osp_hash_bytes(hash, v->data, v->size);
 		return true;
 	default:
-		hash_bytes(hash, &v->u64, sizeof(v->u64));
+		osp_hash_bytes(hash, &v->u64, sizeof(v->u64));
 		return true;
 	}
 }
@@ -329,7 +307,7 @@ static bool gather(const struct osp_open *o, const struct role *role, const stru
 		if (!v)
 			return false;
 	}
-	hash_bytes(out->hash, all, count * sizeof(all[0]));
+	osp_hash_bytes(out->hash, all, count * sizeof(all[0]));
 	return true;
 }
 

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/base/hash.h"
 #include "user/base/pool.h"
 
 enum { SAME_MAX = 16, ALSO_TEXT = 256 };
@@ -81,7 +82,7 @@ static size_t number_of(const struct osp_match_value *v)
 
 static uint64_t hash_of(const struct osp_match_value *v)
 {
-	return osp_chain_hash(v->hash[0], (uint64_t)v->end->rule->number << 8 | number_of(v));
+	return osp_hash_words(v->hash[0], (uint64_t)v->end->rule->number << 8 | number_of(v));
 }
 
 static struct osp_match_value *value_at(struct osp_chain *c)

@@ -11,8 +11,10 @@
 
 #include "probes/catalogue.h"
 #include "store/span.h"
+#include "user/base/chain.h"
 #include "user/base/list.h"
 #include "user/event.h"
+#include "user/key.h"
 #include "user/title.h"
 
 struct osp_page;
@@ -65,8 +67,9 @@ struct osp_open {
 	uint32_t last_sequence;
 	uint16_t last_nested; /* number of the nested span opened last */
 	int64_t last_ns, part_due_ns;
-	bool changed;	/* since the last part */
-	uint32_t marks; /* those of the row's first span */
+	int64_t listed_ns; /* where it stands in by_timeout */
+	bool changed;	   /* since the last part */
+	uint32_t marks;	   /* those of the row's first span */
 
 	struct osp_row_span *spans;
 	struct osp_open_span *span_infos;
@@ -80,9 +83,9 @@ struct osp_open {
 	struct osp_open_block *blocks;
 	size_t bytes; /* in blocks and arrays */
 
-	uint8_t *key; /* how the stitcher finds it; in the blocks */
-	size_t key_size;
-	struct osp_open *below; /* by thread, nested: the one that this one interrupted */
+	struct osp_open_key key;
+	struct osp_chain by_key; /* how the stitcher finds it, unless it is below another */
+	struct osp_open *below;	 /* by thread, nested: the one that this one interrupted */
 	struct osp_list by_process, by_timeout, by_part;
 };
 

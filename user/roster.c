@@ -445,10 +445,11 @@ bool osp_roster_cut(const struct osp_roster *r, int64_t from_ns, int64_t to_ns)
 /* A gap is told when a record shows that it has stopped growing. */
 static int flush_gap(struct osp_roster *r, struct osp_tracee *t)
 {
-	struct osp_part part = {.kind = OSP_PART_GAP, .gap = t->gap};
+	struct osp_part part;
 
 	if (!t->gap.lost)
 		return 0;
+	part = (struct osp_part){.kind = OSP_PART_GAP, .gap = t->gap};
 	t->gap.lost = 0;
 	return r->part(r->arg, &part);
 }

@@ -14,14 +14,15 @@
 #include <string.h>
 
 #include "user/nfa.h"
+#include "user/base/hash.h"
 #include "user/base/map.h"
 #include "user/closed.h"
 #include "user/walk.h"
 
 enum {
 	CLOSED_MAX = 65536,
-	KEY_MAX = 16 + OSP_CATALOGUE_MAX_BYTES,
 	CHECK_NS = 10 * 1000 * 1000, /* time-outs are looked at this often between ticks */
+	LIST_NS = 1000 * 1000,	     /* their lists are in order as far as this */
 };
 static const size_t bytes_max = 1ull << 30;
 static const int64_t late_ns = 5ll * 1000 * 1000 * 1000; /* foreign keys are used again */
@@ -33,7 +34,7 @@ struct osp_stitch {
 	struct osp_stitch_limits limits;
 	struct osp_stitch_stats stats;
 	struct osp_open_pool pool;
-	struct osp_map open; /* by key: the operation, or the top of a thread's stack */
+	struct osp_chains open; /* by key: the operation, or the top of a thread's stack */
 	struct osp_closed closed;
 	uint64_t foreign; /* ids given so far */
 	int64_t now_ns, checked_ns;
@@ -50,8 +51,7 @@ struct passing {
 	const struct osp_operation *operation;
 	const struct osp_nfa *automaton;
 	const struct osp_nfa_view *view;
-	uint8_t key[KEY_MAX];
-	size_t key_size;
+	struct osp_open_key key;
 	bool starts; /* an operation may begin with this step */
 	bool unsure; /* sites were half attached at its time */
 	bool apart;  /* matches nothing that is open: an operation by itself */
@@ -86,7 +86,7 @@ void osp_stitch_free(struct osp_stitch **stitch)
 	free(s->automata);
 	free(s->titles);
 	free(s->by_timeout);
-	osp_map_clear(&s->open);
+	osp_chains_clear(&s->open);
 	osp_closed_clear(&s->closed);
 	free(s);
 	*stitch = NULL;
@@ -124,9 +124,8 @@ int osp_stitch_new(struct osp_stitch **out, const struct osp_catalogue *c, struc
 	s->limits = *limits;
 	s->to = *to;
 	osp_open_init_pool(&s->pool, limits->steps, bytes_max);
-	osp_map_init(&s->open, limits->operations, 0);
 	osp_list_init(&s->by_part);
-	if (compile(s)) {
+	if (osp_chains_init(&s->open, limits->operations) || compile(s)) {
 		osp_stitch_free(&s);
 		return -ENOMEM;
 	}
@@ -136,12 +135,6 @@ int osp_stitch_new(struct osp_stitch **out, const struct osp_catalogue *c, struc
 
 /* ---- keys ---- */
 
-static void add_key(struct passing *p, const void *bytes, size_t size)
-{
-	memcpy(p->key + p->key_size, bytes, size);
-	p->key_size += size;
-}
-
 /* The value of the argument that finds the operation. False: the step does not say. */
 static bool add_key_argument(struct passing *p)
 {
@@ -149,18 +142,19 @@ static bool add_key_argument(struct passing *p)
 
 	for (size_t i = 0; i < point->arg_count; i++) {
 		const struct osp_event_value *v = &p->event->values[i];
+		uint64_t hash[2] = {v->u64, 0};
 
 		if (strcmp(point->args[i].name, p->operation->key_arg) != 0)
 			continue;
 		if (!v->present)
 			return false;
 		if (v->data)
-			add_key(p, v->data,
-				v->size < OSP_CATALOGUE_MAX_BYTES
-					? v->size
-					: (size_t)OSP_CATALOGUE_MAX_BYTES);
-		else
-			add_key(p, &v->u64, sizeof(v->u64));
+			osp_hash_bytes(hash, v->data,
+				       v->size < OSP_CATALOGUE_MAX_BYTES
+					       ? v->size
+					       : (size_t)OSP_CATALOGUE_MAX_BYTES);
+		p->key.words[0] = hash[0];
+		p->key.words[2] = hash[1];
 		return true;
 	}
 	return false;
@@ -168,21 +162,35 @@ static bool add_key_argument(struct passing *p)
 
 static bool make_key(struct passing *p)
 {
-	uint16_t number = p->operation->number;
-	uint8_t kind = (uint8_t)p->operation->key;
+	bool given = true;
 
-	p->key_size = 0;
-	add_key(p, &kind, sizeof(kind));
-	add_key(p, &p->tracee->slot, sizeof(p->tracee->slot));
+	p->key.words[1] = (uint64_t)p->operation->key << 48 | p->tracee->slot;
+	p->key.words[2] = 0;
 	if (p->operation->key == OSP_KEY_OP) {
-		add_key(p, &p->event->op_id, sizeof(p->event->op_id));
-		return p->event->op_id;
+		p->key.words[0] = p->event->op_id;
+		given = p->event->op_id;
+	} else {
+		p->key.words[0] = p->event->tid;
+		p->key.words[1] |= (uint64_t)p->operation->number << 32;
+		if (p->operation->key == OSP_KEY_ARG)
+			given = add_key_argument(p);
 	}
-	add_key(p, &number, sizeof(number));
-	if (p->operation->key == OSP_KEY_ARG)
-		return add_key_argument(p);
-	add_key(p, &p->event->tid, sizeof(p->event->tid));
-	return true;
+	p->key.hash = osp_hash_words(p->key.words[0] ^ p->key.words[2], p->key.words[1]);
+	return given;
+}
+
+/* The open operation that the key finds: of a thread's stack the top. */
+static struct osp_open *find_key(const struct osp_stitch *s, const struct osp_open_key *key)
+{
+	struct osp_chain *c = osp_chain_find(&s->open, key->hash);
+
+	for (; c; c = osp_chain_next(c)) {
+		struct osp_open *o = osp_chain_entry(c, struct osp_open, by_key);
+
+		if (!memcmp(o->key.words, key->words, sizeof(key->words)))
+			return o;
+	}
+	return NULL;
 }
 
 /* ---- closing ---- */
@@ -196,18 +204,18 @@ static int tell_part(struct osp_stitch *s, struct osp_open *o, bool complete)
 }
 
 /* The one below it on a thread's stack is the top again. */
-static int unbind(struct osp_stitch *s, struct osp_open *o)
+static void unbind(struct osp_stitch *s, struct osp_open *o)
 {
-	struct osp_open *top = osp_map_find(&s->open, o->key, o->key_size);
+	struct osp_open *top = o->by_key.at ? NULL : find_key(s, &o->key);
 
-	if (top == o && o->below)
-		return osp_map_add(&s->open, o->key, o->key_size, o->below);
-	if (top == o)
-		osp_map_remove(&s->open, o->key, o->key_size);
-	for (; top && top != o; top = top->below)
+	if (o->by_key.at) {
+		osp_chain_remove(&o->by_key);
+		if (o->below)
+			osp_chain_add(&s->open, &o->below->by_key, o->key.hash);
+	}
+	for (; top; top = top->below)
 		if (top->below == o)
 			top->below = o->below;
-	return 0;
 }
 
 /* Everything that may have hidden steps since its last one counts against what is known of it. */
@@ -229,10 +237,9 @@ static int close_open(struct osp_stitch *s, struct osp_open *o, int64_t end_ns,
 
 	osp_walk_close(o, end_ns, walk, marks);
 	r = tell_part(s, o, true);
-	if (!r)
-		r = unbind(s, o);
-	if (!r && o->operation->key != OSP_KEY_THREAD)
-		r = osp_closed_add(&s->closed, o->key, o->key_size, s->now_ns);
+	unbind(s, o);
+	if (o->operation->key != OSP_KEY_THREAD)
+		osp_closed_add(&s->closed, &o->key, s->now_ns);
 	osp_list_remove(&o->by_process);
 	osp_list_remove(&o->by_timeout);
 	osp_list_remove(&o->by_part);
@@ -278,18 +285,18 @@ static void judge_first(struct osp_open *o, const struct passing *p)
 }
 
 /* Makes the operation the one that its key finds. */
-static int bind(struct osp_stitch *s, struct osp_open *o, const struct passing *p)
+static void bind(struct osp_stitch *s, struct osp_open *o, const struct passing *p)
 {
-	o->key = osp_open_copy(&s->pool, o, p->key, p->key_size);
-	if (!o->key)
-		return -ENOMEM;
-	o->key_size = p->key_size;
-	return osp_map_add(&s->open, o->key, o->key_size, o);
+	if (o->below)
+		osp_chain_remove(&o->below->by_key);
+	o->key = p->key;
+	osp_chain_add(&s->open, &o->by_key, o->key.hash);
 }
 
 static void enter(struct osp_stitch *s, struct osp_open *o)
 {
 	o->part_due_ns = o->last_ns + s->limits.start_part_ns;
+	o->listed_ns = o->last_ns;
 	osp_list_add(&o->tracee->open, &o->by_process);
 	osp_list_add(&s->by_timeout[o->operation->number], &o->by_timeout);
 	osp_list_add(&s->by_part, &o->by_part);
@@ -314,11 +321,7 @@ static int open_new(struct osp_stitch *s, const struct passing *p, struct osp_op
 	o->below = below;
 	o->last_ns = p->event->time_ns;
 	o->last_record = p->tracee->records;
-	r = bind(s, o, p);
-	if (r) {
-		osp_open_free(&s->pool, &o);
-		return r == -ENOSPC ? lost(OSP_LOSS_OPERATIONS_FULL) : r;
-	}
+	bind(s, o, p);
 	o->id = operation->key == OSP_KEY_OP ? p->event->op_id : foreign_id(s, p->tracee->slot);
 	judge_first(o, p);
 	enter(s, o);
@@ -347,7 +350,7 @@ static bool is_late(const struct osp_stitch *s, const struct passing *p)
 	int64_t closed_ns;
 
 	if (p->operation->key == OSP_KEY_THREAD ||
-	    !osp_closed_find(&s->closed, p->key, p->key_size, &closed_ns))
+	    !osp_closed_find(&s->closed, &p->key, &closed_ns))
 		return false;
 	return p->operation->key == OSP_KEY_OP ||
 	       (!p->starts && p->event->time_ns - closed_ns < late_ns);
@@ -380,11 +383,14 @@ static int pick_foreign(struct osp_stitch *s, struct passing *p, struct osp_open
 
 static int find_open(struct osp_stitch *s, struct passing *p, struct osp_open **out)
 {
-	struct osp_open *top = osp_map_find(&s->open, p->key, p->key_size), *o = top;
+	struct osp_open *o = find_key(s, &p->key);
 	int r = 0;
 
 	if (o && o->operation != p->operation)
 		return lost(OSP_LOSS_DECODE);
+	if (!o || p->operation->key != OSP_KEY_OP)
+		p->starts = osp_nfa_accepts(p->automaton, osp_nfa_start(p->automaton, p->view),
+					    p->event->point);
 	if (o && p->operation->key != OSP_KEY_OP)
 		r = pick_foreign(s, p, &o);
 	else if (o)
@@ -394,8 +400,7 @@ static int find_open(struct osp_stitch *s, struct passing *p, struct osp_open **
 	if (r)
 		return r;
 	if (!o) {
-		top = osp_map_find(&s->open, p->key, p->key_size);
-		r = open_new(s, p, top, &o);
+		r = open_new(s, p, find_key(s, &p->key), &o);
 		if (!r && p->apart)
 			o->marks |= OSP_MARK_UNEXPECTED;
 	}
@@ -420,15 +425,18 @@ static int find_parent(struct osp_stitch *s, struct osp_open *o, const struct os
 	return 0;
 }
 
-/* The operation has moved: it is the last to time out, and its doubts are settled. */
+/* The operation has moved: it is among the last to time out, and its doubts are settled. */
 static void touch(struct osp_stitch *s, struct osp_open *o, const struct passing *p)
 {
 	if (p->event->time_ns > o->last_ns)
 		o->last_ns = p->event->time_ns;
 	o->last_record = p->tracee->records;
 	o->last_sequence = p->event->sequence;
-	osp_list_remove(&o->by_timeout);
-	osp_list_add(&s->by_timeout[o->operation->number], &o->by_timeout);
+	if (o->last_ns - o->listed_ns >= LIST_NS) {
+		o->listed_ns = o->last_ns;
+		osp_list_remove(&o->by_timeout);
+		osp_list_add(&s->by_timeout[o->operation->number], &o->by_timeout);
+	}
 	o->guessed = p->unsure;
 	if (p->unsure)
 		o->live = osp_nfa_all(p->automaton);
@@ -475,8 +483,6 @@ static int pass(struct osp_stitch *s, struct passing *p, struct osp_page **page)
 	r = osp_roster_view(s->roster, p->tracee, p->automaton, p->operation, &p->view);
 	if (r)
 		return r;
-	p->starts = osp_nfa_accepts(p->automaton, osp_nfa_start(p->automaton, p->view),
-				    p->event->point);
 	r = find_open(s, p, &o);
 	return r ? r : advance(s, o, p, page);
 }

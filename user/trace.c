@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/base/hash.h"
 #include "user/base/pool.h"
 
 struct osp_trace_set {
@@ -150,7 +151,7 @@ static struct osp_trace_node *find_node(const struct osp_forest *f, uint32_t slo
 
 int osp_trace_add(struct osp_forest *f, uint32_t slot, uint64_t id, struct osp_trace_node **out)
 {
-	uint64_t hash = osp_chain_hash(id, slot);
+	uint64_t hash = osp_hash_words(id, slot);
 	struct osp_trace_node *n = find_node(f, slot, id, hash);
 	struct osp_trace_set *set;
 

@@ -41,15 +41,6 @@ static inline void osp_chains_clear(struct osp_chains *c)
 	c->heads = NULL;
 }
 
-/* Mixes two words into a hash. */
-static inline uint64_t osp_chain_hash(uint64_t a, uint64_t b)
-{
-	unsigned __int128 product =
-		(unsigned __int128)(a ^ 0x9e3779b97f4a7c15ull) * (b ^ 0xd6e8feb86659fd93ull);
-
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
 static inline struct osp_chain *osp_chain_match(struct osp_chain *node, uint64_t hash)
 {
 	while (node && node->hash != hash)
