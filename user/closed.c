@@ -49,7 +49,7 @@ void osp_closed_add(struct osp_closed *c, const struct osp_open_key *key, int64_
 	if (!e) {
 		e = &c->entries[c->next];
 		c->next = (c->next + 1) % c->max;
-		osp_chain_remove(&e->by_key);
+		osp_chain_remove(&c->by_key, &e->by_key);
 		memcpy(e->words, key->words, sizeof(e->words));
 		osp_chain_add(&c->by_key, &e->by_key, key->hash);
 	}

@@ -117,7 +117,7 @@ void osp_match_add_value(struct osp_matcher *m, struct osp_match_end *e, size_t 
 	*v = (struct osp_match_value){
 		.end = e, .hash = {hash[0], hash[1]}, .time_ns = time_ns, .present = true};
 	if (find_same(m, v, e->to, SAME_MAX, same) == SAME_MAX) {
-		osp_chain_remove(&same[SAME_MAX - 1]->same);
+		osp_chain_remove(&m->values, &same[SAME_MAX - 1]->same);
 		m->stats.evicted++;
 	}
 	osp_chain_add(&m->values, &v->same, hash_of(v));
@@ -149,7 +149,7 @@ static bool partner_is_seen(const struct osp_matcher *m, const struct osp_match_
 static void remove_end(struct osp_matcher *m, struct osp_match_end *e)
 {
 	for (size_t i = 0; i < e->rule->match_count; i++)
-		osp_chain_remove(&e->values[i].same);
+		osp_chain_remove(&m->values, &e->values[i].same);
 	while (!osp_list_empty(&e->pairs)) {
 		struct pair *p = pair_at(e, e->pairs.next);
 

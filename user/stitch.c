@@ -209,7 +209,7 @@ static void unbind(struct osp_stitch *s, struct osp_open *o)
 	struct osp_open *top = o->by_key.at ? NULL : find_key(s, &o->key);
 
 	if (o->by_key.at) {
-		osp_chain_remove(&o->by_key);
+		osp_chain_remove(&s->open, &o->by_key);
 		if (o->below)
 			osp_chain_add(&s->open, &o->below->by_key, o->key.hash);
 	}
@@ -288,7 +288,7 @@ static void judge_first(struct osp_open *o, const struct passing *p)
 static void bind(struct osp_stitch *s, struct osp_open *o, const struct passing *p)
 {
 	if (o->below)
-		osp_chain_remove(&o->below->by_key);
+		osp_chain_remove(&s->open, &o->below->by_key);
 	o->key = p->key;
 	osp_chain_add(&s->open, &o->by_key, o->key.hash);
 }

@@ -78,7 +78,7 @@ static void free_set(struct osp_forest *f, struct osp_trace_set *set)
 		struct osp_trace_node *n = first_of(&set->nodes);
 
 		osp_list_remove(&n->in_set);
-		osp_chain_remove(&n->by_id);
+		osp_chain_remove(&f->by_id, &n->by_id);
 		free_edges(n);
 		osp_pool_free(&f->nodes, n);
 		f->count--;

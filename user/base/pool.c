@@ -1,17 +1,19 @@
 /*
  * Pieces of one size (user/base/pool.h): slabs that are cut from the front, and a list of what was
- * given back.
+ * given back. The first slab is small, the others are huge pages.
  */
 #include "user/base/pool.h"
 
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { SLAB_BYTES = 1 << 16 };
+#include "user/base/pages.h"
+
+enum { FIRST_BYTES = 1 << 16, SLAB_BYTES = 2 << 20 };
 
 struct osp_pool_slab {
 	struct osp_pool_slab *next;
+	size_t size;
 	uint8_t pieces[];
 };
 
@@ -25,27 +27,26 @@ void osp_pool_clear(struct osp_pool *p)
 	while (p->slabs) {
 		struct osp_pool_slab *next = p->slabs->next;
 
-		free(p->slabs);
+		osp_pages_free(p->slabs, p->slabs->size);
 		p->slabs = next;
 	}
 	osp_pool_init(p, p->size);
 }
 
-static size_t per_slab(const struct osp_pool *p)
-{
-	return p->size < SLAB_BYTES ? SLAB_BYTES / p->size : 1;
-}
-
 static int add_slab(struct osp_pool *p)
 {
-	size_t count = per_slab(p);
-	struct osp_pool_slab *slab = malloc(sizeof(*slab) + count * p->size);
+	size_t size = p->slabs ? SLAB_BYTES : FIRST_BYTES;
+	struct osp_pool_slab *slab;
 
+	if (size < sizeof(*slab) + p->size)
+		size = sizeof(*slab) + p->size;
+	slab = osp_pages_alloc(size);
 	if (!slab)
 		return -1;
-	slab->next = p->slabs;
+	*slab = (struct osp_pool_slab){.next = p->slabs, .size = size};
 	p->slabs = slab;
-	p->left = count;
+	p->at = slab->pieces;
+	p->left = (size - sizeof(*slab)) / p->size;
 	return 0;
 }
 
@@ -59,7 +60,10 @@ void *osp_pool_alloc(struct osp_pool *p)
 	}
 	if (!p->left && add_slab(p))
 		return NULL;
-	return p->slabs->pieces + (per_slab(p) - p->left--) * p->size;
+	piece = p->at;
+	p->at += p->size;
+	p->left--;
+	return piece;
 }
 
 void osp_pool_free(struct osp_pool *p, void *piece)

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct osp_pool_slab;
 
@@ -12,7 +13,8 @@ struct osp_pool {
 	size_t size; /* of a piece, a multiple of 8 */
 	void *free;  /* pieces that were given back, linked by their first word */
 	struct osp_pool_slab *slabs;
-	size_t left; /* pieces of the newest slab that were never handed out */
+	uint8_t *at; /* in the newest slab: pieces that were never handed out */
+	size_t left; /* of them */
 };
 
 /* A pool of pieces of `size` bytes; allocates nothing yet. */
