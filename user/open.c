@@ -19,13 +19,57 @@ struct osp_open_block {
 	uint8_t data[];
 };
 
-void osp_open_init_titles(struct osp_open_titles *t, const struct osp_operation *o)
+/* ---- titles ---- */
+
+static const int8_t *holes_of(const struct osp_open_titles *t, const struct osp_point *p,
+			      size_t arg)
 {
+	size_t point = p->number - t->first_point;
+
+	return t->holes + (point * OSP_CATALOGUE_ARGS + arg) * t->kinds;
+}
+
+static void find_holes(struct osp_open_titles *t, const struct osp_point *p)
+{
+	for (size_t a = 0; a < p->arg_count; a++) {
+		int8_t *holes = (int8_t *)holes_of(t, p, a);
+
+		holes[0] = (int8_t)osp_title_find(&t->operation, p->args[a].name);
+		for (size_t i = 1; i < t->kinds; i++)
+			holes[i] = (int8_t)osp_title_find(&t->spans[i - 1], p->args[a].name);
+	}
+}
+
+int osp_open_init_titles(struct osp_open_titles *t, const struct osp_operation *o)
+{
+	uint16_t first = UINT16_MAX, last = 0;
+
 	osp_title_parse(&t->operation, o->title ? o->title : o->name);
 	for (size_t i = 0; i < o->span_count; i++)
 		osp_title_parse(&t->spans[i],
 				o->spans[i].title ? o->spans[i].title : o->spans[i].name);
+	for (size_t i = 0; i < o->transition_count; i++) {
+		uint16_t number = o->transitions[i].point->number;
+
+		first = number < first ? number : first;
+		last = number > last ? number : last;
+	}
+	t->first_point = first;
+	t->kinds = (uint8_t)(o->span_count + 1);
+	t->holes =
+		calloc(first > last ? 1 : last - first + 1u, OSP_CATALOGUE_ARGS * (size_t)t->kinds);
+	for (size_t i = 0; t->holes && i < o->transition_count; i++)
+		find_holes(t, o->transitions[i].point);
+	return t->holes ? 0 : -ENOMEM;
 }
+
+void osp_open_clear_titles(struct osp_open_titles *t)
+{
+	free(t->holes);
+	t->holes = NULL;
+}
+
+/* ---- memory ---- */
 
 void osp_open_init_pool(struct osp_open_pool *pool, size_t max_steps, size_t max_bytes)
 {
@@ -33,20 +77,19 @@ void osp_open_init_pool(struct osp_open_pool *pool, size_t max_steps, size_t max
 	osp_list_init(&pool->free);
 }
 
-static void free_blocks(struct osp_open *o)
+static void free_block(struct osp_open *o)
 {
-	while (o->blocks) {
-		struct osp_open_block *next = o->blocks->next;
+	struct osp_open_block *next = o->blocks->next;
 
-		o->bytes -= sizeof(*o->blocks) + o->blocks->size;
-		free(o->blocks);
-		o->blocks = next;
-	}
+	o->bytes -= sizeof(*o->blocks) + o->blocks->size;
+	free(o->blocks);
+	o->blocks = next;
 }
 
 static void destroy(struct osp_open *o)
 {
-	free_blocks(o);
+	while (o->blocks)
+		free_block(o);
 	free(o->spans);
 	free(o->span_infos);
 	free(o->steps);
@@ -86,7 +129,10 @@ void osp_open_free(struct osp_open_pool *pool, struct osp_open **open)
 		destroy(o);
 		return;
 	}
-	free_blocks(o);
+	while (o->blocks && (o->blocks->next || o->blocks->size > BLOCK_SIZE))
+		free_block(o);
+	if (o->blocks)
+		o->blocks->used = 0;
 	osp_list_add(&pool->free, &o->by_process);
 	pool->free_count++;
 }
@@ -109,6 +155,7 @@ static struct osp_open *reuse(struct osp_open_pool *pool)
 			       .attributes = kept.attributes,
 			       .attribute_infos = kept.attribute_infos,
 			       .attribute_room = kept.attribute_room,
+			       .blocks = kept.blocks,
 			       .bytes = kept.bytes};
 	return o;
 }
@@ -136,7 +183,7 @@ int osp_open_new(struct osp_open_pool *pool, const struct osp_operation *o,
 	return 0;
 }
 
-/* Makes room for one more member in an array and in the one that goes with it. */
+/* An array and the one that goes with it: both have room for as many. */
 struct pair {
 	void **first, **second;
 	size_t first_size, second_size; /* of a member */
@@ -152,14 +199,14 @@ static int resize(void **array, size_t bytes)
 	return 0;
 }
 
-static int make_room(struct osp_open_pool *pool, struct osp_open *o, struct pair p, size_t count,
+static int make_room(struct osp_open_pool *pool, struct osp_open *o, struct pair p, size_t need,
 		     size_t *room)
 {
-	size_t next = *room ? *room * 2 : 8;
-	size_t more = (next - *room) * (p.first_size + p.second_size);
+	size_t next = *room ? *room : 8, more;
 
-	if (count < *room)
-		return 0;
+	while (next < need)
+		next *= 2;
+	more = (next - *room) * (p.first_size + p.second_size);
 	if (pool->bytes + more > pool->max_bytes)
 		return -ENOSPC;
 	if (resize(p.first, next * p.first_size) || resize(p.second, next * p.second_size))
@@ -172,26 +219,31 @@ static int make_room(struct osp_open_pool *pool, struct osp_open *o, struct pair
 
 #define PAIR(a, b) ((struct pair){(void **)&(a), (void **)&(b), sizeof(*(a)), sizeof(*(b))})
 
+static int add_block(struct osp_open_pool *pool, struct osp_open *o, size_t need)
+{
+	size_t room = need > BLOCK_SIZE ? need : BLOCK_SIZE;
+	struct osp_open_block *b = malloc(sizeof(*b) + room);
+
+	if (!b)
+		return -ENOMEM;
+	*b = (struct osp_open_block){.next = o->blocks, .size = room};
+	o->blocks = b;
+	o->bytes += sizeof(*b) + room;
+	pool->bytes += sizeof(*b) + room;
+	return 0;
+}
+
 /* Memory of the operation; a value larger than a block gets one of its own. */
 static void *take(struct osp_open_pool *pool, struct osp_open *o, size_t size)
 {
 	size_t padded = (size + 7) & ~(size_t)7;
-	struct osp_open_block *b = o->blocks;
 	void *at;
 
-	if (!b || b->size - b->used < padded) {
-		size_t room = padded > BLOCK_SIZE ? padded : BLOCK_SIZE;
-
-		b = malloc(sizeof(*b) + room);
-		if (!b)
-			return NULL;
-		*b = (struct osp_open_block){.next = o->blocks, .size = room};
-		o->blocks = b;
-		o->bytes += sizeof(*b) + room;
-		pool->bytes += sizeof(*b) + room;
-	}
-	at = b->data + b->used;
-	b->used += padded;
+	if ((!o->blocks || o->blocks->size - o->blocks->used < padded) &&
+	    add_block(pool, o, padded))
+		return NULL;
+	at = o->blocks->data + o->blocks->used;
+	o->blocks->used += padded;
 	return at;
 }
 
@@ -221,7 +273,7 @@ static void borrow_values(struct osp_open *o, size_t span)
 
 	for (size_t i = 0; t->hole_count && i < o->attribute_count && i < BORROW_MAX; i++) {
 		const struct osp_open_attribute *a = &o->attribute_infos[i];
-		int hole = osp_title_find(t, a->arg->name);
+		int hole = a->holes[info->kind + 1];
 
 		if (hole < 0 || info->holes[hole] || (a->span && a->span != o->spans[span].parent))
 			continue;
@@ -230,12 +282,11 @@ static void borrow_values(struct osp_open *o, size_t span)
 	}
 }
 
-/* A new attribute of `span` may fill a hole in the title of `of`. */
-static void fill_title(struct osp_open *o, size_t of, const struct osp_arg *arg, bool own)
+/* The newest attribute may fill a hole in the title of `of`. */
+static void fill_title(struct osp_open *o, size_t of, const int8_t *holes, bool own)
 {
-	const struct osp_title *t = title_of(o, of);
 	struct osp_open_span *info = &o->span_infos[of];
-	int hole = t->hole_count ? osp_title_find(t, arg->name) : -1;
+	int hole = holes[info->kind + 1];
 
 	if (hole < 0 || (info->holes[hole] && !(own && info->borrowed[hole])))
 		return;
@@ -252,7 +303,9 @@ int osp_open_add_span(struct osp_open_pool *pool, struct osp_open *o, int8_t kin
 
 	if (o->span_count >= pool->max_steps || o->span_count >= UINT16_MAX)
 		return -ENOSPC;
-	r = make_room(pool, o, PAIR(o->spans, o->span_infos), o->span_count, &o->span_room);
+	r = o->span_count < o->span_room ? 0
+					 : make_room(pool, o, PAIR(o->spans, o->span_infos),
+						     o->span_count + 1, &o->span_room);
 	if (r)
 		return r;
 	o->spans[o->span_count] = (struct osp_row_span){
@@ -353,21 +406,23 @@ static bool set_enum(const struct osp_arg *a, const struct osp_event_value *v,
 
 bool osp_open_value(const struct osp_arg *a, const struct osp_event_value *v, struct osp_value *out)
 {
-	*out = (struct osp_value){.type = OSP_VALUE_U64, .u64 = v->u64};
 	if (!v->present || a->class == OSP_CLASS_SECRET || a->class == OSP_CLASS_PAYLOAD ||
 	    a->type == OSP_TYPE_OP)
 		return false;
-	if (set_enum(a, v, out))
+	*out = (struct osp_value){.type = OSP_VALUE_U64, .u64 = v->u64};
+	if (a->enumeration && set_enum(a, v, out))
 		return true;
 	switch (a->type) {
 	case OSP_TYPE_INT:
-		*out = (struct osp_value){.type = OSP_VALUE_I64, .i64 = v->i64};
+		out->type = OSP_VALUE_I64;
 		break;
 	case OSP_TYPE_BOOL:
-		*out = (struct osp_value){.type = OSP_VALUE_BOOL, .boolean = v->u64 != 0};
+		out->type = OSP_VALUE_BOOL;
+		out->u64 = 0;
+		out->boolean = v->u64 != 0;
 		break;
 	case OSP_TYPE_F64:
-		*out = (struct osp_value){.type = OSP_VALUE_F64, .f64 = v->f64};
+		out->type = OSP_VALUE_F64;
 		break;
 	case OSP_TYPE_STR:
 	case OSP_TYPE_BYTES:
@@ -381,24 +436,27 @@ bool osp_open_value(const struct osp_arg *a, const struct osp_event_value *v, st
 	return true;
 }
 
-static int add_attribute(struct osp_open_pool *pool, struct osp_open *o, const struct osp_arg *a,
-			 struct osp_value value, size_t span)
+/* There is room for it. */
+static int add_attribute(struct osp_open_pool *pool, struct osp_open *o, const struct osp_event *e,
+			 size_t arg, size_t span)
 {
-	int r = make_room(pool, o, PAIR(o->attributes, o->attribute_infos), o->attribute_count,
-			  &o->attribute_room);
+	const struct osp_arg *a = &e->point->args[arg];
+	struct osp_attribute *to = &o->attributes[o->attribute_count];
+	const int8_t *holes = holes_of(o->titles, e->point, arg);
 
-	if (r)
-		return r;
-	if (value.type == OSP_VALUE_BYTES || (value.type == OSP_VALUE_STR && !a->enumeration)) {
-		value.data = osp_open_copy(pool, o, value.data, value.size);
-		if (!value.data)
+	if (!osp_open_value(a, &e->values[arg], &to->value))
+		return 0;
+	if (to->value.type == OSP_VALUE_BYTES ||
+	    (to->value.type == OSP_VALUE_STR && !a->enumeration)) {
+		to->value.data = osp_open_copy(pool, o, to->value.data, to->value.size);
+		if (!to->value.data)
 			return -ENOMEM;
 	}
-	o->attributes[o->attribute_count] = (struct osp_attribute){a->attribute, value};
-	o->attribute_infos[o->attribute_count++] = (struct osp_open_attribute){a, span};
-	fill_title(o, span, a, true);
+	to->name = a->attribute;
+	o->attribute_infos[o->attribute_count++] = (struct osp_open_attribute){a, holes, span};
+	fill_title(o, span, holes, true);
 	if (span)
-		fill_title(o, 0, a, false);
+		fill_title(o, 0, holes, false);
 	return 0;
 }
 
@@ -414,34 +472,43 @@ static void drop_attributes(struct osp_open *o, size_t span, size_t count)
 				infos[i]->holes[h] = 0;
 }
 
+static int make_step_room(struct osp_open_pool *pool, struct osp_open *o, size_t attributes)
+{
+	size_t need = o->attribute_count + attributes;
+	int r = 0;
+
+	if (o->step_count == o->step_room)
+		r = make_room(pool, o, PAIR(o->steps, o->step_infos), o->step_count + 1,
+			      &o->step_room);
+	if (!r && need > o->attribute_room)
+		r = make_room(pool, o, PAIR(o->attributes, o->attribute_infos), need,
+			      &o->attribute_room);
+	return r;
+}
+
 int osp_open_add_step(struct osp_open_pool *pool, struct osp_open *o, const struct osp_event *e,
 		      size_t span, bool unexpected)
 {
+	size_t before = o->attribute_count;
 	struct osp_step *s;
 	int r;
 
 	if (o->step_count >= pool->max_steps || pool->bytes >= pool->max_bytes)
 		return -ENOSPC;
-	r = make_room(pool, o, PAIR(o->steps, o->step_infos), o->step_count, &o->step_room);
-	if (r)
-		return r;
-	s = &o->steps[o->step_count];
-	*s = (struct osp_step){.time_ns = e->time_ns,
-			       .name = e->point->name,
-			       .span = (uint16_t)span,
-			       .first_attribute = (uint32_t)o->attribute_count,
-			       .unexpected = unexpected};
-	for (size_t i = 0; i < e->point->arg_count && !r; i++) {
-		struct osp_value value;
-
-		if (osp_open_value(&e->point->args[i], &e->values[i], &value))
-			r = add_attribute(pool, o, &e->point->args[i], value, span);
-	}
+	r = make_step_room(pool, o, e->point->arg_count);
+	for (size_t i = 0; i < e->point->arg_count && !r; i++)
+		r = add_attribute(pool, o, e, i, span);
 	if (r) {
-		drop_attributes(o, span, s->first_attribute);
+		drop_attributes(o, span, before);
 		return r;
 	}
-	s->attribute_count = (uint16_t)(o->attribute_count - s->first_attribute);
+	s = &o->steps[o->step_count];
+	s->time_ns = e->time_ns;
+	s->name = e->point->name;
+	s->span = (uint16_t)span;
+	s->attribute_count = (uint16_t)(o->attribute_count - before);
+	s->first_attribute = (uint32_t)before;
+	s->unexpected = unexpected;
 	o->step_infos[o->step_count++] = (struct osp_open_step){NULL};
 	o->changed = true;
 	return 0;

@@ -26,6 +26,13 @@ struct osp_link_op;
 struct osp_open_titles {
 	struct osp_title operation;
 	struct osp_title spans[OSP_CATALOGUE_SPANS];
+	/*
+	 * Which hole an argument fills, or -1: by point (from the operation's first number),
+	 * argument, and kind of span + 1.
+	 */
+	int8_t *holes; /* owned */
+	uint16_t first_point;
+	uint8_t kinds; /* of span, and the operation itself */
 };
 
 /* What a span's row does not say. */
@@ -48,6 +55,7 @@ struct osp_open_step {
 /* Where an attribute came from. */
 struct osp_open_attribute {
 	const struct osp_arg *arg;
+	const int8_t *holes; /* that it fills, by kind of span + 1 */
 	size_t span;
 };
 
@@ -96,7 +104,9 @@ struct osp_open_pool {
 	size_t max_steps;	 /* of one operation */
 };
 
-void osp_open_init_titles(struct osp_open_titles *t, const struct osp_operation *o);
+/* Parses the operation's titles. -ENOMEM. */
+int osp_open_init_titles(struct osp_open_titles *t, const struct osp_operation *o);
+void osp_open_clear_titles(struct osp_open_titles *t);
 
 void osp_open_init_pool(struct osp_open_pool *pool, size_t max_steps, size_t max_bytes);
 void osp_open_clear_pool(struct osp_open_pool *pool);

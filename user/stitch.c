@@ -83,6 +83,8 @@ void osp_stitch_free(struct osp_stitch **stitch)
 	osp_open_clear_pool(&s->pool);
 	for (size_t i = 0; s->automata && i < s->catalogue->operation_count; i++)
 		osp_nfa_free(&s->automata[i]);
+	for (size_t i = 0; s->titles && i < s->catalogue->operation_count; i++)
+		osp_open_clear_titles(&s->titles[i]);
 	free(s->automata);
 	free(s->titles);
 	free(s->by_timeout);
@@ -105,8 +107,7 @@ static int compile(struct osp_stitch *s)
 		const struct osp_operation *o = s->catalogue->operations[i];
 
 		osp_list_init(&s->by_timeout[i]);
-		osp_open_init_titles(&s->titles[i], o);
-		if (osp_nfa_new(&s->automata[i], o))
+		if (osp_open_init_titles(&s->titles[i], o) || osp_nfa_new(&s->automata[i], o))
 			return -ENOMEM;
 	}
 	return osp_closed_init(&s->closed, CLOSED_MAX);

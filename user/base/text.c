@@ -41,13 +41,41 @@ static bool is_hidden(const uint8_t *p, size_t n)
 	return n == 3 && p[0] == 0xef && p[1] == 0xbb && p[2] == 0xbf;
 }
 
+/*
+ * Eight bytes at once: not 0 unless all are plain characters: ASCII, to be seen, no backslash.
+ */
+static uint64_t not_plain(const uint8_t *p)
+{
+	const uint64_t ones = 0x0101010101010101ull, highs = 0x8080808080808080ull;
+	uint64_t word, del, backslash;
+
+	memcpy(&word, p, sizeof(word));
+	del = word ^ ones * 0x7f;
+	backslash = word ^ ones * '\\';
+	return (word | (word - ones * 0x20) | (del - ones) | (backslash - ones)) & highs;
+}
+
+/* How many of the first bytes are plain characters. */
+static size_t count_plain(const uint8_t *p, size_t size)
+{
+	size_t n = 0;
+
+	while (n + 8 <= size && !not_plain(p + n))
+		n += 8;
+	while (n < size && p[n] >= 0x20 && p[n] < 0x7f && p[n] != '\\')
+		n++;
+	return n;
+}
+
 size_t osp_text_escape(char *out, size_t room, const void *bytes, size_t size)
 {
 	static const char digits[] = "0123456789abcdef";
 	const uint8_t *p = bytes;
-	size_t n = 0;
+	size_t n = count_plain(p, size < room ? size : room);
 
-	for (size_t i = 0; i < size;) {
+	n = room && n >= room ? room - 1 : n;
+	memcpy(out, p, n);
+	for (size_t i = n; i < size;) {
 		size_t length = utf8_length(p + i, size - i);
 		size_t take = length ? length : 1;
 		bool hide = !length || is_hidden(p + i, length);
@@ -77,8 +105,11 @@ size_t osp_text_escape(char *out, size_t room, const void *bytes, size_t size)
 bool osp_text_is_utf8(const void *bytes, size_t size)
 {
 	const uint8_t *p = bytes;
+	size_t i = 0;
 
-	for (size_t i = 0; i < size;) {
+	while (i + 8 <= size && !not_plain(p + i))
+		i += 8;
+	while (i < size) {
 		size_t n = utf8_length(p + i, size - i);
 
 		if (!n)
