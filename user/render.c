@@ -98,7 +98,7 @@ static const struct {
 	const char *phrase; /* in the tree */
 } marks[] = {
 	{OSP_MARK_MAY_BE_CUT, 'C', "may be cut",
-	 "may be cut: steps were lost, or passed unwatched"},
+	 "may be cut: steps passed unwatched, or were not stored"}, /* or put_loss */
 	{OSP_MARK_BEGAN_BEFORE, 'B', "began before attach",
 	 "began before attach: its true start is earlier"},
 	{OSP_MARK_INCOMPLETE, 'I', "incomplete", "incomplete: its end was not seen"},
@@ -132,6 +132,11 @@ void osp_render_legend(const struct osp_render *r, uint32_t set)
 	}
 	if (*between == ',')
 		fputc('\n', r->out);
+	if (r->books->missing)
+		fprintf(r->out,
+			"lost: %" PRIu64 " of %" PRIu64
+			" steps; outspan losses tells what, when, and what it means\n",
+			r->books->missing, r->books->hits);
 }
 
 /* "2025-03-01T12:00:00.123+01:00": milliseconds are enough to find a trace. */
@@ -382,6 +387,33 @@ static void put_code(const struct tree *t, const struct osp_span *s)
 	end_note(t, colour);
 }
 
+/* The loss for which something may be cut. False: none is known in its time. */
+static bool put_loss(const struct tree *t, uint32_t process, int64_t start_ns, int64_t end_ns)
+{
+	const struct osp_books_gap *gap;
+	FILE *f = t->r->out;
+	char name[64];
+
+	if (!osp_books_find_gap(t->r->books, process, start_ns, end_ns, &gap))
+		return false;
+	osp_columns_process(t->r->session, gap->process, name);
+	fprintf(f, "may be cut: %" PRIu64 " step%s of ", gap->lost, gap->lost == 1 ? "" : "s");
+	osp_columns_write(f, name, PROCESS);
+	fputs(gap->lost == 1 ? " was lost meanwhile (" : " were lost meanwhile (", f);
+	osp_columns_write(f, gap->reason, 20);
+	fputc(')', f);
+	return true;
+}
+
+static void put_mark(const struct tree *t, const struct osp_span *s, size_t mark)
+{
+	begin_note(t, s, YELLOW, "! ");
+	if (marks[mark].mark != OSP_MARK_MAY_BE_CUT ||
+	    !put_loss(t, s->process, s->start_ns, s->end_ns))
+		fputs(marks[mark].phrase, t->r->out);
+	end_note(t, YELLOW);
+}
+
 static int put_notes(const struct tree *t, const struct osp_span *s)
 {
 	int r;
@@ -398,13 +430,9 @@ static int put_notes(const struct tree *t, const struct osp_span *s)
 		end_note(t, YELLOW);
 	}
 	put_clock(t, s);
-	for (size_t i = 0; i < MARKS; i++) {
-		if (!(s->marks & marks[i].mark) || !marks[i].phrase)
-			continue;
-		begin_note(t, s, YELLOW, "! ");
-		fputs(marks[i].phrase, t->r->out);
-		end_note(t, YELLOW);
-	}
+	for (size_t i = 0; i < MARKS; i++)
+		if (s->marks & marks[i].mark && marks[i].phrase)
+			put_mark(t, s, i);
 	return r;
 }
 
@@ -513,6 +541,22 @@ static void put_heading(const struct tree *t)
 		trace->links, trace->links == 1 ? "" : "s");
 }
 
+/* A mark of the trace that none of its spans has: the recorder did not live to give it. */
+static void put_doubt(const struct tree *t, size_t count)
+{
+	uint32_t told = 0;
+
+	for (size_t i = 0; i < count; i++)
+		told |= t->spans[i].marks;
+	if (!(t->trace->marks & ~told & OSP_MARK_MAY_BE_CUT))
+		return;
+	colour_on(t->r, YELLOW);
+	fputs("! ", t->r->out);
+	put_loss(t, 0, t->trace->start_ns, t->trace->end_ns);
+	colour_off(t->r, YELLOW);
+	fputs("\n\n", t->r->out);
+}
+
 /* Parents come before their children, so one pass tells all depths. */
 static int index_spans(struct tree *t, size_t count)
 {
@@ -539,6 +583,8 @@ int osp_render_spans(const struct osp_render *render, const struct osp_trace *tr
 	r = r ? r : index_spans(&t, count);
 	if (!r)
 		put_heading(&t);
+	if (!r)
+		put_doubt(&t, count);
 	for (size_t i = 0; !r && i < count && !ferror(render->out); i++) {
 		put_line(&t, &spans[i]);
 		r = put_notes(&t, &spans[i]);
