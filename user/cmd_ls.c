@@ -83,6 +83,8 @@ static int list(struct osp_session *s, const struct options *o, const struct osp
 	if (!r && !o->json)
 		osp_render_heading(render);
 	while (!r && !(r = osp_cursor_next_trace(c, &t)) && !ferror(render->out)) {
+		if (osp_books_doubt(render->books, &t))
+			t.marks |= OSP_MARK_MAY_BE_CUT;
 		marks |= t.marks;
 		if (o->json)
 			r = osp_json_print(render->out, osp_json_trace(s, &t));
@@ -100,6 +102,7 @@ int osp_cmd_ls(int argc, char **argv)
 {
 	static const struct argp argp = {option_table, parse, "FILE", help, NULL, NULL, NULL};
 	_cleanup_(osp_session_close) struct osp_session *s = NULL;
+	_cleanup_(osp_books_free) struct osp_books *books = NULL;
 	struct options o = {.colour = "auto", .limit = -1};
 	struct osp_render render;
 	struct osp_output out;
@@ -110,11 +113,13 @@ int osp_cmd_ls(int argc, char **argv)
 	if (osp_render_colour(o.colour, stdout, &render.colour))
 		return osp_err(0, "--color %s: expected auto, always or never", o.colour), 2;
 	r = osp_reader_open(&s, o.file);
+	r = r ? r : osp_reader_read_books(&books, s, 0);
 	r = r ? r : osp_output_open(&out, NULL);
 	if (r)
 		return osp_reader_exit(r);
 	render.out = out.file;
 	render.session = s;
+	render.books = books;
 	r = list(s, &o, &render);
 	closed = osp_output_close(&out);
 	return osp_reader_exit(r ? r : closed);

@@ -98,6 +98,8 @@ static int show(struct osp_session *s, uint64_t key, const struct options *o,
 		r = print_json(s, spans, count, render->out);
 	else if (!r)
 		r = osp_store_trace(s->store, spans, count, &t);
+	if (!r && !o->json && osp_books_doubt(render->books, &t))
+		t.marks |= OSP_MARK_MAY_BE_CUT;
 	if (!r && !o->json)
 		r = osp_render_spans(render, &t, spans, count);
 	if (r)
@@ -109,6 +111,7 @@ int osp_cmd_show(int argc, char **argv)
 {
 	static const struct argp argp = {option_table, parse, "FILE TRACE", help, NULL, NULL, NULL};
 	_cleanup_(osp_session_close) struct osp_session *s = NULL;
+	_cleanup_(osp_books_free) struct osp_books *books = NULL;
 	struct options o = {.colour = "auto"};
 	struct osp_render render;
 	struct osp_output out;
@@ -120,12 +123,14 @@ int osp_cmd_show(int argc, char **argv)
 	if (osp_render_colour(o.colour, stdout, &render.colour))
 		return osp_err(0, "--color %s: expected auto, always or never", o.colour), 2;
 	r = osp_reader_open(&s, o.file);
+	r = r ? r : osp_reader_read_books(&books, s, 0);
 	r = r ? r : osp_reader_find_trace(s, o.trace, &key);
 	r = r ? r : osp_output_open(&out, NULL);
 	if (r)
 		return osp_reader_exit(r);
 	render.out = out.file;
 	render.session = s;
+	render.books = books;
 	r = show(s, key, &o, &render);
 	closed = osp_output_close(&out);
 	return osp_reader_exit(r ? r : closed);

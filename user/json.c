@@ -1,5 +1,5 @@
 /*
- * The --json shapes of ls and show. Fed with what cursors give, feeds stdout through jansson.
+ * The --json shapes of ls, show and losses. Fed with what cursors give, feeds stdout through jansson.
  * Output is ASCII (what is not is \uXXXX), so that no text can steer a terminal.
  * Integers that JSON readers may not hold (above 2^63) are strings, bytes are hexadecimal.
  */
@@ -110,15 +110,17 @@ static json_t *value_json(const struct osp_value *v)
 	return NULL;
 }
 
+/* By bit of enum osp_mark. */
+static const char *const mark_names[OSP_BOOKS_MARKS] = {"incomplete", "began_before", "may_be_cut",
+							"unexpected", "timed_out",    "ambiguous"};
+
 json_t *osp_json_marks(uint32_t marks, json_t *(*word)(const char *))
 {
-	static const char *const names[] = {"incomplete", "began_before", "may_be_cut",
-					    "unexpected", "timed_out",	  "ambiguous"};
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	for (size_t i = 0; i < sizeof(mark_names) / sizeof(mark_names[0]); i++)
 		if (marks >> i & 1)
-			json_array_append_new(list, word(names[i]));
+			json_array_append_new(list, word(mark_names[i]));
 	return list;
 }
 
@@ -233,4 +235,121 @@ json_t *osp_json_span(const struct osp_session *s, const struct osp_span *span, 
 	else
 		json_decref(cut);
 	return object;
+}
+
+/* ---- the books ---- */
+
+static json_t *wall_time(const struct osp_books *b, int64_t boot_ns)
+{
+	return json_integer(boot_ns + osp_session_wall_offset(b->session, boot_ns));
+}
+
+static const char *kind_name(const struct osp_reason *r)
+{
+	return r->kind == OSP_REASON_MISSING  ? "missing"
+	       : r->kind == OSP_REASON_CHOSEN ? "chosen"
+					      : "spare";
+}
+
+static json_t *reasons_json(const struct osp_books *b)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < b->reason_count; i++) {
+		const struct osp_books_reason *r = &b->reasons[i];
+
+		json_array_append_new(
+			list,
+			json_pack("{s:o, s:I, s:s, s:s, s:s}", "reason", osp_json_text(r->name),
+				  "lost", (json_int_t)r->lost, "kind", kind_name(r->known), "help",
+				  osp_reason_help(r->name), "advice", r->known->advice));
+	}
+	return list;
+}
+
+static json_t *pages_json(const struct osp_books *b)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < b->page_count; i++) {
+		const struct osp_books_page *p = &b->pages[i];
+		json_t *lost = json_object();
+
+		for (size_t k = 0; k < p->loss_count; k++)
+			json_object_set_new(lost, b->reasons[p->losses[k].reason].name,
+					    json_integer((json_int_t)p->losses[k].lost));
+		json_array_append_new(
+			list,
+			json_pack("{s:o, s:o, s:o, s:I, s:I, s:I, s:b, s:o}", "process",
+				  process_json(b->session, p->process), "provider",
+				  osp_json_text(p->provider), "probe", osp_json_text(p->probe),
+				  "hits", (json_int_t)p->hits, "stored", (json_int_t)p->stored,
+				  "lost", (json_int_t)p->lost, "closes",
+				  p->hits == p->stored + p->lost, "reasons", lost));
+	}
+	return list;
+}
+
+static json_t *intervals_json(const struct osp_books *b)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < b->interval_count; i++) {
+		const struct osp_books_interval *v = &b->intervals[i];
+
+		json_array_append_new(
+			list,
+			json_pack("{s:o, s:o, s:I, s:o, s:I}", "from_ns", wall_time(b, v->from_ns),
+				  "to_ns", wall_time(b, v->to_ns), "lost", (json_int_t)v->lost,
+				  "stored",
+				  b->counted ? json_integer((json_int_t)v->stored) : json_null(),
+				  "processes", (json_int_t)v->processes));
+	}
+	return list;
+}
+
+static json_t *gaps_json(const struct osp_books *b)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < b->gap_count; i++) {
+		const struct osp_books_gap *g = &b->gaps[i];
+
+		json_array_append_new(list,
+				      json_pack("{s:o, s:o, s:o, s:I, s:o}", "process",
+						process_json(b->session, g->process), "from_ns",
+						wall_time(b, g->from_ns), "to_ns",
+						wall_time(b, g->to_ns), "lost", (json_int_t)g->lost,
+						"reason", osp_json_text(g->reason)));
+	}
+	return list;
+}
+
+static json_t *counts_json(const struct osp_books *b)
+{
+	json_t *marked = json_object();
+
+	if (!b->counted)
+		return json_decref(marked), json_null();
+	for (size_t i = 0; i < OSP_BOOKS_MARKS; i++)
+		json_object_set_new(marked, mark_names[i],
+				    json_integer((json_int_t)b->traces.marked[i]));
+	return json_pack("{s:I, s:I, s:I, s:o}", "all", (json_int_t)b->traces.all, "whole",
+			 (json_int_t)b->traces.whole, "cut_by_loss", (json_int_t)b->traces.by_loss,
+			 "marked", marked);
+}
+
+json_t *osp_json_books(const struct osp_books *b)
+{
+	return json_pack(
+		"{s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		"whole", osp_books_are_whole(b), "ended", b->session->ended, "closes", !b->open,
+		"hits", (json_int_t)b->hits, "stored", (json_int_t)b->stored, "lost",
+		(json_int_t)b->lost, "missing", (json_int_t)b->missing, "left_out",
+		(json_int_t)b->chosen, "from_ns",
+		b->from_ns ? wall_time(b, b->from_ns) : json_null(), "to_ns",
+		b->session->ended && b->to_ns ? wall_time(b, b->to_ns) : json_null(),
+		"last_step_ns", b->found ? wall_time(b, b->last_ns) : json_null(), "traces",
+		counts_json(b), "reasons", reasons_json(b), "points", pages_json(b), "intervals",
+		intervals_json(b), "gaps", gaps_json(b));
 }

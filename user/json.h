@@ -4,11 +4,15 @@
 #include <jansson.h>
 
 #include "store/session.h"
+#include "user/books.h"
 
 /* New references; NULL: no memory. */
 json_t *osp_json_trace(const struct osp_session *s, const struct osp_trace *t);
 json_t *osp_json_span(const struct osp_session *s, const struct osp_span *span,
 		      int64_t wall_offset);
+
+/* All that `outspan losses` says; what books that are not counted do not know is null. */
+json_t *osp_json_books(const struct osp_books *b);
 
 /* Text that JSON can carry: what is not UTF-8 is escaped as on a terminal. */
 json_t *osp_json_text(const char *text);

@@ -25,6 +25,8 @@ static const struct command {
 	{"replay", "make a session file from a raw capture", osp_cmd_replay},
 	{"ls", "list the traces of a session file", osp_cmd_ls},
 	{"show", "show one trace as a tree", osp_cmd_show},
+	{"losses", "show what a session misses, and what that means for its numbers",
+	 osp_cmd_losses},
 	{"export", "write a session file in another format", osp_cmd_export},
 	{"doctor", "try what this kernel and user can do, and say how to mend the rest",
 	 osp_cmd_doctor},

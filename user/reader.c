@@ -38,6 +38,17 @@ int osp_reader_open(struct osp_session **out, const char *file)
 	return 0;
 }
 
+int osp_reader_read_books(struct osp_books **out, const struct osp_session *s, uint32_t pid)
+{
+	int r = osp_books_read(out, s, pid);
+
+	if (r == -ESRCH)
+		osp_err(0, "the session has no process %" PRIu32, pid);
+	else if (r)
+		osp_err(0, "%s", r == -ENOMEM ? "no memory" : osp_store_error(s->store));
+	return r;
+}
+
 /* The trace at a place of the listing, counted from 1; 0 = the last one. */
 static int find_by_place(struct osp_session *s, uint64_t place, uint64_t *trace)
 {

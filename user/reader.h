@@ -4,6 +4,7 @@
 #include <argp.h>
 
 #include "store/session.h"
+#include "user/books.h"
 
 /* Parses with usage errors leaving with status 2. `name` is the command as typed: "outspan ls". */
 void osp_reader_parse(const struct argp *argp, const char *name, int argc, char **argv,
@@ -11,6 +12,9 @@ void osp_reader_parse(const struct argp *argp, const char *name, int argc, char 
 
 /* Opens the session; what fails is said. -errno. */
 int osp_reader_open(struct osp_session **out, const char *file);
+
+/* Reads the books of it, or of the processes with this pid (0 = all); what fails is said. -errno. */
+int osp_reader_read_books(struct osp_books **out, const struct osp_session *s, uint32_t pid);
 
 /*
  * The trace that the text means: first digits of its id, `last`, or `#N`, the N-th of `ls`.

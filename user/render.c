@@ -1,6 +1,6 @@
 /*
  * How a session looks on a terminal. Everything that came from a traced process is escaped before
- * it gets here (put_text is the one door), columns are counted in characters, and what is not
+ * it gets here (user/columns.c is the one door), columns are counted in characters, and what is not
  * certain is said in words: marks, ambiguous links, clocks. Fed by cmd_ls.c and cmd_show.c.
  *
  *   send north/7                           [==========]  12.00 ms  sender/4001            ok 200
@@ -19,6 +19,7 @@
 #include "user/base/cleanup.h"
 #include "user/base/map.h"
 #include "user/base/text.h"
+#include "user/columns.h"
 
 enum {
 	WIDTH = 100,
@@ -61,115 +62,23 @@ static void colour_off(const struct osp_render *r, const char *code)
 		fputs("\x1b[0m", r->out);
 }
 
-/* Columns of escaped text: its characters. */
-static size_t columns(const char *text, size_t size)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < size; i++)
-		n += ((uint8_t)text[i] & 0xc0) != 0x80;
-	return n;
-}
-
-static size_t text_columns(const char *text)
-{
-	char line[1024];
-
-	return columns(line, osp_text_escape(line, sizeof(line), text, strlen(text)));
-}
-
-/* The byte at which the n-th character begins. */
-static size_t character(const char *text, size_t size, size_t n)
-{
-	size_t i = 0;
-
-	for (; i < size; i++)
-		if (((uint8_t)text[i] & 0xc0) != 0x80 && !n--)
-			break;
-	return i;
-}
-
-/*
- * What is wider than `most` loses its middle: the beginning tells most (hosts, ports), then the
- * end (the last part of a topic). Returns the columns written.
- */
-static size_t put_cut(FILE *f, const char *line, size_t size, size_t most)
-{
-	size_t wide = columns(line, size), head = most - most / 5 - 2;
-
-	if (wide <= most) {
-		fputs(line, f);
-		return wide;
-	}
-	fwrite(line, 1, character(line, size, head), f);
-	fputs("..", f);
-	fputs(line + character(line, size, wide - (most - head - 2)), f);
-	return most;
-}
-
-static size_t put_text(FILE *f, const char *text, size_t most)
-{
-	char line[1024];
-
-	return put_cut(f, line, osp_text_escape(line, sizeof(line), text, strlen(text)), most);
-}
-
-/* Names are stored escaped (user/title.c): their backslashes stay as they are. */
-static size_t put_title(FILE *f, const char *name, size_t most)
-{
-	char line[1024];
-	size_t n = 0;
-
-	for (const char *at = name; *at && n + 5 < sizeof(line);) {
-		size_t part = *at == '\\' ? 1 : strcspn(at, "\\");
-
-		if (*at == '\\')
-			line[n++] = '\\';
-		else
-			n += osp_text_escape(line + n, sizeof(line) - n, at, part);
-		at += part;
-	}
-	line[n] = 0;
-	return put_cut(f, line, n, most);
-}
-
-static void put_spaces(FILE *f, size_t n)
-{
-	fprintf(f, "%*s", (int)n, "");
-}
-
-static void put_column(FILE *f, const char *text, size_t width)
-{
-	put_spaces(f, width - put_text(f, text, width));
-}
-
 /* A span's name. Where room is short, "http://" is what can be missed first. */
 static void put_name(FILE *f, const char *name, size_t width)
 {
 	const char *scheme = strstr(name, "http://");
 	char text[1024];
 
-	if (scheme && columns(name, strlen(name)) > width && strlen(name) < sizeof(text)) {
+	if (scheme && osp_columns_count(name, strlen(name)) > width &&
+	    strlen(name) < sizeof(text)) {
 		snprintf(text, sizeof(text), "%.*s%s", (int)(scheme - name), name, scheme + 7);
 		name = text;
 	}
-	put_spaces(f, width - put_title(f, name, width));
+	osp_columns_write_spaces(f, width - osp_columns_write_title(f, name, width));
 }
 
 static const char *status_text(enum osp_span_status s)
 {
 	return s == OSP_SPAN_ERROR ? "error" : s == OSP_SPAN_OK ? "ok" : "-";
-}
-
-/* "courier/4003"; a key without a process shows as such. */
-static void process_text(const struct osp_session *s, uint32_t key, char out[64])
-{
-	const struct osp_process_row *p = osp_session_process(s, key);
-
-	if (p)
-		snprintf(out, 64, "%.40s/%u", p->comm, p->pid);
-	else
-		snprintf(out, 64, "process #%u", key);
 }
 
 /* Right-aligned in nine columns: "  12.00 ms". */
@@ -189,7 +98,7 @@ static const struct {
 	const char *phrase; /* in the tree */
 } marks[] = {
 	{OSP_MARK_MAY_BE_CUT, 'C', "may be cut",
-	 "may be cut: steps were lost, or passed unwatched"},
+	 "may be cut: steps passed unwatched, or were not stored"}, /* or put_loss */
 	{OSP_MARK_BEGAN_BEFORE, 'B', "began before attach",
 	 "began before attach: its true start is earlier"},
 	{OSP_MARK_INCOMPLETE, 'I', "incomplete", "incomplete: its end was not seen"},
@@ -223,6 +132,11 @@ void osp_render_legend(const struct osp_render *r, uint32_t set)
 	}
 	if (*between == ',')
 		fputc('\n', r->out);
+	if (r->books->missing)
+		fprintf(r->out,
+			"lost: %" PRIu64 " of %" PRIu64
+			" steps; outspan losses tells what, when, and what it means\n",
+			r->books->missing, r->books->hits);
 }
 
 /* "2025-03-01T12:00:00.123+01:00": milliseconds are enough to find a trace. */
@@ -246,7 +160,7 @@ void osp_render_trace(const struct osp_render *r, const struct osp_trace *t)
 	fprintf(r->out, "%.12s  ", id);
 	put_time(r, t->start_ns, true);
 	fputs("  ", r->out);
-	put_spaces(r->out, ROOT - put_title(r->out, t->root, ROOT));
+	osp_columns_write_spaces(r->out, ROOT - osp_columns_write_title(r->out, t->root, ROOT));
 	fputc(' ', r->out);
 	put_duration(r->out, t->end_ns - t->start_ns);
 	fprintf(r->out, " %4u %5u  ", t->processes, t->spans);
@@ -254,7 +168,7 @@ void osp_render_trace(const struct osp_render *r, const struct osp_trace *t)
 	fputs(status_text(t->status), r->out);
 	colour_off(r, colour);
 	if (t->marks) {
-		put_spaces(r->out, 7 - strlen(status_text(t->status)));
+		osp_columns_write_spaces(r->out, 7 - strlen(status_text(t->status)));
 		colour_on(r, YELLOW);
 		for (size_t i = 0; i < MARKS; i++)
 			if (t->marks & marks[i].mark)
@@ -315,21 +229,21 @@ static void put_line(const struct tree *t, const struct osp_span *s)
 	size_t at = indent(t, s);
 	char process[64];
 
-	put_spaces(r->out, at);
+	osp_columns_write_spaces(r->out, at);
 	put_name(r->out, s->name, NAME - at);
 	fputc(' ', r->out);
 	put_bar(t, s);
 	fputc(' ', r->out);
 	put_duration(r->out, s->end_ns - s->start_ns);
 	fputs("  ", r->out);
-	process_text(r->session, s->process, process);
-	put_column(r->out, process, PROCESS);
+	osp_columns_process(r->session, s->process, process);
+	osp_columns_write_padded(r->out, process, PROCESS);
 	fputs("  ", r->out);
 	colour_on(r, colour);
 	fputs(status_text(s->status), r->out);
 	if (s->code) {
 		fputc(' ', r->out);
-		put_text(r->out, s->code, code_room(s));
+		osp_columns_write(r->out, s->code, code_room(s));
 	}
 	colour_off(r, colour);
 	fputc('\n', r->out);
@@ -338,7 +252,7 @@ static void put_line(const struct tree *t, const struct osp_span *s)
 static void begin_note(const struct tree *t, const struct osp_span *s, const char *colour,
 		       const char *sign)
 {
-	put_spaces(t->r->out, indent(t, s) + 2);
+	osp_columns_write_spaces(t->r->out, indent(t, s) + 2);
 	colour_on(t->r, colour);
 	fputs(sign, t->r->out);
 }
@@ -352,13 +266,13 @@ static void end_note(const struct tree *t, const char *colour)
 /* "trace_context (exact), message_id agrees"; names come from a catalogue, yet from a file. */
 static void put_evidence(FILE *f, const struct osp_span_link *l)
 {
-	put_text(f, l->evidence, 30);
+	osp_columns_write(f, l->evidence, 30);
 	if (strcmp(l->grade, "ambiguous"))
 		fprintf(f, " (%.12s)", l->grade);
 	if (!l->also)
 		return;
 	fputs(", ", f);
-	put_text(f, l->also + (*l->also == '!'), 24);
+	osp_columns_write(f, l->also + (*l->also == '!'), 24);
 	fputs(*l->also == '!' ? " contradicts" : " agrees", f);
 }
 
@@ -383,11 +297,11 @@ static int put_far_end(const struct tree *t, uint64_t id)
 		root = root ? root : span.id;
 		if (span.id != id)
 			continue;
-		process_text(t->r->session, span.process, process);
+		osp_columns_process(t->r->session, span.process, process);
 		fputc(' ', f);
-		put_title(f, span.name, 24);
+		osp_columns_write_title(f, span.name, 24);
 		fputs(" in ", f);
-		put_text(f, process, PROCESS);
+		osp_columns_write(f, process, PROCESS);
 		fprintf(f, ", trace %012" PRIx64, root >> 16);
 		return 0;
 	}
@@ -465,12 +379,39 @@ static void put_code(const struct tree *t, const struct osp_span *s)
 {
 	const char *colour = s->status == OSP_SPAN_ERROR ? RED : NULL;
 
-	if (!s->code || text_columns(s->code) <= code_room(s))
+	if (!s->code || osp_columns_count_text(s->code) <= code_room(s))
 		return;
 	begin_note(t, s, colour, "! ");
 	fprintf(t->r->out, "%s: ", s->status == OSP_SPAN_ERROR ? "error" : "code");
-	put_text(t->r->out, s->code, 60);
+	osp_columns_write(t->r->out, s->code, 60);
 	end_note(t, colour);
+}
+
+/* The loss for which something may be cut. False: none is known in its time. */
+static bool put_loss(const struct tree *t, uint32_t process, int64_t start_ns, int64_t end_ns)
+{
+	const struct osp_books_gap *gap;
+	FILE *f = t->r->out;
+	char name[64];
+
+	if (!osp_books_find_gap(t->r->books, process, start_ns, end_ns, &gap))
+		return false;
+	osp_columns_process(t->r->session, gap->process, name);
+	fprintf(f, "may be cut: %" PRIu64 " step%s of ", gap->lost, gap->lost == 1 ? "" : "s");
+	osp_columns_write(f, name, PROCESS);
+	fputs(gap->lost == 1 ? " was lost meanwhile (" : " were lost meanwhile (", f);
+	osp_columns_write(f, gap->reason, 20);
+	fputc(')', f);
+	return true;
+}
+
+static void put_mark(const struct tree *t, const struct osp_span *s, size_t mark)
+{
+	begin_note(t, s, YELLOW, "! ");
+	if (marks[mark].mark != OSP_MARK_MAY_BE_CUT ||
+	    !put_loss(t, s->process, s->start_ns, s->end_ns))
+		fputs(marks[mark].phrase, t->r->out);
+	end_note(t, YELLOW);
 }
 
 static int put_notes(const struct tree *t, const struct osp_span *s)
@@ -489,13 +430,9 @@ static int put_notes(const struct tree *t, const struct osp_span *s)
 		end_note(t, YELLOW);
 	}
 	put_clock(t, s);
-	for (size_t i = 0; i < MARKS; i++) {
-		if (!(s->marks & marks[i].mark) || !marks[i].phrase)
-			continue;
-		begin_note(t, s, YELLOW, "! ");
-		fputs(marks[i].phrase, t->r->out);
-		end_note(t, YELLOW);
-	}
+	for (size_t i = 0; i < MARKS; i++)
+		if (s->marks & marks[i].mark && marks[i].phrase)
+			put_mark(t, s, i);
 	return r;
 }
 
@@ -541,19 +478,20 @@ static size_t put_attribute(const struct tree *t, const struct osp_attribute *a,
 	value_text(&a->value, text);
 	if (a->value.type >= OSP_VALUE_STR && a->value.true_size > a->value.size)
 		snprintf(cut, sizeof(cut), " (of %u bytes)", a->value.true_size);
-	if (at + 3 + text_columns(a->name) + text_columns(text) + strlen(cut) > WIDTH) {
+	if (at + 3 + osp_columns_count_text(a->name) + osp_columns_count_text(text) + strlen(cut) >
+	    WIDTH) {
 		fputc('\n', f);
-		put_spaces(f, margin);
+		osp_columns_write_spaces(f, margin);
 		at = margin;
 	} else {
 		fputs("  ", f);
 		at += 2;
 	}
-	at += 1 + put_text(f, a->name, ATTRIBUTE);
+	at += 1 + osp_columns_write(f, a->name, ATTRIBUTE);
 	fputc('=', f);
 	/* even the deepest margin leaves some columns for the value */
 	room = WIDTH - at - strlen(cut);
-	at += put_text(f, text, room);
+	at += osp_columns_write(f, text, room);
 	fputs(cut, f);
 	return at + strlen(cut);
 }
@@ -565,10 +503,10 @@ static void put_event(const struct tree *t, const struct osp_span *s,
 	size_t margin = indent(t, s) + 4, at;
 	char text[24];
 
-	put_spaces(r->out, margin);
+	osp_columns_write_spaces(r->out, margin);
 	fprintf(r->out, "+%-9s ", osp_text_duration(text, e->time_ns - t->trace->start_ns));
 	colour_on(r, e->unexpected ? YELLOW : NULL);
-	at = margin + 11 + put_text(r->out, e->name, 40);
+	at = margin + 11 + osp_columns_write(r->out, e->name, 40);
 	if (e->unexpected)
 		at += (size_t)fprintf(r->out, " (unexpected)");
 	colour_off(r, e->unexpected ? YELLOW : NULL);
@@ -589,7 +527,7 @@ static void put_heading(const struct tree *t)
 	osp_text_hex(id, trace->id, sizeof(trace->id));
 	fprintf(r->out, "trace %s\n", id);
 	colour_on(r, BOLD);
-	put_title(r->out, trace->root, WIDTH);
+	osp_columns_write_title(r->out, trace->root, WIDTH);
 	colour_off(r, BOLD);
 	fputs("\nstarted ", r->out);
 	put_time(r, trace->start_ns, false);
@@ -601,6 +539,22 @@ static void put_heading(const struct tree *t)
 	fprintf(r->out, "\n%u span%s in %u process%s, %u link%s\n\n", trace->spans,
 		trace->spans == 1 ? "" : "s", trace->processes, trace->processes == 1 ? "" : "es",
 		trace->links, trace->links == 1 ? "" : "s");
+}
+
+/* A mark of the trace that none of its spans has: the recorder did not live to give it. */
+static void put_doubt(const struct tree *t, size_t count)
+{
+	uint32_t told = 0;
+
+	for (size_t i = 0; i < count; i++)
+		told |= t->spans[i].marks;
+	if (!(t->trace->marks & ~told & OSP_MARK_MAY_BE_CUT))
+		return;
+	colour_on(t->r, YELLOW);
+	fputs("! ", t->r->out);
+	put_loss(t, 0, t->trace->start_ns, t->trace->end_ns);
+	colour_off(t->r, YELLOW);
+	fputs("\n\n", t->r->out);
 }
 
 /* Parents come before their children, so one pass tells all depths. */
@@ -629,6 +583,8 @@ int osp_render_spans(const struct osp_render *render, const struct osp_trace *tr
 	r = r ? r : index_spans(&t, count);
 	if (!r)
 		put_heading(&t);
+	if (!r)
+		put_doubt(&t, count);
 	for (size_t i = 0; !r && i < count && !ferror(render->out); i++) {
 		put_line(&t, &spans[i]);
 		r = put_notes(&t, &spans[i]);

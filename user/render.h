@@ -6,10 +6,12 @@
 #include <stdio.h>
 
 #include "store/session.h"
+#include "user/books.h"
 
 struct osp_render {
 	FILE *out;
-	struct osp_session *session; /* borrowed: for processes, the clock and ends of links */
+	struct osp_session *session;   /* borrowed: for processes, the clock and ends of links */
+	const struct osp_books *books; /* borrowed: what was lost, and when */
 	bool utc;
 	bool colour;
 	bool verbose; /* events and attributes, too */
@@ -22,7 +24,7 @@ int osp_render_colour(const char *when, FILE *out, bool *colour);
 void osp_render_heading(const struct osp_render *r);
 void osp_render_trace(const struct osp_render *r, const struct osp_trace *t);
 
-/* What the letters in the column of marks mean, if there were any: the union of all marks. */
+/* What the letters in the column of marks mean (the union of all marks), and what was lost. */
 void osp_render_legend(const struct osp_render *r, uint32_t marks);
 
 /* The tree of a trace; its spans in the order of osp_store_spans. -ENOMEM or a store's error. */

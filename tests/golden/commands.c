@@ -1,7 +1,7 @@
 /*
- * What people and programs get from ls, show and export: the commands run on the sample session
- * and their output is compared with expectations in tests/golden (.txt and .json), which were
- * checked by hand. GOLDEN_UPDATE=1 rewrites them: review the diff.
+ * What people and programs get from ls, show, losses and export: the commands run on the sample
+ * sessions and their output is compared with expectations in tests/golden (.txt and .json), which
+ * were checked by hand. GOLDEN_UPDATE=1 rewrites them: review the diff.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,32 +18,37 @@
 
 #include <cmocka.h>
 
-#include "tests/sample.h"
+#include "tests/sample_losses.h"
 #include "user/command.h"
 
 static char directory[] = "/tmp/outspan-golden-XXXXXX", session[64], out_path[64], err_path[64];
 static char output[1 << 18], errors[4096];
 
-static int make_session(void **state)
+/* Writes a sample as a session file. */
+static int write_session(struct sample *s, const char *path)
 {
-	struct sample *s = sample_new();
 	struct osp_store *store = NULL;
 	char uri[80], error[512];
 
+	snprintf(uri, sizeof(uri), "sqlite:%s", path);
+	if (osp_store_open(&store, uri, OSP_STORE_CREATE, error) ||
+	    osp_store_write(store, s->parts, s->count))
+		return -1;
+	free(s);
+	return osp_store_close(&store, true);
+}
+
+static int make_session(void **state)
+{
 	(void)state;
 	if (!mkdtemp(directory))
 		return -1;
 	snprintf(session, sizeof(session), "%s/session.db", directory);
 	snprintf(out_path, sizeof(out_path), "%s/out", directory);
 	snprintf(err_path, sizeof(err_path), "%s/err", directory);
-	snprintf(uri, sizeof(uri), "sqlite:%s", session);
 	setenv("TZ", "UTC-1", 1);
 	unsetenv("NO_COLOR");
-	if (osp_store_open(&store, uri, OSP_STORE_CREATE, error) ||
-	    osp_store_write(store, s->parts, s->count))
-		return -1;
-	free(s);
-	return osp_store_close(&store, true);
+	return write_session(sample_new(), session);
 }
 
 static int remove_session(void **state)
@@ -83,9 +88,10 @@ static int run_to(const char *line, const char *to)
 
 		dup2(out, 1);
 		dup2(err, 2);
-		exit(!strcmp(argv[0], "ls")	? osp_cmd_ls(argc, argv)
-		     : !strcmp(argv[0], "show") ? osp_cmd_show(argc, argv)
-						: osp_cmd_export(argc, argv));
+		exit(!strcmp(argv[0], "ls")	  ? osp_cmd_ls(argc, argv)
+		     : !strcmp(argv[0], "show")	  ? osp_cmd_show(argc, argv)
+		     : !strcmp(argv[0], "losses") ? osp_cmd_losses(argc, argv)
+						  : osp_cmd_export(argc, argv));
 	}
 	waitpid(pid, &status, 0);
 	read_file(err_path, errors, sizeof(errors));
@@ -183,6 +189,93 @@ static void json_has_the_promised_shapes(void **state)
 	(void)state;
 	expect_golden("ls --json @", "ls.json");
 	expect_golden("show --json @ #5", "show.json");
+}
+
+/* The sessions of tests/sample_losses.h in turn stand where "@" is. */
+static void use_session(struct sample *s, const char *name)
+{
+	snprintf(session, sizeof(session), "%s/%s.db", directory, name);
+	if (access(session, F_OK))
+		assert_int_equal(write_session(s, session), 0);
+	else
+		free(s);
+}
+
+static void use_first_session(void)
+{
+	snprintf(session, sizeof(session), "%s/session.db", directory);
+}
+
+static void books_look_as_checked_by_hand(void **state)
+{
+	(void)state;
+	use_session(sample_lossless(), "lossless");
+	expect_golden("losses @", "losses_none.txt");
+	use_session(sample_spare(), "spare");
+	expect_golden("losses --utc @", "losses_spare.txt");
+	expect_narrow();
+	use_session(sample_lossy(), "lossy");
+	expect_golden("losses @", "losses_some.txt");
+	expect_narrow();
+	expect_golden("losses --utc --process 4001 @", "losses_process.txt");
+	expect_narrow();
+	expect_golden("losses --json @", "losses.json");
+	use_first_session();
+}
+
+/* What cannot be right is told, and what is not known is not claimed. */
+static void broken_books_are_told(void **state)
+{
+	static char expected[sizeof(output)];
+
+	(void)state;
+	use_session(sample_broken(), "broken");
+	assert_int_equal(run("losses @"), 0);
+	assert_non_null(strstr(errors, "was cut off"));
+	expect_narrow();
+	if (getenv("GOLDEN_UPDATE")) {
+		FILE *f = fopen("tests/golden/losses_broken.txt", "w");
+
+		fputs(output, f);
+		fclose(f);
+	}
+	read_file("tests/golden/losses_broken.txt", expected, sizeof(expected));
+	assert_string_equal(output, expected);
+	/* its only trace has no mark of its own, and nobody looked for its lost partners */
+	assert_int_equal(run("ls @"), 0);
+	assert_non_null(strstr(output, " ok     C\n"));
+	assert_int_equal(run("ls --json @"), 0);
+	assert_non_null(strstr(output, "\"may_be_cut\":true"));
+	assert_int_equal(run("show @ last"), 0);
+	assert_non_null(strstr(
+		output, "\n! may be cut: 4 steps of depot/4002 were lost meanwhile (ring_full)\n"));
+	use_first_session();
+}
+
+static void check_ends_with_what_a_script_wants(void **state)
+{
+	static const struct {
+		struct sample *(*make)(void);
+		const char *name;
+		int status;
+	} sessions[] = {{sample_lossless, "lossless", 0},
+			{sample_spare, "spare", 0},
+			{sample_lossy, "lossy", 1},
+			{sample_broken, "broken", 1}};
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		use_session(sessions[i].make(), sessions[i].name);
+		assert_int_equal(run("losses --check @"), sessions[i].status);
+		assert_ptr_equal(strchr(output, '\n'), output + strlen(output) - 1);
+	}
+	use_session(sample_lossy(), "lossy");
+	assert_int_equal(run("losses --check --process 4003 @"), 0);
+	expect_failure("losses --process 77 @", 1, "the session has no process 77");
+	expect_failure("losses --process 0 @", 2, "expected a process id");
+	expect_failure("losses", 2, "which session?");
+	expect_failure("losses @ @", 2, "one session at a time");
+	use_first_session();
 }
 
 static void export_is_what_otlp_wants(void **state)
@@ -284,10 +377,11 @@ static void colour_is_only_for_those_who_want_it(void **state)
 
 static void help_ends_with_examples(void **state)
 {
-	static const char *const commands[] = {"ls --help", "show --help", "export --help"};
+	static const char *const commands[] = {"ls --help", "show --help", "losses --help",
+					       "export --help"};
 
 	(void)state;
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		const char *examples;
 		int n = 0;
 
@@ -308,6 +402,9 @@ int main(void)
 		cmocka_unit_test(trees_look_as_checked_by_hand),
 		cmocka_unit_test(last_and_prefix_name_the_same_trace),
 		cmocka_unit_test(json_has_the_promised_shapes),
+		cmocka_unit_test(books_look_as_checked_by_hand),
+		cmocka_unit_test(broken_books_are_told),
+		cmocka_unit_test(check_ends_with_what_a_script_wants),
 		cmocka_unit_test(export_is_what_otlp_wants),
 		cmocka_unit_test(export_to_a_file_is_the_same),
 		cmocka_unit_test(mistakes_have_a_message_and_a_status),
