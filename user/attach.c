@@ -14,6 +14,7 @@
 
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
+#include "user/form.h"
 #include "user/lease.h"
 #include "user/links.h"
 #include "user/shape.h"
@@ -36,8 +37,7 @@ struct attachment {
 struct osp_attach {
 	struct osp_attach_programs programs;
 	enum osp_attach_form form;
-	enum osp_level level;
-	bool no_context;
+	struct osp_wanted wanted;
 	struct attachment *first;
 	struct osp_leases *leases;
 	uint32_t next_site;
@@ -52,11 +52,7 @@ int osp_attach_new(struct osp_attach **out, const struct osp_attach_programs *p,
 
 	if (!a)
 		return -ENOMEM;
-	*a = (struct osp_attach){.programs = *p,
-				 .form = form,
-				 .level = o->level,
-				 .no_context = o->no_context,
-				 .next_site = 1};
+	*a = (struct osp_attach){.programs = *p, .form = form, .wanted = o->wanted, .next_site = 1};
 	r = osp_leases_open(&a->leases);
 	if (r) {
 		free(a);
@@ -81,16 +77,24 @@ enum osp_attach_form osp_attach_form(const struct osp_attach *a)
 	return a->form;
 }
 
-static bool wants(const struct osp_attach *a, const struct osp_point *p)
-{
-	return p->control ? !a->no_context : p->level <= a->level;
-}
-
 /* ---- one binary ---- */
 
-static bool is_wanted(const struct osp_attach *a, const struct osp_site *s)
+/* What to do with a site that can be attached. A stub without the no-op to carry at traps. */
+static enum osp_use use_of(const struct osp_attach *a, const struct osp_site *s)
 {
-	return s->state == OSP_SITE_KNOWN && wants(a, s->point);
+	enum osp_use use = osp_form_use(&a->wanted, s->point);
+
+	return use == OSP_USE_CARRY && !s->elf->carry ? OSP_USE_TRAP : use;
+}
+
+/* The upper half of a point's word is the count of those who have it carried. */
+static void fill_hook(struct osp_hook *hook, const struct osp_site *s, uint32_t site)
+{
+	*hook = (struct osp_hook){
+		.offset = s->carried ? s->elf->carry : s->elf->offset,
+		.semaphore = s->elf->semaphore + (s->carried ? 2 : 0),
+		.cookie = (uint64_t)site << 32 | s->point->number,
+	};
 }
 
 /* Operands of a foreign site, for the kernel side. */
@@ -116,14 +120,14 @@ static int link_sites(struct osp_attach *a, struct attachment *at, bool foreign,
 		struct osp_site *s = &b->sites[i];
 		uint32_t site = at->first_site + (uint32_t)i;
 
-		if (!is_wanted(a, s) || s->point->foreign != foreign)
+		if (s->state != OSP_SITE_KNOWN || s->point->foreign != foreign ||
+		    use_of(a, s) == OSP_USE_NONE)
 			continue;
 		r = foreign ? add_spec(a, s, site) : 0;
 		if (r)
 			return r;
-		hooks[n] = (struct osp_hook){.offset = s->elf->offset,
-					     .semaphore = s->elf->semaphore,
-					     .cookie = (uint64_t)site << 32 | s->point->number};
+		s->carried = use_of(a, s) == OSP_USE_CARRY;
+		fill_hook(&hooks[n], s, site);
 		which[n++] = i;
 	}
 	r = n ? osp_links_open(foreign ? &at->foreign : &at->step,
@@ -154,10 +158,11 @@ static void count_sites(const struct osp_attach *a, struct attachment *at)
 		const struct osp_site *s = &at->binary->sites[i];
 
 		/* What the file itself rules out was wanted, too, if the level asks for the point. */
-		if (!s->point || !wants(a, s->point))
+		if (!s->point || osp_form_use(&a->wanted, s->point) == OSP_USE_NONE)
 			continue;
 		r->wanted++;
 		r->attached += s->attached;
+		r->carried += s->attached && s->carried;
 		r->refused += !s->attached;
 	}
 }

@@ -66,22 +66,26 @@ static int look(const struct layout *l, uint32_t pid, struct osp_armed_site *s)
 {
 	const struct osp_elf_site *elf = s->site->elf;
 	bool counted = elf->semaphore != 0;
+	size_t size = elf->own ? 4 : 2;
+	uint16_t word[2] = {0};
 	uint8_t code[4];
 	uint64_t at;
 	int r;
 
 	s->armed = OSP_ARMED_HIDDEN;
-	s->semaphore = 0;
+	s->semaphore = s->carry = 0;
 	if (elf->refusal || !find_address(l, counted ? elf->semaphore : elf->offset, counted, &at))
 		return 0;
-	r = counted ? osp_process_peek(pid, at, &s->semaphore, sizeof(s->semaphore))
+	r = counted ? osp_process_peek(pid, at, word, size)
 		    : osp_process_peek(pid, at, code, sizeof(code));
 	if (r == -EIO)
 		return 0;
-	if (!r)
-		s->armed =
-			(counted ? s->semaphore != 0 : is_trap(code)) ? OSP_ARMED : OSP_ARMED_NOT;
-	return r;
+	if (r)
+		return r;
+	s->semaphore = word[0];
+	s->carry = word[1];
+	s->armed = (counted ? word[0] || word[1] : is_trap(code)) ? OSP_ARMED : OSP_ARMED_NOT;
+	return 0;
 }
 
 int osp_semaphore_scan(const struct osp_binary *binary, uint32_t pid,
@@ -113,7 +117,12 @@ static int judge(void *arg, const struct osp_armed_site *s)
 {
 	struct verdict *v = arg;
 
-	if (!s->site->attached || s->armed == OSP_ARMED)
+	/* Another recorder's half is not ours. */
+	bool up = !s->site->elf->semaphore ? s->armed == OSP_ARMED
+		  : s->site->carried	   ? s->carry != 0
+					   : s->semaphore != 0;
+
+	if (!s->site->attached || up)
 		return 0;
 	v->unarmed++;
 	v->hidden = v->hidden || s->armed == OSP_ARMED_HIDDEN;
