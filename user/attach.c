@@ -25,10 +25,12 @@ enum {
 	SITES_MAX = 1 << 24,
 };
 
+enum { STEP, FOREIGN, MAPPED, LINKS }; /* to which program */
+
 struct attachment {
 	struct attachment *next;
 	struct osp_binary *binary; /* borrowed: the table's */
-	struct osp_links *step, *foreign, *mapped;
+	struct osp_links *links[LINKS];
 	struct osp_attach_result result;
 	uint32_t first_site;
 	bool given_up; /* waits for a writer */
@@ -130,7 +132,7 @@ static int link_sites(struct osp_attach *a, struct attachment *at, bool foreign,
 		fill_hook(&hooks[n], s, site);
 		which[n++] = i;
 	}
-	r = n ? osp_links_open(foreign ? &at->foreign : &at->step,
+	r = n ? osp_links_open(&at->links[foreign ? FOREIGN : STEP],
 			       foreign ? a->programs.foreign : a->programs.step, a->form, b->fd,
 			       hooks, n)
 	      : 0;
@@ -147,7 +149,8 @@ static int link_linker(struct osp_attach *a, struct attachment *at)
 
 	if (!hook.offset)
 		return 0;
-	return osp_links_open(&at->mapped, a->programs.mapped, a->form, at->binary->fd, &hook, 1);
+	return osp_links_open(&at->links[MAPPED], a->programs.mapped, a->form, at->binary->fd,
+			      &hook, 1);
 }
 
 static void count_sites(const struct osp_attach *a, struct attachment *at)
@@ -199,9 +202,8 @@ static void take_lease(struct attachment *at)
 
 static void unlink_all(struct attachment *at)
 {
-	osp_links_close(&at->step);
-	osp_links_close(&at->foreign);
-	osp_links_close(&at->mapped);
+	osp_links_close_all(at->links, LINKS);
+	memset(at->links, 0, sizeof(at->links));
 	for (size_t i = 0; i < at->binary->count; i++)
 		at->binary->sites[i].attached = false;
 }
@@ -285,8 +287,42 @@ int osp_attach_add(struct osp_attach *a, struct osp_binary *b, struct osp_attach
 	return osp_err(r, "attach %s", b->path);
 }
 
+/* Takes the links of all binaries to some of the programs out of their attachments. */
+static size_t take_links(struct osp_attach *a, struct osp_links **to, int first, int last)
+{
+	size_t n = 0;
+
+	for (struct attachment *at = a->first; at; at = at->next)
+		for (int i = first; i <= last; i++) {
+			to[n++] = at->links[i];
+			at->links[i] = NULL;
+		}
+	return n;
+}
+
+/*
+ * All sites side by side. Nobody waits for the linkers' notices: they count nothing and hold no
+ * semaphore, and a second grace period would double the time to stop.
+ */
+static void unlink_everything(struct osp_attach *a)
+{
+	struct osp_links **all _cleanup_free_ = NULL;
+	size_t n = 0;
+
+	for (struct attachment *at = a->first; at; at = at->next)
+		n += LINKS;
+	all = calloc(n ? n : 1, sizeof(struct osp_links *));
+	if (!all)
+		return; /* they are closed one by one */
+	n = take_links(a, all, STEP, FOREIGN);
+	osp_links_close_all(all, n);
+	n = take_links(a, all, MAPPED, MAPPED);
+	osp_links_abandon_all(all, n);
+}
+
 void osp_attach_clear(struct osp_attach *a)
 {
+	unlink_everything(a);
 	while (a->first)
 		drop_attachment(a, &a->first);
 }
