@@ -14,6 +14,7 @@
 
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
+#include "user/form.h"
 #include "user/lease.h"
 #include "user/links.h"
 #include "user/shape.h"
@@ -24,10 +25,12 @@ enum {
 	SITES_MAX = 1 << 24,
 };
 
+enum { STEP, FOREIGN, MAPPED, LINKS }; /* to which program */
+
 struct attachment {
 	struct attachment *next;
 	struct osp_binary *binary; /* borrowed: the table's */
-	struct osp_links *step, *foreign, *mapped;
+	struct osp_links *links[LINKS];
 	struct osp_attach_result result;
 	uint32_t first_site;
 	bool given_up; /* waits for a writer */
@@ -36,8 +39,7 @@ struct attachment {
 struct osp_attach {
 	struct osp_attach_programs programs;
 	enum osp_attach_form form;
-	enum osp_level level;
-	bool no_context;
+	struct osp_wanted wanted;
 	struct attachment *first;
 	struct osp_leases *leases;
 	uint32_t next_site;
@@ -52,11 +54,7 @@ int osp_attach_new(struct osp_attach **out, const struct osp_attach_programs *p,
 
 	if (!a)
 		return -ENOMEM;
-	*a = (struct osp_attach){.programs = *p,
-				 .form = form,
-				 .level = o->level,
-				 .no_context = o->no_context,
-				 .next_site = 1};
+	*a = (struct osp_attach){.programs = *p, .form = form, .wanted = o->wanted, .next_site = 1};
 	r = osp_leases_open(&a->leases);
 	if (r) {
 		free(a);
@@ -81,16 +79,24 @@ enum osp_attach_form osp_attach_form(const struct osp_attach *a)
 	return a->form;
 }
 
-static bool wants(const struct osp_attach *a, const struct osp_point *p)
-{
-	return p->control ? !a->no_context : p->level <= a->level;
-}
-
 /* ---- one binary ---- */
 
-static bool is_wanted(const struct osp_attach *a, const struct osp_site *s)
+/* What to do with a site that can be attached. A stub without the no-op to carry at traps. */
+static enum osp_use use_of(const struct osp_attach *a, const struct osp_site *s)
 {
-	return s->state == OSP_SITE_KNOWN && wants(a, s->point);
+	enum osp_use use = osp_form_use(&a->wanted, s->point);
+
+	return use == OSP_USE_CARRY && !s->elf->carry ? OSP_USE_TRAP : use;
+}
+
+/* The upper half of a point's word is the count of those who have it carried. */
+static void fill_hook(struct osp_hook *hook, const struct osp_site *s, uint32_t site)
+{
+	*hook = (struct osp_hook){
+		.offset = s->carried ? s->elf->carry : s->elf->offset,
+		.semaphore = s->elf->semaphore + (s->carried ? 2 : 0),
+		.cookie = (uint64_t)site << 32 | s->point->number,
+	};
 }
 
 /* Operands of a foreign site, for the kernel side. */
@@ -116,17 +122,17 @@ static int link_sites(struct osp_attach *a, struct attachment *at, bool foreign,
 		struct osp_site *s = &b->sites[i];
 		uint32_t site = at->first_site + (uint32_t)i;
 
-		if (!is_wanted(a, s) || s->point->foreign != foreign)
+		if (s->state != OSP_SITE_KNOWN || s->point->foreign != foreign ||
+		    use_of(a, s) == OSP_USE_NONE)
 			continue;
 		r = foreign ? add_spec(a, s, site) : 0;
 		if (r)
 			return r;
-		hooks[n] = (struct osp_hook){.offset = s->elf->offset,
-					     .semaphore = s->elf->semaphore,
-					     .cookie = (uint64_t)site << 32 | s->point->number};
+		s->carried = use_of(a, s) == OSP_USE_CARRY;
+		fill_hook(&hooks[n], s, site);
 		which[n++] = i;
 	}
-	r = n ? osp_links_open(foreign ? &at->foreign : &at->step,
+	r = n ? osp_links_open(&at->links[foreign ? FOREIGN : STEP],
 			       foreign ? a->programs.foreign : a->programs.step, a->form, b->fd,
 			       hooks, n)
 	      : 0;
@@ -143,7 +149,8 @@ static int link_linker(struct osp_attach *a, struct attachment *at)
 
 	if (!hook.offset)
 		return 0;
-	return osp_links_open(&at->mapped, a->programs.mapped, a->form, at->binary->fd, &hook, 1);
+	return osp_links_open(&at->links[MAPPED], a->programs.mapped, a->form, at->binary->fd,
+			      &hook, 1);
 }
 
 static void count_sites(const struct osp_attach *a, struct attachment *at)
@@ -154,10 +161,11 @@ static void count_sites(const struct osp_attach *a, struct attachment *at)
 		const struct osp_site *s = &at->binary->sites[i];
 
 		/* What the file itself rules out was wanted, too, if the level asks for the point. */
-		if (!s->point || !wants(a, s->point))
+		if (!s->point || osp_form_use(&a->wanted, s->point) == OSP_USE_NONE)
 			continue;
 		r->wanted++;
 		r->attached += s->attached;
+		r->carried += s->attached && s->carried;
 		r->refused += !s->attached;
 	}
 }
@@ -194,9 +202,8 @@ static void take_lease(struct attachment *at)
 
 static void unlink_all(struct attachment *at)
 {
-	osp_links_close(&at->step);
-	osp_links_close(&at->foreign);
-	osp_links_close(&at->mapped);
+	osp_links_close_all(at->links, LINKS);
+	memset(at->links, 0, sizeof(at->links));
 	for (size_t i = 0; i < at->binary->count; i++)
 		at->binary->sites[i].attached = false;
 }
@@ -280,8 +287,42 @@ int osp_attach_add(struct osp_attach *a, struct osp_binary *b, struct osp_attach
 	return osp_err(r, "attach %s", b->path);
 }
 
+/* Takes the links of all binaries to some of the programs out of their attachments. */
+static size_t take_links(struct osp_attach *a, struct osp_links **to, int first, int last)
+{
+	size_t n = 0;
+
+	for (struct attachment *at = a->first; at; at = at->next)
+		for (int i = first; i <= last; i++) {
+			to[n++] = at->links[i];
+			at->links[i] = NULL;
+		}
+	return n;
+}
+
+/*
+ * All sites side by side. Nobody waits for the linkers' notices: they count nothing and hold no
+ * semaphore, and a second grace period would double the time to stop.
+ */
+static void unlink_everything(struct osp_attach *a)
+{
+	struct osp_links **all _cleanup_free_ = NULL;
+	size_t n = 0;
+
+	for (struct attachment *at = a->first; at; at = at->next)
+		n += LINKS;
+	all = calloc(n ? n : 1, sizeof(struct osp_links *));
+	if (!all)
+		return; /* they are closed one by one */
+	n = take_links(a, all, STEP, FOREIGN);
+	osp_links_close_all(all, n);
+	n = take_links(a, all, MAPPED, MAPPED);
+	osp_links_abandon_all(all, n);
+}
+
 void osp_attach_clear(struct osp_attach *a)
 {
+	unlink_everything(a);
 	while (a->first)
 		drop_attachment(a, &a->first);
 }

@@ -28,6 +28,7 @@ struct osp_site {
 	enum osp_site_state state;
 	const char *reason; /* of a refusal; also set when attaching failed */
 	bool attached;	    /* by a loader */
+	bool carried;	    /* so that it is stamped without a trap (user/form.h) */
 };
 
 struct osp_binary {

@@ -206,10 +206,11 @@ static json_t *json_processes(const struct osp_inventory_binary *b, size_t site)
 
 		json_array_append_new(
 			list,
-			json_pack("{s:I, s:o, s:o, s:o}", "pid", (json_int_t)p->pid, "comm",
+			json_pack("{s:I, s:o, s:o, s:o, s:o}", "pid", (json_int_t)p->pid, "comm",
 				  json_text(p->comm), "wanted",
 				  s ? json_boolean(s->armed == OSP_ARMED) : json_null(),
-				  "semaphore", counted ? json_integer(s->semaphore) : json_null()));
+				  "semaphore", counted ? json_integer(s->semaphore) : json_null(),
+				  "carry", counted ? json_integer(s->carry) : json_null()));
 	}
 	return list;
 }

@@ -22,6 +22,8 @@ enum option_key {
 	KEY_OVERWRITE,
 	KEY_FOR,
 	KEY_LEVEL,
+	KEY_LIGHT,
+	KEY_IMMEDIATE,
 	KEY_NO_CONTEXT,
 	KEY_CATALOGUE,
 	KEY_RAW,
@@ -33,6 +35,7 @@ struct options {
 	pid_t pids[MAX_TARGETS];
 	const char *paths[MAX_TARGETS], *comms[MAX_TARGETS], *catalogues[MAX_CATALOGUES];
 	size_t catalogue_count;
+	bool form_given;
 };
 
 static const struct argp_option option_table[] = {
@@ -49,6 +52,10 @@ static const struct argp_option option_table[] = {
 	{"for", KEY_FOR, "DURATION", 0,
 	 "stop after this long: 30s, 5m (default: Ctrl-C, or when the targets end)", 2},
 	{"level", KEY_LEVEL, "LEVEL", 0, "essential, detail (default) or debug", 2},
+	{"light", KEY_LIGHT, NULL, 0,
+	 "trap only where operations end: least cost; what hangs is not seen until it ends", 2},
+	{"immediate", KEY_IMMEDIATE, NULL, 0,
+	 "trap at every point: each step is known at once, at several times the cost", 2},
 	{"no-context", KEY_NO_CONTEXT, NULL, 0,
 	 "do not ask the programs to send trace context to each other", 2},
 	{"catalogue", KEY_CATALOGUE, "FILE", 0, "also trace what this catalogue describes", 2},
@@ -110,6 +117,15 @@ static int add_text(const char **list, size_t *count, size_t max, const char *te
 	return 0;
 }
 
+static error_t set_form(struct options *o, enum osp_form form, struct argp_state *state)
+{
+	if (o->form_given && o->record.wanted.form != form)
+		argp_error(state, "expected one of --light and --immediate");
+	o->form_given = true;
+	o->record.wanted.form = form;
+	return 0;
+}
+
 /* The options that say how, not what. */
 static error_t parse_how(int key, char *arg, struct argp_state *state)
 {
@@ -128,11 +144,15 @@ static error_t parse_how(int key, char *arg, struct argp_state *state)
 				   arg);
 		return 0;
 	case KEY_LEVEL:
-		if (osp_level_from_str(arg, &o->record.level))
+		if (osp_level_from_str(arg, &o->record.wanted.level))
 			argp_error(state, "--level %s: expected essential, detail or debug", arg);
 		return 0;
+	case KEY_LIGHT:
+		return set_form(o, OSP_FORM_LIGHT, state);
+	case KEY_IMMEDIATE:
+		return set_form(o, OSP_FORM_IMMEDIATE, state);
 	case KEY_NO_CONTEXT:
-		o->record.context = false;
+		o->record.wanted.no_context = true;
 		return 0;
 	case KEY_CATALOGUE:
 		return add_text(o->catalogues, &o->catalogue_count, MAX_CATALOGUES, arg, state);
@@ -191,7 +211,8 @@ int osp_cmd_record(int argc, char **argv)
 	struct osp_buffer line = OSP_BUFFER_INIT(4096);
 	struct osp_catalogue *catalogue = NULL;
 	struct options o = {
-		.record = {.level = OSP_LEVEL_DETAIL, .context = true, .ring_bytes = 16 << 20}};
+		.record = {.wanted = {.form = OSP_FORM_IMMEDIATE, .level = OSP_LEVEL_DETAIL},
+			   .ring_bytes = 16 << 20}};
 	int r;
 
 	argp_err_exit_status = OSP_EXIT_USAGE;

@@ -31,6 +31,7 @@ enum {
 	NOTE_STAPSDT = 3,
 	NOTE_OUTSPAN = 1,
 	NOTE_OUTSPAN_HEAD = 40,
+	CARRY_MAX = 64, /* bytes from a stub's no-op to the one behind its return */
 };
 
 /* Blocks of strings: sites point into them, so none ever moves. */
@@ -396,6 +397,27 @@ static size_t find_first(const struct reader *r, uint64_t address)
 	return low;
 }
 
+/*
+ * The no-op behind the stub's return, where attaching makes a point wanted without a trap. A note
+ * may say anything, so the code itself must: whoever attached elsewhere would trap, or worse.
+ */
+static uint64_t find_carry(const struct reader *r, const struct osp_elf_site *s, uint32_t distance)
+{
+	static const uint8_t x86[] = {0xc3, 0x90};
+	static const uint8_t arm[] = {0xc0, 0x03, 0x5f, 0xd6, 0x1f, 0x20, 0x03, 0xd5};
+	const uint8_t *expected = MACHINE == EM_AARCH64 ? arm : x86;
+	size_t size = MACHINE == EM_AARCH64 ? sizeof(arm) : sizeof(x86), before = size / 2;
+	uint8_t code[sizeof(arm)];
+	uint64_t at;
+
+	if (distance < before || distance > CARRY_MAX || s->semaphore % 4 ||
+	    !find_offset(r, s->address + distance - before, PF_X, &at))
+		return 0;
+	if (pread(r->fd, code, size, (off_t)at) != (ssize_t)size || memcmp(code, expected, size))
+		return 0;
+	return at + before;
+}
+
 /* What our generator says of the site at the same address and of the same name. */
 static bool read_outspan(struct reader *r, const struct note *n)
 {
@@ -424,7 +446,7 @@ static bool read_outspan(struct reader *r, const struct note *n)
 		s->abi = word[0];
 		s->number = word[1];
 		s->digest = wide[2];
-		s->carry = word[8];
+		s->carry = find_carry(r, s, word[8]);
 	}
 	return true;
 }

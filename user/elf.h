@@ -54,7 +54,8 @@ struct osp_elf_site {
 	struct osp_site_spec spec; /* operands in the note's order */
 	uint32_t operands;
 	bool own; /* has a note of our generator: */
-	uint32_t abi, number, carry;
+	uint32_t abi, number;
+	uint64_t carry; /* offset in the file of a no-op that is never executed; 0 = none */
 	uint64_t digest;
 };
 

@@ -7,12 +7,18 @@
 
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "user/base/cleanup.h"
+
+enum { CLOSERS = 16 }; /* that wait side by side */
 
 struct osp_links {
 	int *multi; /* descriptors */
@@ -30,17 +36,127 @@ struct attaching {
 	int error;				  /* the last one */
 };
 
+/* Every step-th descriptor from `first` on. */
+static void close_some(const int *fds, size_t count, size_t first, size_t step)
+{
+	for (size_t i = first; i < count; i += step)
+		close(fds[i]);
+}
+
+/*
+ * A child that shares this process's table of descriptors, so that a link it closes is closed.
+ * -1: there can be none.
+ */
+static pid_t start_closer(const int *fds, size_t count, size_t first, size_t step)
+{
+	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+
+	if (!pid) {
+		close_some(fds, count, first, step);
+		_exit(0);
+	}
+	return pid;
+}
+
+/* This process closes a share, too, and then those whose child could not be made. */
+static void close_side_by_side(const int *fds, size_t count)
+{
+	size_t shares = count < CLOSERS ? count : CLOSERS;
+	pid_t closers[CLOSERS];
+
+	for (size_t i = 1; i < shares; i++)
+		closers[i] = start_closer(fds, count, i, shares);
+	close_some(fds, count, 0, shares);
+	for (size_t i = 1; i < shares; i++)
+		if (closers[i] > 0)
+			waitpid(closers[i], NULL, 0);
+		else
+			close_some(fds, count, i, shares);
+}
+
+static void free_links(struct osp_links *l)
+{
+	for (size_t i = 0; i < l->perf_count; i++)
+		bpf_link__destroy(l->perf[i]);
+	free(l->multi);
+	free(l->perf);
+	free(l);
+}
+
+/* The descriptors of all their links; *fds is the caller's. */
+static int list_links(struct osp_links *const all[], size_t count, int **fds, size_t *listed)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++)
+		n += all[i] ? all[i]->multi_count : 0;
+	*fds = calloc(n ? n : 1, sizeof(**fds));
+	if (!*fds)
+		return -ENOMEM;
+	*listed = 0;
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; all[i] && k < all[i]->multi_count; k++)
+			(*fds)[(*listed)++] = all[i]->multi[k];
+	return 0;
+}
+
+static void free_all(struct osp_links *all[], size_t count, bool close_links)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!all[i])
+			continue;
+		if (close_links)
+			close_some(all[i]->multi, all[i]->multi_count, 0, 1);
+		free_links(all[i]);
+	}
+}
+
+void osp_links_close_all(struct osp_links *all[], size_t count)
+{
+	int *fds _cleanup_free_ = NULL;
+	size_t n;
+	int r = list_links(all, count, &fds, &n);
+
+	if (!r)
+		close_side_by_side(fds, n);
+	free_all(all, count, r != 0);
+}
+
+static int compare_descriptors(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* Holds nothing but the links, so that nobody waits for this process; its end closes them. */
+static void keep_only(int *fds, size_t count)
+{
+	unsigned int from = 0;
+
+	qsort(fds, count, sizeof(*fds), compare_descriptors);
+	for (size_t i = 0; i < count; i++) {
+		if ((unsigned int)fds[i] > from)
+			syscall(SYS_close_range, from, (unsigned int)fds[i] - 1, 0);
+		from = (unsigned int)fds[i] + 1;
+	}
+	syscall(SYS_close_range, from, ~0u, 0);
+}
+
+void osp_links_abandon_all(struct osp_links *all[], size_t count)
+{
+	int *fds _cleanup_free_ = NULL;
+	size_t n = 0;
+
+	if (!list_links(all, count, &fds, &n) && n && !fork()) {
+		keep_only(fds, n);
+		_exit(0);
+	}
+	/* Not the last ones to hold them; if there is no child, they wait here. */
+	free_all(all, count, true);
+}
+
 void osp_links_close(struct osp_links **l)
 {
-	if (!*l)
-		return;
-	for (size_t i = 0; i < (*l)->multi_count; i++)
-		close((*l)->multi[i]);
-	for (size_t i = 0; i < (*l)->perf_count; i++)
-		bpf_link__destroy((*l)->perf[i]);
-	free((*l)->multi);
-	free((*l)->perf);
-	free(*l);
+	osp_links_close_all(l, 1);
 	*l = NULL;
 }
 

@@ -25,3 +25,15 @@ struct osp_hook {
 int osp_links_open(struct osp_links **out, struct bpf_program *program, enum osp_attach_form form,
 		   int file, struct osp_hook *hooks, size_t count);
 void osp_links_close(struct osp_links **l);
+
+/*
+ * The same for several at once, of which some may be NULL. The kernel lets each close of a link
+ * wait until no hit can be under way (30 ms and more): here they wait side by side.
+ */
+void osp_links_close_all(struct osp_links *all[], size_t count);
+
+/*
+ * The same without waiting: the probes are gone some ms later. A child that is left behind closes
+ * them, and lives until the kernel is done (30 ms and more).
+ */
+void osp_links_abandon_all(struct osp_links *all[], size_t count);

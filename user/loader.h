@@ -18,6 +18,7 @@
 #include "bpf/event.h"
 #include "probes/catalogue.h"
 #include "user/binary.h"
+#include "user/form.h"
 #include "user/kernel.h"
 #include "user/ring.h"
 
@@ -25,8 +26,7 @@ struct osp_loader;
 
 struct osp_loader_options {
 	size_t ring_bytes; /* a power of two, at least a page; 0 = 16 MiB */
-	enum osp_level level;
-	bool no_context;  /* do not ask programs to put their context on the wire */
+	struct osp_wanted wanted;
 	bool admit;	  /* whoever hits an attached site is a member: -e, --all */
 	bool all;	  /* report every exec on the machine: --comm, --all */
 	bool no_children; /* children of members are none */
@@ -59,6 +59,7 @@ int osp_loader_members(struct osp_loader *l,
 struct osp_attach_result {
 	size_t wanted; /* sites that the level asks for */
 	size_t attached;
+	size_t carried; /* attached, and no trap */
 	size_t refused; /* wanted, but not attached: osp_site.reason */
 	bool leased;	/* false: an overwrite in place would crash the next start */
 	int lease_error;

@@ -264,17 +264,23 @@ int osp_process_open_mapping(uint32_t pid, const struct osp_mapping *m, int *fd)
 	return 0;
 }
 
-int osp_process_peek(uint32_t pid, uint64_t address, void *to, size_t size)
+int osp_process_open_memory(uint32_t pid, int *memory)
 {
 	char path[64];
-	int fd _cleanup_close_ = -1;
-	ssize_t n;
+	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%u/mem", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return process_errno();
-	n = pread(fd, to, size, (off_t)address);
+	*memory = fd;
+	return 0;
+}
+
+int osp_process_peek(int memory, uint64_t address, void *to, size_t size)
+{
+	ssize_t n = pread(memory, to, size, (off_t)address);
+
 	if (n < 0)
 		return -errno;
 	return (size_t)n == size ? 0 : n ? -EIO : -ESRCH;

@@ -59,8 +59,11 @@ int osp_process_mappings(uint32_t pid, int (*fn)(void *arg, const struct osp_map
  */
 int osp_process_open_mapping(uint32_t pid, const struct osp_mapping *m, int *fd);
 
-/* Reads the process's memory. -EIO: not mapped. */
-int osp_process_peek(uint32_t pid, uint64_t address, void *to, size_t size);
+/* A descriptor of the process's memory, for osp_process_peek. -ESRCH, -EACCES. */
+int osp_process_open_memory(uint32_t pid, int *memory);
+
+/* Reads from there. -EIO: not mapped; -ESRCH: the process has ended. */
+int osp_process_peek(int memory, uint64_t address, void *to, size_t size);
 
 /* True if this program runs in the initial pid namespace, whose pids the kernel side gives. */
 bool osp_process_is_initial_namespace(void);

@@ -98,8 +98,7 @@ static int open_loader(struct recorder *r)
 	const struct osp_recorder_options *o = r->o;
 	struct osp_loader_options options = {
 		.ring_bytes = o->ring_bytes,
-		.level = o->level,
-		.no_context = !o->context,
+		.wanted = o->wanted,
 		.admit = o->all || o->path_count,
 		.all = o->all || o->comm_count,
 	};
@@ -166,7 +165,8 @@ static int tell_settings(struct recorder *r)
 		{"kernel", osp_kernel_release()},
 		{"command_line", r->o->command_line},
 		{"level", level},
-		{"trace_context", r->o->context ? "on" : "off"},
+		{"form", osp_form_to_str(r->o->wanted.form)},
+		{"trace_context", r->o->wanted.no_context ? "off" : "on"},
 		{"attach_form", osp_attach_form_to_str(osp_loader_form(r->loader))},
 		{"ring_bytes", ring},
 	};
@@ -175,7 +175,7 @@ static int tell_settings(struct recorder *r)
 	if (getrandom(id, sizeof(id), 0) != sizeof(id))
 		return osp_err(-errno, "make an id for the session");
 	osp_text_hex(random, id, sizeof(id));
-	snprintf(level, sizeof(level), "%s", osp_level_to_str(r->o->level));
+	snprintf(level, sizeof(level), "%s", osp_level_to_str(r->o->wanted.level));
 	snprintf(ring, sizeof(ring), "%zu", r->o->ring_bytes);
 	for (size_t i = 0; !e && i < sizeof(settings) / sizeof(settings[0]); i++)
 		e = osp_feed_setting(r->feed, settings[i].name, settings[i].value);

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "probes/catalogue.h"
+#include "user/form.h"
 
 /* What to record, from the command line. Everything is borrowed for the recording. */
 struct osp_recorder_options {
@@ -25,8 +26,7 @@ struct osp_recorder_options {
 	bool overwrite;
 	const char *raw; /* also write every input of the pipeline here, or NULL */
 	int64_t for_ns;	 /* 0 = until a signal or the targets' end */
-	enum osp_level level;
-	bool context; /* ask the programs to put their context on the wire */
+	struct osp_wanted wanted;
 	size_t ring_bytes;
 	const char *command_line; /* of outspan itself, for the session */
 };

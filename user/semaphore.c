@@ -62,42 +62,48 @@ static bool is_trap(const uint8_t code[4])
 #endif
 }
 
-static int look(const struct layout *l, uint32_t pid, struct osp_armed_site *s)
+static int look(const struct layout *l, int memory, struct osp_armed_site *s)
 {
 	const struct osp_elf_site *elf = s->site->elf;
 	bool counted = elf->semaphore != 0;
+	size_t size = elf->own ? 4 : 2;
+	uint16_t word[2] = {0};
 	uint8_t code[4];
 	uint64_t at;
 	int r;
 
 	s->armed = OSP_ARMED_HIDDEN;
-	s->semaphore = 0;
+	s->semaphore = s->carry = 0;
 	if (elf->refusal || !find_address(l, counted ? elf->semaphore : elf->offset, counted, &at))
 		return 0;
-	r = counted ? osp_process_peek(pid, at, &s->semaphore, sizeof(s->semaphore))
-		    : osp_process_peek(pid, at, code, sizeof(code));
+	r = counted ? osp_process_peek(memory, at, word, size)
+		    : osp_process_peek(memory, at, code, sizeof(code));
 	if (r == -EIO)
 		return 0;
-	if (!r)
-		s->armed =
-			(counted ? s->semaphore != 0 : is_trap(code)) ? OSP_ARMED : OSP_ARMED_NOT;
-	return r;
+	if (r)
+		return r;
+	s->semaphore = word[0];
+	s->carry = word[1];
+	s->armed = (counted ? word[0] || word[1] : is_trap(code)) ? OSP_ARMED : OSP_ARMED_NOT;
+	return 0;
 }
 
 int osp_semaphore_scan(const struct osp_binary *binary, uint32_t pid,
 		       int (*fn)(void *arg, const struct osp_armed_site *s), void *arg)
 {
 	struct layout *l _cleanup_free_ = calloc(1, sizeof(*l));
-	int r;
+	int memory _cleanup_close_ = -1, r;
 
 	if (!l)
 		return -ENOMEM;
 	l->binary = binary;
 	r = osp_process_mappings(pid, note_part, l);
+	if (!r && l->count)
+		r = osp_process_open_memory(pid, &memory);
 	for (size_t i = 0; !r && l->count && i < binary->count; i++) {
 		struct osp_armed_site s = {.site = &binary->sites[i]};
 
-		r = look(l, pid, &s);
+		r = look(l, memory, &s);
 		if (!r)
 			r = fn(arg, &s);
 	}
@@ -113,7 +119,12 @@ static int judge(void *arg, const struct osp_armed_site *s)
 {
 	struct verdict *v = arg;
 
-	if (!s->site->attached || s->armed == OSP_ARMED)
+	/* Another recorder's half is not ours. */
+	bool up = !s->site->elf->semaphore ? s->armed == OSP_ARMED
+		  : s->site->carried	   ? s->carry != 0
+					   : s->semaphore != 0;
+
+	if (!s->site->attached || up)
 		return 0;
 	v->unarmed++;
 	v->hidden = v->hidden || s->armed == OSP_ARMED_HIDDEN;

@@ -10,8 +10,8 @@
 #include "user/binary.h"
 
 enum osp_armed {
-	OSP_ARMED,	  /* semaphore up, or trap in place */
-	OSP_ARMED_NOT,	  /* the semaphore is 0, or the instruction is as in the file */
+	OSP_ARMED,	  /* a semaphore of it is up, or a trap in place */
+	OSP_ARMED_NOT,	  /* they are 0, or the instruction is as in the file */
 	OSP_ARMED_HIDDEN, /* the process does not have that part of the file mapped as it should */
 };
 
@@ -19,6 +19,7 @@ struct osp_armed_site {
 	const struct osp_site *site;
 	enum osp_armed armed;
 	uint16_t semaphore; /* its value; 0 if there is none */
+	uint16_t carry;	    /* of our own sites: that of who has it carried */
 };
 
 /*

@@ -2,7 +2,7 @@
  * A recorder as small as can be on the loader's own interface: attaches, prints every record as a
  * line, and at the end the books. For the tests of the kernel side and the loader.
  *
- *   hits [-q] [-r RING_BYTES] [-l LEVEL] [-f multi|perf] [-n] [-b RECORDS] -c CATALOGUE TARGET...
+ *   hits [-q] [-r RING_BYTES] [-l LEVEL] [-f multi|perf] [-m light|default|immediate] [-n] [-b RECORDS] -c CATALOGUE TARGET...
  *   TARGET: pid:N  path:FILE  comm:NAME  all:
  *   -q prints no records, -n follows no children, -b bounds a drain
  *
@@ -308,24 +308,36 @@ static int read_catalogue(const char *path)
 	return r;
 }
 
+static int set_form(const char *text)
+{
+	for (int f = 0; f < OSP_FORM_COUNT; f++)
+		if (!strcmp(text, osp_form_to_str((enum osp_form)f))) {
+			h.options.wanted.form = (enum osp_form)f;
+			return 0;
+		}
+	return -EINVAL;
+}
+
 static int parse(int argc, char **argv)
 {
 	int c, r = 0;
 
-	while (!r && (c = getopt(argc, argv, "qr:l:f:nc:vxb:")) != -1) {
+	while (!r && (c = getopt(argc, argv, "qr:l:f:m:nc:vxb:")) != -1) {
 		if (c == 'q')
 			h.quiet = true;
 		else if (c == 'r')
 			h.options.ring_bytes = strtoul(optarg, NULL, 0);
 		else if (c == 'l')
-			r = osp_level_from_str(optarg, &h.options.level);
+			r = osp_level_from_str(optarg, &h.options.wanted.level);
+		else if (c == 'm')
+			r = set_form(optarg);
 		else if (c == 'f')
 			h.options.form =
 				strcmp(optarg, "perf") ? OSP_ATTACH_MULTI : OSP_ATTACH_PERF;
 		else if (c == 'n')
 			h.options.no_children = true;
 		else if (c == 'x')
-			h.options.no_context = true;
+			h.options.wanted.no_context = true;
 		else if (c == 'b')
 			h.batch = strtoul(optarg, NULL, 0);
 		else if (c == 'v')
@@ -353,7 +365,8 @@ int main(int argc, char **argv)
 {
 	int signals = open_signals(), r;
 
-	h.options.level = OSP_LEVEL_DEBUG;
+	h.options.wanted =
+		(struct osp_wanted){.form = OSP_FORM_IMMEDIATE, .level = OSP_LEVEL_DEBUG};
 	h.batch = 10000;
 	r = osp_catalogue_new(&h.catalogue);
 	if (!r)

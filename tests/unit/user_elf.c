@@ -390,9 +390,37 @@ static void our_own_note_is_matched_by_name_and_address(void **state)
 	assert_true(e->sites[0].own);
 	assert_int_equal(e->sites[0].abi, 3);
 	assert_int_equal(e->sites[0].number, 7);
-	assert_int_equal(e->sites[0].carry, 12);
+	assert_int_equal(e->sites[0].carry, 0);
 	assert_true(e->sites[0].digest == 0x1122334455667788);
 	assert_false(e->sites[1].own);
+	osp_elf_free(&e);
+	image_clear(&m);
+}
+
+static void what_is_carried_stands_behind_a_return(void **state)
+{
+#if defined(__aarch64__)
+	static const uint8_t end[] = {0xc0, 0x03, 0x5f, 0xd6, 0x1f, 0x20, 0x03, 0xd5};
+#else
+	static const uint8_t end[] = {0xc3, 0x90};
+#endif
+	struct osp_elf *e = NULL;
+	struct image m;
+
+	(void)state;
+	image_init(&m);
+	memcpy(m.code + 12 - sizeof(end) / 2, end, sizeof(end));
+	ADD_SITE(&m, CODE, DATA, "p\0good\0");
+	ADD_SITE(&m, CODE + 32, DATA + 4, "p\0no_return\0");
+	ADD_SITE(&m, CODE + PART - 8, DATA + 8, "p\0outside\0");
+	add_own(&m, CODE, 1, 5, "p\0good", 7);
+	add_own(&m, CODE + 32, 1, 5, "p\0no_return", 12);
+	add_own(&m, CODE + PART - 8, 1, 5, "p\0outside", 10);
+	assert_int_equal(read_image(&e, &m), 0);
+	assert_int_equal(e->count, 3);
+	assert_int_equal(e->sites[0].carry, CODE_OFFSET + 12);
+	assert_int_equal(e->sites[1].carry, 0);
+	assert_int_equal(e->sites[2].carry, 0);
 	osp_elf_free(&e);
 	image_clear(&m);
 }
@@ -538,7 +566,8 @@ RUN_TESTS(TEST(the_sites_of_this_program_are_found), TEST(a_function_is_found_by
 	  TEST(a_note_that_is_there_twice_counts_once),
 	  TEST(what_lies_outside_of_the_file_is_refused),
 	  TEST(a_semaphore_page_of_two_segments_is_told),
-	  TEST(our_own_note_is_matched_by_name_and_address), TEST(the_form_of_the_no_op_is_told),
+	  TEST(our_own_note_is_matched_by_name_and_address),
+	  TEST(what_is_carried_stands_behind_a_return), TEST(the_form_of_the_no_op_is_told),
 	  TEST(the_build_id_is_found), TEST(notes_that_cannot_be_read_are_counted),
 	  TEST(files_of_other_kinds_are_refused), TEST(a_file_cut_off_anywhere_is_survived),
 	  TEST(a_file_with_any_byte_changed_is_survived))
