@@ -88,7 +88,7 @@ static void a_process_that_ended_is_told(void **state)
 	struct child c = start("gone");
 	struct osp_process p = {.pid = 77};
 	uint64_t began;
-	uint8_t byte;
+	int memory;
 
 	(void)state;
 	end(c);
@@ -96,7 +96,7 @@ static void a_process_that_ended_is_told(void **state)
 	assert_int_equal(p.pid, 77);
 	assert_err(-ESRCH, osp_process_start((uint32_t)c.pid, &began));
 	assert_err(-ESRCH, osp_process_mappings((uint32_t)c.pid, NULL, NULL));
-	assert_err(-ESRCH, osp_process_peek((uint32_t)c.pid, 0x1000, &byte, 1));
+	assert_err(-ESRCH, osp_process_open_memory((uint32_t)c.pid, &memory));
 }
 
 static void the_list_holds_this_process_in_order(void **state)
@@ -156,13 +156,16 @@ static void mappings_have_their_files_and_rights(void **state)
 static void memory_of_another_process_is_read(void **state)
 {
 	struct child c = start("peeked");
-	int value = 0;
+	int memory, value = 0;
 
 	(void)state;
-	assert_ok(osp_process_peek((uint32_t)c.pid, (uintptr_t)&shared, &value, sizeof(value)));
+	assert_ok(osp_process_open_memory((uint32_t)c.pid, &memory));
+	assert_ok(osp_process_peek(memory, (uintptr_t)&shared, &value, sizeof(value)));
 	assert_int_equal(value, shared);
-	assert_err(-EIO, osp_process_peek((uint32_t)c.pid, 16, &value, sizeof(value)));
+	assert_err(-EIO, osp_process_peek(memory, 16, &value, sizeof(value)));
 	end(c);
+	assert_err(-ESRCH, osp_process_peek(memory, (uintptr_t)&shared, &value, sizeof(value)));
+	close(memory);
 }
 
 RUN_TESTS(TEST(a_process_is_read), TEST(a_name_full_of_traps_is_read_as_it_is),
