@@ -395,16 +395,16 @@ static void put_meaning(const struct osp_ledger *l, const struct osp_books *b)
 		fputs("\nWhat this means for the numbers:\n", l->out);
 	if (b->missing)
 		put_rates(l, b);
-	if (b->missing || !b->session->ended)
+	if (b->traces.whole && (b->missing || !b->session->ended))
 		put_point(l,
 			  "Times are taken where the step happens: durations and order within the "
 			  "%" PRIu64 " trace%s without these marks are not affected.",
 			  b->traces.whole, plural(b->traces.whole));
 	if (cut)
 		put_point(l,
-			  "%" PRIu64
-			  " may be cut: they can lack spans or steps, or be too short. Leave "
-			  "them out (SQL: WHERE marks NOT LIKE '%%may be cut%%').",
+			  "Traces that may be cut (%" PRIu64
+			  ") can lack spans or steps, or be too short: leave them out (SQL: "
+			  "WHERE marks NOT LIKE '%%may be cut%%').",
 			  cut);
 	if (b->chosen)
 		put_point(l,

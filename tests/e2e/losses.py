@@ -1,7 +1,10 @@
 #!/usr/bin/python3
 """A recorder that is stopped while the programs go on, with a small ring: what is lost is counted,
 and what it touched is marked. Prints TAP; needs root and BPF."""
+import collections
+import json
 import os
+import re
 import signal
 import sqlite3
 import time
@@ -93,9 +96,49 @@ def test_what_a_stopped_recorder_lost_is_counted_and_what_it_touched_is_marked(c
         assert sum(g["lost"] for g in gaps[pid]) == sum(r["lost"] for r in session.losses if r["pid"] == pid), gaps[pid]
     assert not gaps[calm.pid], "the calm publisher lost nothing"
     assert "may be cut" in recorder_words(case), "the summary says it"
+    check_told(case, session, system)
     print(f"# {len(system.publishes())} published, {session.lost()} of {sum(r['hits'] for r in session.losses)} steps lost, "
           f"{len(unmarked)} traces whole, {len(session.traces) - len(unmarked)} marked")
     system.stop()
+
+
+def told(case, session, *args):
+    return json.loads(case.run("outspan", "losses", "--json", *args, session.path).text())
+
+
+def check_told(case, session, system):
+    """`outspan losses` says what the logs say: how much is missing, of whom, when; and how many traces that touched."""
+    books = told(case, session)
+    counted = {p.pid: stream.expected_hits(p) for p in [system.broadcaster, *system.subscribers, *system.publishers]}
+    hits = collections.defaultdict(dict)
+    for row in books["points"]:
+        if row["hits"]:
+            hits[row["process"]["pid"]][row["probe"]] = row["hits"]
+    assert dict(hits) == counted, (dict(hits), counted)
+    stored = collections.Counter(e["process"] for e in session.events)
+    pid_of = {p["key"]: p["pid"] for p in session.processes}
+    assert books["stored"] == sum(stored.values()) and books["closes"] and books["ended"]
+    assert books["missing"] == sum(sum(h.values()) for h in counted.values()) - books["stored"], books["missing"]
+    assert not books["whole"] and sum(r["lost"] for r in books["reasons"]) == books["missing"]
+    cut = [k for k, spans in session.traces.items() if "may be cut" in stream.marks(spans)]
+    assert books["traces"]["all"] == len(session.traces) and books["traces"]["marked"]["may_be_cut"] == len(cut)
+    assert sum(i["lost"] for i in books["intervals"]) == books["missing"] == sum(g["lost"] for g in books["gaps"])
+    for i in books["intervals"]:  # steps that are stored and lie within: in the session's own wall time
+        there = [e for e in session.events if i["from_ns"] <= e["time_ns"] <= i["to_ns"]]
+        assert abs(len(there) - i["stored"]) <= 2, (len(there), i)
+    for pid in counted:
+        own = told(case, session, "--process", str(pid))
+        assert own["stored"] == sum(n for key, n in stored.items() if pid_of[key] == pid), (pid, own["stored"])
+        assert own["hits"] == sum(counted[pid].values()) and own["closes"], (pid, own["hits"])
+        whole = case.run("outspan", "losses", "--check", "--process", str(pid), session.path, status=None).popen.returncode == 0
+        assert whole == (own["hits"] == own["stored"]), pid
+    text = case.run("outspan", "losses", session.path).text()
+    assert text.startswith(f"missing: {books['missing']} of {books['hits']} steps ("), text
+    assert "closes for every point of every process" in text and max(map(len, text.splitlines())) <= 100, text
+    summary = re.search(r"losses: (\d+) steps are missing", recorder_words(case))
+    assert int(summary[1]) == books["missing"], (summary[0], books["missing"])
+    case.run("outspan", "losses", "--check", session.path, status=1)
+    return books
 
 
 def recorder_words(case):
@@ -142,9 +185,66 @@ def test_losses_at_the_very_end_are_counted_and_marked(case):
     assert session.lost() > 500, session.lost()
     for program in [system.broadcaster, *system.subscribers, *system.publishers]:
         assert session.hits(program.pid) == stream.expected_hits(program), program.exe
+    check_told(case, session, system)
     whole = check_marks(session, system, before)
     assert 5 <= len(whole) < 300, len(whole)
     stream.check_untouched(*system.pids())
+    system.stop()
+
+
+def test_a_session_without_loss_is_one_line(case):
+    system = stream.System(case)
+    system.subscriber("news")
+    calm = system.publisher("news", lines=True)
+    recorder = stream.Recorder(case, "f.db", pids=system.pids())
+    for i in range(7):
+        stream.publish(calm, f"calm {i}")
+    session = recorder.stop()
+    programs = [system.broadcaster, *system.subscribers, *system.publishers]
+    hits = sum(sum(stream.expected_hits(p).values()) for p in programs)
+    line = case.run("outspan", "losses", session.path).text()
+    assert re.fullmatch(rf"no step is missing: {hits} hits of \d+ points in 3 processes\n", line), line
+    assert case.run("outspan", "losses", "--check", session.path).text() == line
+    assert told(case, session)["whole"] and "lost:" not in case.run("outspan", "ls", session.path).text()
+    assert "losses: none" in recorder_words(case)
+    system.stop()
+
+
+def test_a_session_whose_recorder_was_killed_says_where_it_ends(case):
+    system = stream.System(case)
+    system.subscriber("news")
+    loud = system.publisher("news", lines=True)
+    recorder = stream.Recorder(case, "f.db", "--ring-size", "64K", pids=system.pids())
+    for i in range(5):
+        last = stream.publish(loud, f"before {i}")
+    stream.wait_until(lambda: is_stored(recorder, last["identifier"]), "the recorder has caught up")
+    os.kill(recorder.pid, signal.SIGSTOP)
+    for i in range(200):
+        stream.publish(loud, f"burst {i}")
+    os.kill(recorder.pid, signal.SIGCONT)
+    # the first that is stored tells of the gap
+    def is_caught_up():
+        return is_stored(recorder, stream.publish(loud, "is it over")["identifier"])
+    stream.wait_until(is_caught_up, "the recorder has caught up")
+    recorder.process.stop(signal.SIGKILL)
+    session = stream.Session(recorder.file)
+    session.check_books()
+    books = told(case, session)
+    assert not books["ended"] and not books["whole"] and books["closes"] and books["missing"] > 500, books["missing"]
+    assert books["stored"] == len(session.events)
+    assert books["last_step_ns"] == max(e["time_ns"] for e in session.events), books["last_step_ns"]
+    said = case.run("outspan", "losses", "--utc", session.path)
+    assert re.search(r"^cut at \d{4}-\d\d-\d\dT[0-9:.]+Z: the recording is under way or was killed,$", said.text(), re.M), said.text()
+    assert b"was cut off" in said.err
+    case.run("outspan", "losses", "--check", session.path, status=1)
+    # those that lie near the gap may lack what it took, marked or not; the others are as before
+    listed = [json.loads(x) for x in case.run("outspan", "ls", "--json", session.path).text().splitlines()]
+    assert sum(t["may_be_cut"] for t in listed) == books["traces"]["marked"]["may_be_cut"] > 0
+    for t in listed:
+        spans = session.traces[next(s["trace"] for s in session.spans if s["trace_id"] == t["trace_id"])]
+        whole = sorted(s["kind_name"] for s in spans) == sorted(stream.STEPS) and \
+            all(s["steps"] == stream.STEPS[s["kind_name"]] for s in spans)
+        assert whole or t["may_be_cut"], spans
     system.stop()
 
 
