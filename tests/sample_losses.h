@@ -114,21 +114,40 @@ static inline struct sample *sample_lossy(void)
 	return s;
 }
 
+/* Takes the last word away. */
+static inline void sample_cut_off(struct sample *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (s->parts[i].kind == OSP_PART_SESSION &&
+		    !strcmp(s->parts[i].session.name, OSP_SESSION_ENDED))
+			s->parts[i].session.name = "note";
+}
+
+/* Nothing is missing, as far as it goes. */
+static inline struct sample *sample_killed(void)
+{
+	struct sample *s = sample_lossless();
+
+	sample_cut_off(s);
+	return s;
+}
+
 /* The recorder was killed; two points do not add up, one of a process that nobody knows. */
 static inline struct sample *sample_broken(void)
 {
 	struct sample *s = sample_begin();
 
-	/* a session without its last word */
-	for (size_t i = 0; i < s->count; i++)
-		if (s->parts[i].kind == OSP_PART_SESSION &&
-		    !strcmp(s->parts[i].session.name, OSP_SESSION_ENDED))
-			s->parts[i].session.name = "note";
+	sample_cut_off(s);
 	sample_sorted(s, 1, 0, (double[]){0, 1}, 2);
 	sample_page(s, SAMPLE_DEPOT, "sort__accepted", 10, 5, "ring_full", 4, NULL, 0);
 	sample_page(s, SAMPLE_DEPOT, "sort__\x1b[2Jx", 3, 3, NULL, 0, NULL, 0);
 	sample_page(s, 99, "carry__arrived", 2, 0, "eaten\x1b[31m", 1, NULL, 0);
 	sample_page(s, 0, "carry__arrived", 6, 0, "table_full", 6, NULL, 0);
-	sample_gap(s, SAMPLE_DEPOT, 50, 60, 4, "ring_full");
+	/* the second gap lies within the first, which reaches on to the second trace */
+	sample_gap(s, SAMPLE_DEPOT, 50, 5000, 4, "ring_full");
+	sample_gap(s, 99, 60, 70, 1, "eaten\x1b[31m");
+	sample_gap(s, SAMPLE_DEPOT, 8000, 8000, 1, "filtered");
+	sample_sorted(s, 2, 0, (double[]){3000}, 1);
+	sample_sorted(s, 3, 0, (double[]){8000}, 1);
 	return s;
 }

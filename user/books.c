@@ -150,8 +150,11 @@ static int take_gap(struct osp_books *b, const struct osp_part *part)
 				  .process = part->gap.process,
 				  .lost = part->gap.lost,
 				  .reason = part->gap.reason};
-	int r = grow((void **)&b->gaps, b->gap_count, sizeof(g));
+	int r;
 
+	if (osp_reason_find(g.reason)->kind != OSP_REASON_MISSING)
+		return 0;
+	r = grow((void **)&b->gaps, b->gap_count, sizeof(g));
 	r = r ? r : copy_text(b, &g.reason);
 	if (!r)
 		b->gaps[b->gap_count++] = g;

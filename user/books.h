@@ -37,7 +37,7 @@ struct osp_books_page {
 	size_t loss_count;
 };
 
-/* A time in which a process lost steps, as stored. */
+/* A time in which a process lost steps that are missed, as stored. */
 struct osp_books_gap {
 	int64_t from_ns, to_ns;
 	int64_t reach_ns; /* the latest end of the gaps up to this one, in order of their begins */

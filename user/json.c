@@ -261,8 +261,8 @@ static json_t *reasons_json(const struct osp_books *b)
 		json_array_append_new(
 			list,
 			json_pack("{s:o, s:I, s:s, s:s, s:s}", "reason", osp_json_text(r->name),
-				  "lost", (json_int_t)r->lost, "kind", kind_name(r->known), "help",
-				  osp_reason_help(r->name), "advice", r->known->advice));
+				  "steps_lost", (json_int_t)r->lost, "kind", kind_name(r->known),
+				  "help", osp_reason_help(r->name), "advice", r->known->advice));
 	}
 	return list;
 }
@@ -283,9 +283,9 @@ static json_t *pages_json(const struct osp_books *b)
 			json_pack("{s:o, s:o, s:o, s:I, s:I, s:I, s:b, s:o}", "process",
 				  process_json(b->session, p->process), "provider",
 				  osp_json_text(p->provider), "probe", osp_json_text(p->probe),
-				  "hits", (json_int_t)p->hits, "stored", (json_int_t)p->stored,
-				  "lost", (json_int_t)p->lost, "closes",
-				  p->hits == p->stored + p->lost, "reasons", lost));
+				  "hits", (json_int_t)p->hits, "steps_stored",
+				  (json_int_t)p->stored, "steps_lost", (json_int_t)p->lost,
+				  "closes", p->hits == p->stored + p->lost, "reasons", lost));
 	}
 	return list;
 }
@@ -300,8 +300,8 @@ static json_t *intervals_json(const struct osp_books *b)
 		json_array_append_new(
 			list,
 			json_pack("{s:o, s:o, s:I, s:o, s:I}", "from_ns", wall_time(b, v->from_ns),
-				  "to_ns", wall_time(b, v->to_ns), "lost", (json_int_t)v->lost,
-				  "stored",
+				  "to_ns", wall_time(b, v->to_ns), "steps_lost",
+				  (json_int_t)v->lost, "steps_stored",
 				  b->counted ? json_integer((json_int_t)v->stored) : json_null(),
 				  "processes", (json_int_t)v->processes));
 	}
@@ -315,12 +315,12 @@ static json_t *gaps_json(const struct osp_books *b)
 	for (size_t i = 0; i < b->gap_count; i++) {
 		const struct osp_books_gap *g = &b->gaps[i];
 
-		json_array_append_new(list,
-				      json_pack("{s:o, s:o, s:o, s:I, s:o}", "process",
-						process_json(b->session, g->process), "from_ns",
-						wall_time(b, g->from_ns), "to_ns",
-						wall_time(b, g->to_ns), "lost", (json_int_t)g->lost,
-						"reason", osp_json_text(g->reason)));
+		json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:I, s:o}", "process",
+						      process_json(b->session, g->process),
+						      "from_ns", wall_time(b, g->from_ns), "to_ns",
+						      wall_time(b, g->to_ns), "steps_lost",
+						      (json_int_t)g->lost, "reason",
+						      osp_json_text(g->reason)));
 	}
 	return list;
 }
@@ -344,8 +344,8 @@ json_t *osp_json_books(const struct osp_books *b)
 	return json_pack(
 		"{s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"whole", osp_books_are_whole(b), "ended", b->session->ended, "closes", !b->open,
-		"hits", (json_int_t)b->hits, "stored", (json_int_t)b->stored, "lost",
-		(json_int_t)b->lost, "missing", (json_int_t)b->missing, "left_out",
+		"hits", (json_int_t)b->hits, "steps_stored", (json_int_t)b->stored, "steps_lost",
+		(json_int_t)b->lost, "steps_missing", (json_int_t)b->missing, "steps_left_out",
 		(json_int_t)b->chosen, "from_ns",
 		b->from_ns ? wall_time(b, b->from_ns) : json_null(), "to_ns",
 		b->session->ended && b->to_ns ? wall_time(b, b->to_ns) : json_null(),

@@ -358,8 +358,7 @@ static uint64_t count_timeless(const struct osp_books *b)
 	uint64_t timed = 0;
 
 	for (size_t i = 0; i < b->gap_count; i++)
-		if (osp_reason_find(b->gaps[i].reason)->kind == OSP_REASON_MISSING)
-			timed += b->gaps[i].lost;
+		timed += b->gaps[i].lost;
 	return timed < b->missing ? b->missing - timed : 0;
 }
 

@@ -117,26 +117,26 @@ def check_told(case, session, system):
     assert dict(hits) == counted, (dict(hits), counted)
     stored = collections.Counter(e["process"] for e in session.events)
     pid_of = {p["key"]: p["pid"] for p in session.processes}
-    assert books["stored"] == sum(stored.values()) and books["closes"] and books["ended"]
-    assert books["missing"] == sum(sum(h.values()) for h in counted.values()) - books["stored"], books["missing"]
-    assert not books["whole"] and sum(r["lost"] for r in books["reasons"]) == books["missing"]
+    assert books["steps_stored"] == sum(stored.values()) and books["closes"] and books["ended"]
+    assert books["steps_missing"] == sum(sum(h.values()) for h in counted.values()) - books["steps_stored"], books["steps_missing"]
+    assert not books["whole"] and sum(r["steps_lost"] for r in books["reasons"]) == books["steps_missing"]
     cut = [k for k, spans in session.traces.items() if "may be cut" in stream.marks(spans)]
     assert books["traces"]["all"] == len(session.traces) and books["traces"]["marked"]["may_be_cut"] == len(cut)
-    assert sum(i["lost"] for i in books["intervals"]) == books["missing"] == sum(g["lost"] for g in books["gaps"])
+    assert sum(i["steps_lost"] for i in books["intervals"]) == books["steps_missing"] == sum(g["steps_lost"] for g in books["gaps"])
     for i in books["intervals"]:  # steps that are stored and lie within: in the session's own wall time
         there = [e for e in session.events if i["from_ns"] <= e["time_ns"] <= i["to_ns"]]
-        assert abs(len(there) - i["stored"]) <= 2, (len(there), i)
+        assert abs(len(there) - i["steps_stored"]) <= 2, (len(there), i)
     for pid in counted:
         own = told(case, session, "--process", str(pid))
-        assert own["stored"] == sum(n for key, n in stored.items() if pid_of[key] == pid), (pid, own["stored"])
+        assert own["steps_stored"] == sum(n for key, n in stored.items() if pid_of[key] == pid), (pid, own["steps_stored"])
         assert own["hits"] == sum(counted[pid].values()) and own["closes"], (pid, own["hits"])
         whole = case.run("outspan", "losses", "--check", "--process", str(pid), session.path, status=None).popen.returncode == 0
-        assert whole == (own["hits"] == own["stored"]), pid
+        assert whole == (own["hits"] == own["steps_stored"]), pid
     text = case.run("outspan", "losses", session.path).text()
-    assert text.startswith(f"missing: {books['missing']} of {books['hits']} steps ("), text
+    assert text.startswith(f"missing: {books['steps_missing']} of {books['hits']} steps ("), text
     assert "closes for every point of every process" in text and max(map(len, text.splitlines())) <= 100, text
     summary = re.search(r"losses: (\d+) steps are missing", recorder_words(case))
-    assert int(summary[1]) == books["missing"], (summary[0], books["missing"])
+    assert int(summary[1]) == books["steps_missing"], (summary[0], books["steps_missing"])
     case.run("outspan", "losses", "--check", session.path, status=1)
     return books
 
@@ -230,8 +230,8 @@ def test_a_session_whose_recorder_was_killed_says_where_it_ends(case):
     session = stream.Session(recorder.file)
     session.check_books()
     books = told(case, session)
-    assert not books["ended"] and not books["whole"] and books["closes"] and books["missing"] > 500, books["missing"]
-    assert books["stored"] == len(session.events)
+    assert not books["ended"] and not books["whole"] and books["closes"] and books["steps_missing"] > 500, books["steps_missing"]
+    assert books["steps_stored"] == len(session.events)
     assert books["last_step_ns"] == max(e["time_ns"] for e in session.events), books["last_step_ns"]
     said = case.run("outspan", "losses", "--utc", session.path)
     assert re.search(r"^cut at \d{4}-\d\d-\d\dT[0-9:.]+Z: the recording is under way or was killed,$", said.text(), re.M), said.text()
