@@ -11,6 +11,7 @@
 
 #include "user/base/log.h"
 #include "user/base/text.h"
+#include "user/reason.h"
 
 static int64_t shown_ns;
 static bool on_line;
@@ -56,21 +57,38 @@ static uint64_t count_lost(const struct osp_pipeline_stats *s)
 	return all;
 }
 
-static void tell_losses(const struct osp_pipeline_stats *s)
+/* Of the lost steps those that somebody misses, as `outspan losses` counts them. */
+static uint64_t count_missing(const struct osp_pipeline_stats *s)
 {
-	uint64_t all = count_lost(s);
+	uint64_t missing = 0;
 
-	if (!all) {
+	for (size_t i = 0; i < OSP_LOSS_COUNT; i++)
+		if (osp_reason_find(reasons[i].name)->kind == OSP_REASON_MISSING)
+			missing += s->lost[i];
+	return missing;
+}
+
+static enum osp_log_level level_of(const char *reason)
+{
+	return osp_reason_find(reason)->kind == OSP_REASON_MISSING ? OSP_LOG_WARN : OSP_LOG_INFO;
+}
+
+static void tell_losses(const struct osp_pipeline_stats *s, const char *file)
+{
+	uint64_t missing = count_missing(s);
+
+	if (!missing)
 		osp_info("losses: none");
-		return;
-	}
-	osp_warn("losses: %" PRIu64
-		 " steps are missing; traces they touch are marked \"may be cut\"",
-		 all);
+	else
+		osp_warn("losses: %" PRIu64
+			 " steps are missing; traces they touch are marked \"may be cut\"",
+			 missing);
 	for (size_t i = 0; i < OSP_LOSS_COUNT; i++)
 		if (s->lost[i])
-			osp_warn("  %-16s %10" PRIu64 "  %s", reasons[i].name, s->lost[i],
-				 reasons[i].help);
+			osp_log_write(level_of(reasons[i].name), "  %-16s %10" PRIu64 "  %s",
+				      reasons[i].name, s->lost[i], reasons[i].help);
+	if (missing && file)
+		osp_info("  where, when, and what it means: outspan losses %s", file);
 }
 
 void osp_progress_summary(const struct osp_progress_summary *s)
@@ -94,7 +112,7 @@ void osp_progress_summary(const struct osp_progress_summary *s)
 			p->ambiguous);
 	if (p->unexpected)
 		osp_warn("%" PRIu64 " steps came where their operation has none", p->unexpected);
-	tell_losses(p);
+	tell_losses(p, s->file);
 	if (s->loader.children_lost)
 		osp_warn("%" PRIu64 " children could not be followed: what they did is unknown",
 			 s->loader.children_lost);
