@@ -55,6 +55,14 @@ static int copy_text(struct osp_books *b, const char **text)
 	return *text ? 0 : -ENOMEM;
 }
 
+/* Times that come from a file are kept where differences of two are numbers, too. */
+static int64_t limit_time(int64_t time_ns)
+{
+	const int64_t most = 1ll << 61;
+
+	return time_ns > most ? most : time_ns < -most ? -most : time_ns;
+}
+
 /* Sums of times that come from a file stop at the ends of time. */
 static int64_t add_time(int64_t time_ns, int64_t by_ns)
 {
@@ -145,8 +153,8 @@ static int take_loss(struct osp_books *b, const struct osp_part *part)
 
 static int take_gap(struct osp_books *b, const struct osp_part *part)
 {
-	struct osp_books_gap g = {.from_ns = part->gap.from_ns,
-				  .to_ns = part->gap.to_ns,
+	struct osp_books_gap g = {.from_ns = limit_time(part->gap.from_ns),
+				  .to_ns = limit_time(part->gap.to_ns),
 				  .process = part->gap.process,
 				  .lost = part->gap.lost,
 				  .reason = part->gap.reason};
@@ -154,6 +162,8 @@ static int take_gap(struct osp_books *b, const struct osp_part *part)
 
 	if (osp_reason_find(g.reason)->kind != OSP_REASON_MISSING)
 		return 0;
+	if (g.to_ns < g.from_ns)
+		g.to_ns = g.from_ns;
 	r = grow((void **)&b->gaps, b->gap_count, sizeof(g));
 	r = r ? r : copy_text(b, &g.reason);
 	if (!r)

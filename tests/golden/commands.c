@@ -261,6 +261,25 @@ static void broken_books_are_told(void **state)
 		"\n! may be cut: 1 step of process #99 was lost meanwhile (eaten\\x1b[31m)\n"));
 }
 
+static void losses_at_impossible_times_do_no_harm(void **state)
+{
+	struct sample *s = sample_lossy();
+
+	(void)state;
+	for (size_t i = 0; i < s->count; i++) {
+		if (s->parts[i].kind != OSP_PART_GAP)
+			continue;
+		s->parts[i].gap.from_ns = i % 2 ? INT64_MAX : INT64_MIN;
+		s->parts[i].gap.to_ns = i % 3 ? INT64_MIN : INT64_MAX;
+	}
+	use_session(s, "timeless");
+	assert_int_equal(run("losses @"), 0);
+	expect_narrow();
+	assert_int_equal(run("losses --json @"), 0);
+	assert_int_equal(run("ls @"), 0);
+	assert_int_equal(run("show @ last"), 0);
+}
+
 static void check_ends_with_what_a_script_wants(void **state)
 {
 	static const struct {
@@ -413,6 +432,7 @@ int main(void)
 		cmocka_unit_test_setup(json_has_the_promised_shapes, use_first_session),
 		cmocka_unit_test_setup(books_look_as_checked_by_hand, use_first_session),
 		cmocka_unit_test_setup(broken_books_are_told, use_first_session),
+		cmocka_unit_test_setup(losses_at_impossible_times_do_no_harm, use_first_session),
 		cmocka_unit_test_setup(check_ends_with_what_a_script_wants, use_first_session),
 		cmocka_unit_test_setup(export_is_what_otlp_wants, use_first_session),
 		cmocka_unit_test_setup(export_to_a_file_is_the_same, use_first_session),
