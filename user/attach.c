@@ -14,6 +14,7 @@
 
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
+#include "user/calibrate.h"
 #include "user/form.h"
 #include "user/lease.h"
 #include "user/links.h"
@@ -41,6 +42,7 @@ struct osp_attach {
 	enum osp_attach_form form;
 	struct osp_wanted wanted;
 	struct attachment *first;
+	struct osp_links *calibration;
 	struct osp_leases *leases;
 	uint32_t next_site;
 	size_t given_up;
@@ -69,6 +71,7 @@ void osp_attach_free(struct osp_attach **a)
 	if (!*a)
 		return;
 	osp_attach_clear(*a);
+	osp_links_close(&(*a)->calibration);
 	osp_leases_close(&(*a)->leases);
 	free(*a);
 	*a = NULL;
@@ -307,16 +310,18 @@ static size_t take_links(struct osp_attach *a, struct osp_links **to, int first,
 static void unlink_everything(struct osp_attach *a)
 {
 	struct osp_links **all _cleanup_free_ = NULL;
-	size_t n = 0;
+	size_t n = 1;
 
 	for (struct attachment *at = a->first; at; at = at->next)
 		n += LINKS;
-	all = calloc(n ? n : 1, sizeof(struct osp_links *));
+	all = calloc(n, sizeof(struct osp_links *));
 	if (!all)
-		return; /* they are closed one by one */
+		return; /* they are closed one by one, or at the end */
 	n = take_links(a, all, STEP, FOREIGN);
 	osp_links_close_all(all, n);
 	n = take_links(a, all, MAPPED, MAPPED);
+	all[n++] = a->calibration;
+	a->calibration = NULL;
 	osp_links_abandon_all(all, n);
 }
 
@@ -325,6 +330,12 @@ void osp_attach_clear(struct osp_attach *a)
 	unlink_everything(a);
 	while (a->first)
 		drop_attachment(a, &a->first);
+}
+
+int osp_attach_calibrate(struct osp_attach *a, int64_t *hit_ns)
+{
+	osp_links_close(&a->calibration);
+	return osp_calibrate_hit(&a->calibration, a->programs.mapped, a->form, hit_ns);
 }
 
 /* ---- files that somebody wants to overwrite ---- */

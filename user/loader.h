@@ -107,6 +107,17 @@ int osp_loader_counters(struct osp_loader *l,
 				  const struct osp_counter *c),
 			void *arg);
 
+/* ---- what it costs ---- */
+
+/* Processor time of a hit that does nothing, tried on this program itself. -errno: not known. */
+int osp_loader_calibrate(struct osp_loader *l, int64_t *hit_ns);
+
+/* Lets the kernel measure how long our programs run, or no more: meanwhile hits cost more. */
+void osp_loader_measure(struct osp_loader *l, bool on);
+
+/* The mean of what was measured, in ns; 0 = no run was. */
+int64_t osp_loader_run_ns(const struct osp_loader *l);
+
 struct osp_loader_stats {
 	uint32_t processes;	/* slots taken */
 	uint64_t notices_lost;	/* forks, execs, exits, maps: look at all members again */

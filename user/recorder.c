@@ -60,6 +60,8 @@ struct recorder {
 	struct osp_batch *batch;
 	struct osp_feed *feed;
 	struct osp_follow *follow;
+	struct osp_cost *cost;
+	struct osp_cost_summary spent;
 	int epoll, timer, signals;
 	int64_t began_ns, ticks;
 	bool stop;
@@ -234,7 +236,8 @@ static int start(struct recorder *r)
 	e = e ? e : open_loader(r);
 	e = e ? e : open_session(r);
 	e = e ? e : open_loop(r);
-	e = e ? e : osp_follow_new(&r->follow, r->loader, r->binaries, r->feed);
+	e = e ? e : osp_cost_new(&r->cost, r->loader);
+	e = e ? e : osp_follow_new(&r->follow, r->loader, r->binaries, r->feed, r->cost);
 	if (e)
 		return e;
 	for (size_t i = 0; i < r->wanted_count; i++)
@@ -290,6 +293,7 @@ static int on_tick(struct recorder *r)
 		e = osp_feed_clock(r->feed);
 	e = e ? e : osp_follow_tick(r->follow);
 	e = e ? e : commit(r);
+	osp_cost_tick(r->cost);
 	osp_progress_show(r->feed, osp_feed_now() - r->began_ns);
 	if (r->o->for_ns && osp_feed_now() - r->began_ns >= r->o->for_ns)
 		r->stop = true;
@@ -331,6 +335,7 @@ static int loop(struct recorder *r)
 
 		if (n < 0 && errno != EINTR)
 			return osp_err(-errno, "wait for records");
+		osp_cost_wake(r->cost);
 		for (int i = 0; i < n && !e; i++) {
 			if (events[i].data.fd == r->timer)
 				e = on_tick(r);
@@ -373,6 +378,15 @@ static int tell_end(struct recorder *r)
 	return osp_feed_setting(r->feed, OSP_SESSION_ENDED, text);
 }
 
+static int tell_cost(struct recorder *r)
+{
+	struct osp_pipeline_stats s;
+
+	osp_feed_stats(r->feed, &s);
+	osp_cost_summarize(r->cost, r->began_ns, s.events, &r->spent);
+	return osp_cost_tell(&r->spent, r->feed);
+}
+
 /* Drain, commit, detach, drain, commit, read the counters, close the books. */
 static int stop(struct recorder *r)
 {
@@ -385,6 +399,7 @@ static int stop(struct recorder *r)
 	e = e ? e : osp_feed_attach(r->feed, UINT32_MAX, true, false);
 	e = e ? e : osp_feed_clock(r->feed);
 	e = e ? e : osp_loader_counters(r->loader, on_counter, r);
+	e = e ? e : tell_cost(r);
 	e = e ? e : tell_end(r);
 	e = e ? e : osp_feed_stop(r->feed);
 	return e ? e : commit(r);
@@ -393,6 +408,7 @@ static int stop(struct recorder *r)
 static void clear(struct recorder *r)
 {
 	osp_follow_free(&r->follow);
+	osp_cost_free(&r->cost);
 	osp_loader_close(&r->loader);
 	osp_feed_close(&r->feed);
 	osp_batch_free(&r->batch);
@@ -414,8 +430,7 @@ static int finish(struct recorder *r, int failed)
 	osp_progress_end();
 	osp_feed_stats(r->feed, &s.pipeline);
 	osp_loader_stats(r->loader, &s.loader);
-	s.took_ns = osp_feed_now() - r->began_ns;
-	s.cpu_ns = osp_clock_read(CLOCK_PROCESS_CPUTIME_ID);
+	s.cost = &r->spent;
 	if (!e)
 		e = osp_feed_close(&r->feed);
 	if (!e)
