@@ -27,6 +27,7 @@ enum {
 };
 
 enum { STEP, FOREIGN, MAPPED, LINKS }; /* to which program */
+enum { CALIBRATION, WIDE, OWN = WIDE + OSP_WIDE_COUNT };
 
 struct attachment {
 	struct attachment *next;
@@ -42,7 +43,8 @@ struct osp_attach {
 	enum osp_attach_form form;
 	struct osp_wanted wanted;
 	struct attachment *first;
-	struct osp_links *calibration;
+	struct osp_links *own[OWN]; /* to this program's own no-ops */
+	bool wide;		    /* sites have a multi-byte form that can be used */
 	struct osp_leases *leases;
 	uint32_t next_site;
 	size_t given_up;
@@ -71,7 +73,7 @@ void osp_attach_free(struct osp_attach **a)
 	if (!*a)
 		return;
 	osp_attach_clear(*a);
-	osp_links_close(&(*a)->calibration);
+	osp_links_close_all((*a)->own, OWN);
 	osp_leases_close(&(*a)->leases);
 	free(*a);
 	*a = NULL;
@@ -93,10 +95,14 @@ static enum osp_use use_of(const struct osp_attach *a, const struct osp_site *s)
 }
 
 /* The upper half of a point's word is the count of those who have it carried. */
-static void fill_hook(struct osp_hook *hook, const struct osp_site *s, uint32_t site)
+static void fill_hook(const struct osp_attach *a, struct osp_hook *hook, const struct osp_site *s,
+		      uint32_t site)
 {
+	/* The one-byte no-op stands before the other. */
+	unsigned int wide = a->wide && s->elf->own && s->elf->form == OSP_ELF_FORM_NOP_10;
+
 	*hook = (struct osp_hook){
-		.offset = s->carried ? s->elf->carry : s->elf->offset,
+		.offset = s->carried ? s->elf->carry : s->elf->offset + wide,
 		.semaphore = s->elf->semaphore + (s->carried ? 2 : 0),
 		.cookie = (uint64_t)site << 32 | s->point->number,
 	};
@@ -132,7 +138,7 @@ static int link_sites(struct osp_attach *a, struct attachment *at, bool foreign,
 		if (r)
 			return r;
 		s->carried = use_of(a, s) == OSP_USE_CARRY;
-		fill_hook(&hooks[n], s, site);
+		fill_hook(a, &hooks[n], s, site);
 		which[n++] = i;
 	}
 	r = n ? osp_links_open(&at->links[foreign ? FOREIGN : STEP],
@@ -310,7 +316,7 @@ static size_t take_links(struct osp_attach *a, struct osp_links **to, int first,
 static void unlink_everything(struct osp_attach *a)
 {
 	struct osp_links **all _cleanup_free_ = NULL;
-	size_t n = 1;
+	size_t n = OWN;
 
 	for (struct attachment *at = a->first; at; at = at->next)
 		n += LINKS;
@@ -320,8 +326,9 @@ static void unlink_everything(struct osp_attach *a)
 	n = take_links(a, all, STEP, FOREIGN);
 	osp_links_close_all(all, n);
 	n = take_links(a, all, MAPPED, MAPPED);
-	all[n++] = a->calibration;
-	a->calibration = NULL;
+	memcpy(&all[n], a->own, sizeof(a->own));
+	memset(a->own, 0, sizeof(a->own));
+	n += OWN;
 	osp_links_abandon_all(all, n);
 }
 
@@ -332,10 +339,20 @@ void osp_attach_clear(struct osp_attach *a)
 		drop_attachment(a, &a->first);
 }
 
+void osp_attach_try_wide(struct osp_attach *a, enum osp_wide_form which, struct osp_wide *out)
+{
+	osp_links_close(&a->own[WIDE + which]);
+	*out = (struct osp_wide){.verdict = "not tried with perf events"};
+	if (a->form == OSP_ATTACH_MULTI)
+		osp_wide_try(&a->own[WIDE + which], a->programs.mapped, a->form, which, out);
+	if (which == OSP_WIDE_10)
+		a->wide = out->works;
+}
+
 int osp_attach_calibrate(struct osp_attach *a, int64_t *hit_ns)
 {
-	osp_links_close(&a->calibration);
-	return osp_calibrate_hit(&a->calibration, a->programs.mapped, a->form, hit_ns);
+	osp_links_close(&a->own[CALIBRATION]);
+	return osp_calibrate_hit(&a->own[CALIBRATION], a->programs.mapped, a->form, hit_ns);
 }
 
 /* ---- files that somebody wants to overwrite ---- */

@@ -403,6 +403,11 @@ enum osp_attach_form osp_loader_form(const struct osp_loader *l)
 	return osp_attach_form(l->attach);
 }
 
+void osp_loader_try_wide(struct osp_loader *l, enum osp_wide_form which, struct osp_wide *out)
+{
+	osp_attach_try_wide(l->attach, which, out);
+}
+
 int osp_loader_attach(struct osp_loader *l, struct osp_binary *b, struct osp_attach_result *result)
 {
 	return osp_attach_add(l->attach, b, result);

@@ -21,6 +21,7 @@
 #include "user/form.h"
 #include "user/kernel.h"
 #include "user/ring.h"
+#include "user/wide.h"
 
 struct osp_loader;
 
@@ -41,6 +42,12 @@ void osp_loader_close(struct osp_loader **l);
 
 /* How sites are attached here: never OSP_ATTACH_AUTO. */
 enum osp_attach_form osp_loader_form(const struct osp_loader *l);
+
+/*
+ * Whether the no-op of ten bytes in our stubs can be used; it is, for what is attached from now
+ * on, if it can. The one of five bytes is tried for doctor only.
+ */
+void osp_loader_try_wide(struct osp_loader *l, enum osp_wide_form which, struct osp_wide *out);
 
 /* ---- processes ---- */
 

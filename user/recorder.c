@@ -56,6 +56,7 @@ struct recorder {
 	size_t wanted_count;
 	struct osp_launch *launch; /* the command that we start, or NULL */
 	struct osp_loader *loader;
+	struct osp_wide wide;
 	struct osp_store *store;
 	struct osp_batch *batch;
 	struct osp_feed *feed;
@@ -104,8 +105,11 @@ static int open_loader(struct recorder *r)
 		.admit = o->all || o->path_count,
 		.all = o->all || o->comm_count,
 	};
+	int e = osp_loader_open(&r->loader, o->catalogue, &options);
 
-	return osp_loader_open(&r->loader, o->catalogue, &options);
+	if (!e)
+		osp_loader_try_wide(r->loader, OSP_WIDE_10, &r->wide);
+	return e;
 }
 
 static int open_session(struct recorder *r)
@@ -170,6 +174,8 @@ static int tell_settings(struct recorder *r)
 		{"form", osp_form_to_str(r->o->wanted.form)},
 		{"trace_context", r->o->wanted.no_context ? "off" : "on"},
 		{"attach_form", osp_attach_form_to_str(osp_loader_form(r->loader))},
+		{"no_op", r->wide.works ? "10 bytes" : "1 byte"},
+		{"no_op_10_bytes", r->wide.verdict},
 		{"ring_bytes", ring},
 	};
 	int e = 0;

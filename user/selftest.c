@@ -241,6 +241,8 @@ static int examine(struct examination *e)
 	if (out->loaded)
 		return 0;
 	out->form = osp_loader_form(e->loader);
+	for (int i = 0; i < OSP_WIDE_COUNT; i++)
+		osp_loader_try_wide(e->loader, (enum osp_wide_form)i, &out->wide[i]);
 	out->attached = attach_patient(e);
 	if (!out->attached)
 		out->attached = osp_found_read(&f, e->binaries, (uint32_t)e->patient.pid);
