@@ -14,7 +14,6 @@
 
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
-#include "user/calibrate.h"
 #include "user/form.h"
 #include "user/lease.h"
 #include "user/links.h"
@@ -27,7 +26,6 @@ enum {
 };
 
 enum { STEP, FOREIGN, MAPPED, LINKS }; /* to which program */
-enum { CALIBRATION, WIDE, OWN = WIDE + OSP_WIDE_COUNT };
 
 struct attachment {
 	struct attachment *next;
@@ -43,8 +41,7 @@ struct osp_attach {
 	enum osp_attach_form form;
 	struct osp_wanted wanted;
 	struct attachment *first;
-	struct osp_links *own[OWN]; /* to this program's own no-ops */
-	bool wide;		    /* sites have a multi-byte form that can be used */
+	bool wide; /* our own sites are attached at their multi-byte no-op */
 	struct osp_leases *leases;
 	uint32_t next_site;
 	size_t given_up;
@@ -73,7 +70,6 @@ void osp_attach_free(struct osp_attach **a)
 	if (!*a)
 		return;
 	osp_attach_clear(*a);
-	osp_links_close_all((*a)->own, OWN);
 	osp_leases_close(&(*a)->leases);
 	free(*a);
 	*a = NULL;
@@ -316,19 +312,16 @@ static size_t take_links(struct osp_attach *a, struct osp_links **to, int first,
 static void unlink_everything(struct osp_attach *a)
 {
 	struct osp_links **all _cleanup_free_ = NULL;
-	size_t n = OWN;
+	size_t n = 0;
 
 	for (struct attachment *at = a->first; at; at = at->next)
 		n += LINKS;
-	all = calloc(n, sizeof(struct osp_links *));
+	all = calloc(n ? n : 1, sizeof(struct osp_links *));
 	if (!all)
 		return; /* they are closed one by one, or at the end */
 	n = take_links(a, all, STEP, FOREIGN);
 	osp_links_close_all(all, n);
 	n = take_links(a, all, MAPPED, MAPPED);
-	memcpy(&all[n], a->own, sizeof(a->own));
-	memset(a->own, 0, sizeof(a->own));
-	n += OWN;
 	osp_links_abandon_all(all, n);
 }
 
@@ -339,20 +332,9 @@ void osp_attach_clear(struct osp_attach *a)
 		drop_attachment(a, &a->first);
 }
 
-void osp_attach_try_wide(struct osp_attach *a, enum osp_wide_form which, struct osp_wide *out)
+void osp_attach_use_wide(struct osp_attach *a)
 {
-	osp_links_close(&a->own[WIDE + which]);
-	*out = (struct osp_wide){.verdict = "not tried with perf events"};
-	if (a->form == OSP_ATTACH_MULTI)
-		osp_wide_try(&a->own[WIDE + which], a->programs.mapped, a->form, which, out);
-	if (which == OSP_WIDE_10)
-		a->wide = out->works;
-}
-
-int osp_attach_calibrate(struct osp_attach *a, int64_t *hit_ns)
-{
-	osp_links_close(&a->own[CALIBRATION]);
-	return osp_calibrate_hit(&a->own[CALIBRATION], a->programs.mapped, a->form, hit_ns);
+	a->wide = true;
 }
 
 /* ---- files that somebody wants to overwrite ---- */

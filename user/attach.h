@@ -23,8 +23,7 @@ enum osp_attach_form osp_attach_form(const struct osp_attach *a);
 int osp_attach_add(struct osp_attach *a, struct osp_binary *b, struct osp_attach_result *result);
 void osp_attach_clear(struct osp_attach *a);
 
-int osp_attach_calibrate(struct osp_attach *a, int64_t *hit_ns);
-void osp_attach_try_wide(struct osp_attach *a, enum osp_wide_form which, struct osp_wide *out);
+void osp_attach_use_wide(struct osp_attach *a);
 
 int osp_attach_lease_fd(const struct osp_attach *a);
 int osp_attach_timeout_ms(const struct osp_attach *a);

@@ -31,15 +31,14 @@ struct osp_cost {
 	struct process processes[OSP_EVENT_PROCESSES]; /* by slot */
 };
 
-int osp_cost_new(struct osp_cost **out, struct osp_loader *l)
+int osp_cost_new(struct osp_cost **out, struct osp_loader *l, int64_t empty_ns)
 {
 	struct osp_cost *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return -ENOMEM;
 	c->loader = l;
-	if (osp_loader_calibrate(l, &c->empty_ns))
-		c->empty_ns = 0;
+	c->empty_ns = empty_ns;
 	osp_loader_measure(l, true);
 	*out = c;
 	return 0;

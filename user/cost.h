@@ -31,8 +31,8 @@ struct osp_cost_summary {
 	size_t target_count;
 };
 
-/* `l` is borrowed. Measures an empty hit. -ENOMEM. */
-int osp_cost_new(struct osp_cost **out, struct osp_loader *l);
+/* `l` is borrowed; empty_ns: what a hit costs that does nothing, 0 = not known. -ENOMEM. */
+int osp_cost_new(struct osp_cost **out, struct osp_loader *l, int64_t empty_ns);
 void osp_cost_free(struct osp_cost **c);
 
 /* A process is traced from here on; and is no more. Slots out of range are left out. */

@@ -177,11 +177,12 @@ static void check_attach(struct doctor *d, struct osp_doctor_check *c)
 
 static void check_wide(struct doctor *d, struct osp_doctor_check *c)
 {
-	const struct osp_wide *ten = &d->test.wide[OSP_WIDE_10], *five = &d->test.wide[OSP_WIDE_5];
+	const struct osp_trial_result *t = &d->test.tried;
 
 	if (!is_skipped(d, c))
-		set(c, OSP_DOCTOR_OK, NULL, "%s; 10 bytes: %s; 5 bytes (not used): %s",
-		    ten->works ? "of 10 bytes" : "of 1 byte", ten->verdict, five->verdict);
+		set(c, OSP_DOCTOR_OK, NULL, "of %s; 10 bytes: %s; 5 bytes (not used): %s",
+		    t->wide[OSP_WIDE_10] == OSP_WIDE_WORKS ? "10 bytes" : "1 byte",
+		    osp_wide_to_str(t->wide[OSP_WIDE_10]), osp_wide_to_str(t->wide[OSP_WIDE_5]));
 }
 
 static void check_hits(struct doctor *d, struct osp_doctor_check *c)

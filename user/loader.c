@@ -365,11 +365,6 @@ void osp_loader_stats(const struct osp_loader *l, struct osp_loader_stats *out)
 
 /* ---- what it costs ---- */
 
-int osp_loader_calibrate(struct osp_loader *l, int64_t *hit_ns)
-{
-	return osp_attach_calibrate(l->attach, hit_ns);
-}
-
 void osp_loader_measure(struct osp_loader *l, bool on)
 {
 	if (!on)
@@ -403,9 +398,9 @@ enum osp_attach_form osp_loader_form(const struct osp_loader *l)
 	return osp_attach_form(l->attach);
 }
 
-void osp_loader_try_wide(struct osp_loader *l, enum osp_wide_form which, struct osp_wide *out)
+void osp_loader_use_wide(struct osp_loader *l)
 {
-	osp_attach_try_wide(l->attach, which, out);
+	osp_attach_use_wide(l->attach);
 }
 
 int osp_loader_attach(struct osp_loader *l, struct osp_binary *b, struct osp_attach_result *result)

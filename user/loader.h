@@ -21,7 +21,6 @@
 #include "user/form.h"
 #include "user/kernel.h"
 #include "user/ring.h"
-#include "user/wide.h"
 
 struct osp_loader;
 
@@ -43,11 +42,8 @@ void osp_loader_close(struct osp_loader **l);
 /* How sites are attached here: never OSP_ATTACH_AUTO. */
 enum osp_attach_form osp_loader_form(const struct osp_loader *l);
 
-/*
- * Whether the no-op of ten bytes in our stubs can be used; it is, for what is attached from now
- * on, if it can. The one of five bytes is tried for doctor only.
- */
-void osp_loader_try_wide(struct osp_loader *l, enum osp_wide_form which, struct osp_wide *out);
+/* Our own sites are attached at their no-op of ten bytes from now on: user/trial.h says if they can. */
+void osp_loader_use_wide(struct osp_loader *l);
 
 /* ---- processes ---- */
 
@@ -115,9 +111,6 @@ int osp_loader_counters(struct osp_loader *l,
 			void *arg);
 
 /* ---- what it costs ---- */
-
-/* Processor time of a hit that does nothing, tried on this program itself. -errno: not known. */
-int osp_loader_calibrate(struct osp_loader *l, int64_t *hit_ns);
 
 /* Lets the kernel measure how long our programs run, or no more: meanwhile hits cost more. */
 void osp_loader_measure(struct osp_loader *l, bool on);

@@ -38,6 +38,7 @@
 #include "user/loader.h"
 #include "user/progress.h"
 #include "user/session.h"
+#include "user/trial.h"
 
 enum {
 	BATCH_BYTES = 8 << 20,
@@ -56,7 +57,8 @@ struct recorder {
 	size_t wanted_count;
 	struct osp_launch *launch; /* the command that we start, or NULL */
 	struct osp_loader *loader;
-	struct osp_wide wide;
+	struct osp_trial *trial;
+	struct osp_trial_result tried;
 	struct osp_store *store;
 	struct osp_batch *batch;
 	struct osp_feed *feed;
@@ -105,11 +107,8 @@ static int open_loader(struct recorder *r)
 		.admit = o->all || o->path_count,
 		.all = o->all || o->comm_count,
 	};
-	int e = osp_loader_open(&r->loader, o->catalogue, &options);
 
-	if (!e)
-		osp_loader_try_wide(r->loader, OSP_WIDE_10, &r->wide);
-	return e;
+	return osp_loader_open(&r->loader, o->catalogue, &options);
 }
 
 static int open_session(struct recorder *r)
@@ -174,8 +173,8 @@ static int tell_settings(struct recorder *r)
 		{"form", osp_form_to_str(r->o->wanted.form)},
 		{"trace_context", r->o->wanted.no_context ? "off" : "on"},
 		{"attach_form", osp_attach_form_to_str(osp_loader_form(r->loader))},
-		{"no_op", r->wide.works ? "10 bytes" : "1 byte"},
-		{"no_op_10_bytes", r->wide.verdict},
+		{"no_op", r->tried.wide[OSP_WIDE_10] == OSP_WIDE_WORKS ? "10 bytes" : "1 byte"},
+		{"no_op_10_bytes", osp_wide_to_str(r->tried.wide[OSP_WIDE_10])},
 		{"ring_bytes", ring},
 	};
 	int e = 0;
@@ -233,16 +232,25 @@ static void tell_ready(struct recorder *r)
 	osp_launch_notify_ready(line);
 }
 
+static int read_trial(struct recorder *r)
+{
+	osp_trial_read(r->trial, &r->tried);
+	if (r->tried.wide[OSP_WIDE_10] == OSP_WIDE_WORKS)
+		osp_loader_use_wide(r->loader);
+	return osp_cost_new(&r->cost, r->loader, r->tried.empty_ns);
+}
+
 static int start(struct recorder *r)
 {
-	int e = find_targets(r);
+	int e = osp_trial_start(&r->trial, false);
 
+	e = e ? e : find_targets(r);
 	if (!e && r->o->command)
 		e = osp_launch_new(&r->launch, r->o->command);
 	e = e ? e : open_loader(r);
 	e = e ? e : open_session(r);
 	e = e ? e : open_loop(r);
-	e = e ? e : osp_cost_new(&r->cost, r->loader);
+	e = e ? e : read_trial(r);
 	e = e ? e : osp_follow_new(&r->follow, r->loader, r->binaries, r->feed, r->cost);
 	if (e)
 		return e;
@@ -421,6 +429,7 @@ static void clear(struct recorder *r)
 	if (r->store)
 		osp_store_close(&r->store, false);
 	osp_launch_free(&r->launch);
+	osp_trial_free(&r->trial);
 	osp_targets_clear(&r->targets);
 	osp_binaries_free(&r->binaries);
 	osp_cleanup_close(&r->epoll);

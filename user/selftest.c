@@ -241,8 +241,6 @@ static int examine(struct examination *e)
 	if (out->loaded)
 		return 0;
 	out->form = osp_loader_form(e->loader);
-	for (int i = 0; i < OSP_WIDE_COUNT; i++)
-		osp_loader_try_wide(e->loader, (enum osp_wide_form)i, &out->wide[i]);
 	out->attached = attach_patient(e);
 	if (!out->attached)
 		out->attached = osp_found_read(&f, e->binaries, (uint32_t)e->patient.pid);
@@ -254,6 +252,16 @@ static int examine(struct examination *e)
 		out->child_status = -1;
 	finish(e, &f);
 	return 0;
+}
+
+static int try_machine(struct osp_trial_result *out)
+{
+	struct osp_trial *t _cleanup_(osp_trial_free) = NULL;
+	int r = osp_trial_start(&t, true);
+
+	if (!r)
+		osp_trial_read(t, out);
+	return r;
 }
 
 int osp_selftest_run(struct osp_selftest *out)
@@ -270,6 +278,8 @@ int osp_selftest_run(struct osp_selftest *out)
 	if (r)
 		return osp_err(0, "%s", error.text), r;
 	r = osp_binaries_new(&e.binaries, e.catalogue);
+	if (!r)
+		r = try_machine(&result.tried);
 	if (!r)
 		r = start_patient(&e.patient);
 	if (!r)
