@@ -41,6 +41,7 @@ struct osp_attach {
 	enum osp_attach_form form;
 	struct osp_wanted wanted;
 	struct attachment *first;
+	bool wide; /* our own sites are attached at their multi-byte no-op */
 	struct osp_leases *leases;
 	uint32_t next_site;
 	size_t given_up;
@@ -90,10 +91,14 @@ static enum osp_use use_of(const struct osp_attach *a, const struct osp_site *s)
 }
 
 /* The upper half of a point's word is the count of those who have it carried. */
-static void fill_hook(struct osp_hook *hook, const struct osp_site *s, uint32_t site)
+static void fill_hook(const struct osp_attach *a, struct osp_hook *hook, const struct osp_site *s,
+		      uint32_t site)
 {
+	/* The one-byte no-op stands before the other. */
+	unsigned int wide = a->wide && s->elf->own && s->elf->form == OSP_ELF_FORM_NOP_10;
+
 	*hook = (struct osp_hook){
-		.offset = s->carried ? s->elf->carry : s->elf->offset,
+		.offset = s->carried ? s->elf->carry : s->elf->offset + wide,
 		.semaphore = s->elf->semaphore + (s->carried ? 2 : 0),
 		.cookie = (uint64_t)site << 32 | s->point->number,
 	};
@@ -129,7 +134,7 @@ static int link_sites(struct osp_attach *a, struct attachment *at, bool foreign,
 		if (r)
 			return r;
 		s->carried = use_of(a, s) == OSP_USE_CARRY;
-		fill_hook(&hooks[n], s, site);
+		fill_hook(a, &hooks[n], s, site);
 		which[n++] = i;
 	}
 	r = n ? osp_links_open(&at->links[foreign ? FOREIGN : STEP],
@@ -313,7 +318,7 @@ static void unlink_everything(struct osp_attach *a)
 		n += LINKS;
 	all = calloc(n ? n : 1, sizeof(struct osp_links *));
 	if (!all)
-		return; /* they are closed one by one */
+		return; /* they are closed one by one, or at the end */
 	n = take_links(a, all, STEP, FOREIGN);
 	osp_links_close_all(all, n);
 	n = take_links(a, all, MAPPED, MAPPED);
@@ -325,6 +330,11 @@ void osp_attach_clear(struct osp_attach *a)
 	unlink_everything(a);
 	while (a->first)
 		drop_attachment(a, &a->first);
+}
+
+void osp_attach_use_wide(struct osp_attach *a)
+{
+	a->wide = true;
 }
 
 /* ---- files that somebody wants to overwrite ---- */

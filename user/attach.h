@@ -23,6 +23,8 @@ enum osp_attach_form osp_attach_form(const struct osp_attach *a);
 int osp_attach_add(struct osp_attach *a, struct osp_binary *b, struct osp_attach_result *result);
 void osp_attach_clear(struct osp_attach *a);
 
+void osp_attach_use_wide(struct osp_attach *a);
+
 int osp_attach_lease_fd(const struct osp_attach *a);
 int osp_attach_timeout_ms(const struct osp_attach *a);
 int osp_attach_handle(struct osp_attach *a, struct osp_binaries *binaries, osp_loader_change_fn fn,

@@ -172,8 +172,17 @@ static void check_attach(struct doctor *d, struct osp_doctor_check *c)
 		set(c, OSP_DOCTOR_WARN, "Linux 6.6 and later attach all sites of a file at once",
 		    "a perf event per site: stopping takes 0.1 s for each");
 	else
-		set(c, OSP_DOCTOR_OK, NULL, "%s, at the one-byte no-op",
-		    osp_attach_form_to_str(d->test.form));
+		set(c, OSP_DOCTOR_OK, NULL, "%s", osp_attach_form_to_str(d->test.form));
+}
+
+static void check_wide(struct doctor *d, struct osp_doctor_check *c)
+{
+	const struct osp_trial_result *t = &d->test.tried;
+
+	if (!is_skipped(d, c))
+		set(c, OSP_DOCTOR_OK, NULL, "of %s; 10 bytes: %s; 5 bytes (not used): %s",
+		    t->wide[OSP_WIDE_10] == OSP_WIDE_WORKS ? "10 bytes" : "1 byte",
+		    osp_wide_to_str(t->wide[OSP_WIDE_10]), osp_wide_to_str(t->wide[OSP_WIDE_5]));
 }
 
 static void check_hits(struct doctor *d, struct osp_doctor_check *c)
@@ -250,6 +259,7 @@ int osp_doctor_run(void (*fn)(void *arg, const struct osp_doctor_check *c), void
 		{"programs", "BPF programs and process events", check_programs},
 		{"map_files", "files behind mappings", check_map_files},
 		{"attach", "attaching to a running process", check_attach},
+		{"no_op", "which no-op our own points use", check_wide},
 		{"hits", "every hit arrives", check_hits},
 		{"harmless", "the target is left as it was", check_harmless},
 		{"lease", "read lease on a traced binary", check_lease},

@@ -31,6 +31,7 @@ struct osp_follow {
 	struct osp_loader *loader;		   /* borrowed: the recorder's */
 	struct osp_binaries *binaries;		   /* borrowed: the recorder's */
 	struct osp_feed *feed;			   /* borrowed: the recorder's */
+	struct osp_cost *cost;			   /* borrowed: the recorder's */
 	const struct osp_target *wants[WANTS_MAX]; /* borrowed: the recorder's */
 	size_t want_count;
 	struct look looks[LOOKS_MAX];
@@ -43,7 +44,7 @@ struct osp_follow {
 };
 
 int osp_follow_new(struct osp_follow **out, struct osp_loader *l, struct osp_binaries *b,
-		   struct osp_feed *f)
+		   struct osp_feed *f, struct osp_cost *cost)
 {
 	struct osp_follow *follow = calloc(1, sizeof(*follow));
 
@@ -52,6 +53,7 @@ int osp_follow_new(struct osp_follow **out, struct osp_loader *l, struct osp_bin
 	follow->loader = l;
 	follow->binaries = b;
 	follow->feed = f;
+	follow->cost = cost;
 	follow->ends = true;
 	*out = follow;
 	return 0;
@@ -147,6 +149,7 @@ static int take_in(struct osp_follow *f, uint32_t slot, const struct osp_found *
 	if (r)
 		return r;
 	f->stats.processes += !known;
+	osp_cost_begin(f->cost, slot, found->process.pid, osp_feed_now());
 	if (!is_complete(found) && attaches_what_it_finds(f))
 		r = attach_new(f, slot, found);
 	else
@@ -182,7 +185,10 @@ int osp_follow_launch(struct osp_follow *f, struct osp_binaries *b, const struct
 	else
 		r = 0;
 	r = r ? r : osp_loader_add_member(f->loader, found.process.pid, &slot);
-	return r ? r : osp_feed_process(f->feed, slot, found.process.pid);
+	if (r)
+		return r;
+	osp_cost_begin(f->cost, slot, found.process.pid, osp_feed_now());
+	return osp_feed_process(f->feed, slot, found.process.pid);
 }
 
 /* ---- looking again ---- */
@@ -272,6 +278,7 @@ static int meet(struct osp_follow *f, const struct osp_record *record, size_t si
 	int r = osp_feed_meet(f->feed, record, size);
 
 	f->stats.processes++;
+	osp_cost_begin(f->cost, record->process, record->pid, (int64_t)record->time_ns);
 	if (r || osp_found_read(&found, f->binaries, record->pid))
 		return r; /* it has ended already: its points are those of its kind, unknown here */
 	if (record->kind != OSP_RECORD_EXEC &&
@@ -288,6 +295,7 @@ int osp_follow_record(struct osp_follow *f, const struct osp_record *record, siz
 		r = meet(f, record, size);
 	switch (record->kind) {
 	case OSP_RECORD_EXEC:
+		osp_cost_end(f->cost, record->site, (int64_t)record->time_ns);
 		look_soon(f, record->pid, record->process, 0);
 		break;
 	case OSP_RECORD_MAPPED:
@@ -295,6 +303,7 @@ int osp_follow_record(struct osp_follow *f, const struct osp_record *record, siz
 		break;
 	case OSP_RECORD_EXIT:
 		f->check_end = true;
+		osp_cost_end(f->cost, record->process, (int64_t)record->time_ns);
 		break;
 	default:
 		break;

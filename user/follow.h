@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "user/cost.h"
 #include "user/feed.h"
 #include "user/launch.h"
 #include "user/loader.h"
@@ -15,9 +16,9 @@
 
 struct osp_follow;
 
-/* All three are borrowed and outlive it. -ENOMEM. */
+/* All are borrowed and outlive it. -ENOMEM. */
 int osp_follow_new(struct osp_follow **out, struct osp_loader *l, struct osp_binaries *b,
-		   struct osp_feed *f);
+		   struct osp_feed *f, struct osp_cost *cost);
 void osp_follow_free(struct osp_follow **f);
 
 /* Processes that match are taken in when they appear. Borrowed. */

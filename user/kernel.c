@@ -59,7 +59,7 @@ int osp_kernel_link_multi(int program, const struct osp_kernel_sites *sites)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-bool osp_kernel_has_multi(void)
+int osp_kernel_load_empty(void)
 {
 	const struct bpf_insn body[] = {
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
@@ -67,11 +67,17 @@ bool osp_kernel_has_multi(void)
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, opts,
 		    .expected_attach_type = (enum bpf_attach_type)OSP_ATTACH_MULTI_TYPE);
+	int program = bpf_prog_load(BPF_PROG_TYPE_KPROBE, NULL, "GPL", body, 2, &opts);
+
+	return program < 0 ? -errno : program;
+}
+
+bool osp_kernel_has_multi(void)
+{
 	const struct osp_kernel_sites nowhere = {
 		.path = "/", .offsets = (uint64_t[]){1}, .count = 1};
-	int program, link;
+	int program = osp_kernel_load_empty(), link;
 
-	program = bpf_prog_load(BPF_PROG_TYPE_KPROBE, NULL, "GPL", body, 2, &opts);
 	if (program < 0)
 		return false;
 	link = osp_kernel_link_multi(program, &nowhere);

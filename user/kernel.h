@@ -19,6 +19,9 @@ enum { OSP_ATTACH_MULTI_TYPE = 48 }; /* BPF_TRACE_UPROBE_MULTI: expected by prog
 
 const char *osp_attach_form_to_str(enum osp_attach_form f);
 
+/* A program for uprobe_multi links that does nothing. The descriptor, or -errno. */
+int osp_kernel_load_empty(void);
+
 /* True if one link can hold many sites. Loads a program of two instructions to find out. */
 bool osp_kernel_has_multi(void);
 

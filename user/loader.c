@@ -34,6 +34,7 @@ struct osp_loader {
 	struct osp_ring *ring;
 	const struct osp_counter *counters; /* mapping of the map */
 	size_t counters_bytes;
+	int measuring; /* descriptor while the kernel measures run times, or -1 */
 };
 
 /* The library's own words are for developers: shown with -v only. */
@@ -222,6 +223,7 @@ int osp_loader_open(struct osp_loader **out, const struct osp_catalogue *c,
 		return r;
 	if (form == OSP_ATTACH_AUTO)
 		form = osp_kernel_has_multi() ? OSP_ATTACH_MULTI : OSP_ATTACH_PERF;
+	l->measuring = -1;
 	l->catalogue = c;
 	raise_file_limit();
 	r = load(l, o, form);
@@ -244,6 +246,7 @@ void osp_loader_close(struct osp_loader **l)
 {
 	if (!*l)
 		return;
+	osp_loader_measure(*l, false);
 	osp_attach_free(&(*l)->attach);
 	osp_ring_close(&(*l)->ring);
 	if ((*l)->counters)
@@ -360,11 +363,44 @@ void osp_loader_stats(const struct osp_loader *l, struct osp_loader_stats *out)
 	};
 }
 
+/* ---- what it costs ---- */
+
+void osp_loader_measure(struct osp_loader *l, bool on)
+{
+	if (!on)
+		osp_cleanup_close(&l->measuring);
+	else if (l->measuring < 0)
+		l->measuring = bpf_enable_stats(BPF_STATS_RUN_TIME);
+}
+
+int64_t osp_loader_run_ns(const struct osp_loader *l)
+{
+	const struct bpf_program *programs[] = {l->bpf->progs.on_step, l->bpf->progs.on_foreign};
+	uint64_t runs = 0, ns = 0;
+
+	for (size_t i = 0; i < 2; i++) {
+		struct bpf_prog_info info = {0};
+		uint32_t size = sizeof(info);
+		int fd = bpf_program__fd(programs[i]);
+
+		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size))
+			continue;
+		runs += info.run_cnt;
+		ns += info.run_time_ns;
+	}
+	return runs ? (int64_t)(ns / runs) : 0;
+}
+
 /* ---- sites: attach.c ---- */
 
 enum osp_attach_form osp_loader_form(const struct osp_loader *l)
 {
 	return osp_attach_form(l->attach);
+}
+
+void osp_loader_use_wide(struct osp_loader *l)
+{
+	osp_attach_use_wide(l->attach);
 }
 
 int osp_loader_attach(struct osp_loader *l, struct osp_binary *b, struct osp_attach_result *result)

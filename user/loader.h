@@ -42,6 +42,9 @@ void osp_loader_close(struct osp_loader **l);
 /* How sites are attached here: never OSP_ATTACH_AUTO. */
 enum osp_attach_form osp_loader_form(const struct osp_loader *l);
 
+/* Our own sites are attached at their no-op of ten bytes from now on: user/trial.h says if they can. */
+void osp_loader_use_wide(struct osp_loader *l);
+
 /* ---- processes ---- */
 
 /*
@@ -106,6 +109,14 @@ int osp_loader_counters(struct osp_loader *l,
 			int (*fn)(void *arg, uint32_t slot, uint32_t point,
 				  const struct osp_counter *c),
 			void *arg);
+
+/* ---- what it costs ---- */
+
+/* Lets the kernel measure how long our programs run, or no more: meanwhile hits cost more. */
+void osp_loader_measure(struct osp_loader *l, bool on);
+
+/* The mean of what was measured, in ns; 0 = no run was. */
+int64_t osp_loader_run_ns(const struct osp_loader *l);
 
 struct osp_loader_stats {
 	uint32_t processes;	/* slots taken */

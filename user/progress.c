@@ -91,20 +91,31 @@ static void tell_losses(const struct osp_pipeline_stats *s, const char *file)
 		osp_info("  where, when, and what it means: outspan losses %s", file);
 }
 
+enum { TARGETS_TOLD = 5 };
+
+static void tell_cost(const struct osp_cost_summary *c)
+{
+	char took[24], cpu[24];
+
+	osp_info("overhead: %" PRIu64 " hits in the targets, about %" PRId64
+		 " ns each; outspan used %s of processor time in %s, %" PRIu64 " wake-ups",
+		 c->hits, c->empty_ns + c->run_ns, osp_text_duration(cpu, c->cpu_ns),
+		 osp_text_duration(took, c->took_ns), c->wakeups);
+	for (size_t i = 0; i < c->target_count && i < TARGETS_TOLD; i++)
+		osp_info("  process %-8u %12" PRIu64 " hits  slowed down by about %.2f %%",
+			 c->targets[i].pid, c->targets[i].hits, 100 * c->targets[i].slow_down);
+}
+
 void osp_progress_summary(const struct osp_progress_summary *s)
 {
 	const struct osp_pipeline_stats *p = &s->pipeline;
-	char took[24], cpu[24];
 
 	osp_info("%s %" PRIu64 " steps of %" PRIu64 " operations: %" PRIu64 " spans, %" PRIu64
 		 " links, %" PRIu64 " traces",
-		 s->took_ns ? "recorded" : "replayed", p->events, p->operations, p->spans, p->links,
+		 s->cost ? "recorded" : "replayed", p->events, p->operations, p->spans, p->links,
 		 p->traces);
-	if (s->took_ns)
-		osp_info("overhead: %" PRIu64
-			 " hits in the targets; outspan used %s of processor time in %s",
-			 p->events + count_lost(p), osp_text_duration(cpu, s->cpu_ns),
-			 osp_text_duration(took, s->took_ns));
+	if (s->cost)
+		tell_cost(s->cost);
 	if (p->ambiguous)
 		osp_warn(
 			"%" PRIu64

@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "user/cost.h"
 #include "user/feed.h"
 #include "user/loader.h"
 
@@ -15,8 +16,8 @@ void osp_progress_end(void);
 struct osp_progress_summary {
 	const char *file;
 	struct osp_pipeline_stats pipeline;
-	struct osp_loader_stats loader; /* all 0 in a replay, as the times */
-	int64_t took_ns, cpu_ns;
+	struct osp_loader_stats loader;	     /* all 0 in a replay */
+	const struct osp_cost_summary *cost; /* NULL in a replay */
 };
 
 /* The summary, on stderr. */

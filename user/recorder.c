@@ -38,6 +38,7 @@
 #include "user/loader.h"
 #include "user/progress.h"
 #include "user/session.h"
+#include "user/trial.h"
 
 enum {
 	BATCH_BYTES = 8 << 20,
@@ -56,10 +57,14 @@ struct recorder {
 	size_t wanted_count;
 	struct osp_launch *launch; /* the command that we start, or NULL */
 	struct osp_loader *loader;
+	struct osp_trial *trial;
+	struct osp_trial_result tried;
 	struct osp_store *store;
 	struct osp_batch *batch;
 	struct osp_feed *feed;
 	struct osp_follow *follow;
+	struct osp_cost *cost;
+	struct osp_cost_summary spent;
 	int epoll, timer, signals;
 	int64_t began_ns, ticks;
 	bool stop;
@@ -168,6 +173,8 @@ static int tell_settings(struct recorder *r)
 		{"form", osp_form_to_str(r->o->wanted.form)},
 		{"trace_context", r->o->wanted.no_context ? "off" : "on"},
 		{"attach_form", osp_attach_form_to_str(osp_loader_form(r->loader))},
+		{"no_op", r->tried.wide[OSP_WIDE_10] == OSP_WIDE_WORKS ? "10 bytes" : "1 byte"},
+		{"no_op_10_bytes", osp_wide_to_str(r->tried.wide[OSP_WIDE_10])},
 		{"ring_bytes", ring},
 	};
 	int e = 0;
@@ -225,16 +232,26 @@ static void tell_ready(struct recorder *r)
 	osp_launch_notify_ready(line);
 }
 
+static int read_trial(struct recorder *r)
+{
+	osp_trial_read(r->trial, &r->tried);
+	if (r->tried.wide[OSP_WIDE_10] == OSP_WIDE_WORKS)
+		osp_loader_use_wide(r->loader);
+	return osp_cost_new(&r->cost, r->loader, r->tried.empty_ns);
+}
+
 static int start(struct recorder *r)
 {
-	int e = find_targets(r);
+	int e = osp_trial_start(&r->trial, false);
 
+	e = e ? e : find_targets(r);
 	if (!e && r->o->command)
 		e = osp_launch_new(&r->launch, r->o->command);
 	e = e ? e : open_loader(r);
 	e = e ? e : open_session(r);
 	e = e ? e : open_loop(r);
-	e = e ? e : osp_follow_new(&r->follow, r->loader, r->binaries, r->feed);
+	e = e ? e : read_trial(r);
+	e = e ? e : osp_follow_new(&r->follow, r->loader, r->binaries, r->feed, r->cost);
 	if (e)
 		return e;
 	for (size_t i = 0; i < r->wanted_count; i++)
@@ -290,6 +307,7 @@ static int on_tick(struct recorder *r)
 		e = osp_feed_clock(r->feed);
 	e = e ? e : osp_follow_tick(r->follow);
 	e = e ? e : commit(r);
+	osp_cost_tick(r->cost);
 	osp_progress_show(r->feed, osp_feed_now() - r->began_ns);
 	if (r->o->for_ns && osp_feed_now() - r->began_ns >= r->o->for_ns)
 		r->stop = true;
@@ -331,6 +349,7 @@ static int loop(struct recorder *r)
 
 		if (n < 0 && errno != EINTR)
 			return osp_err(-errno, "wait for records");
+		osp_cost_wake(r->cost);
 		for (int i = 0; i < n && !e; i++) {
 			if (events[i].data.fd == r->timer)
 				e = on_tick(r);
@@ -373,6 +392,15 @@ static int tell_end(struct recorder *r)
 	return osp_feed_setting(r->feed, OSP_SESSION_ENDED, text);
 }
 
+static int tell_cost(struct recorder *r)
+{
+	struct osp_pipeline_stats s;
+
+	osp_feed_stats(r->feed, &s);
+	osp_cost_summarize(r->cost, r->began_ns, s.events, &r->spent);
+	return osp_cost_tell(&r->spent, r->feed);
+}
+
 /* Drain, commit, detach, drain, commit, read the counters, close the books. */
 static int stop(struct recorder *r)
 {
@@ -385,6 +413,7 @@ static int stop(struct recorder *r)
 	e = e ? e : osp_feed_attach(r->feed, UINT32_MAX, true, false);
 	e = e ? e : osp_feed_clock(r->feed);
 	e = e ? e : osp_loader_counters(r->loader, on_counter, r);
+	e = e ? e : tell_cost(r);
 	e = e ? e : tell_end(r);
 	e = e ? e : osp_feed_stop(r->feed);
 	return e ? e : commit(r);
@@ -393,12 +422,14 @@ static int stop(struct recorder *r)
 static void clear(struct recorder *r)
 {
 	osp_follow_free(&r->follow);
+	osp_cost_free(&r->cost);
 	osp_loader_close(&r->loader);
 	osp_feed_close(&r->feed);
 	osp_batch_free(&r->batch);
 	if (r->store)
 		osp_store_close(&r->store, false);
 	osp_launch_free(&r->launch);
+	osp_trial_free(&r->trial);
 	osp_targets_clear(&r->targets);
 	osp_binaries_free(&r->binaries);
 	osp_cleanup_close(&r->epoll);
@@ -414,8 +445,7 @@ static int finish(struct recorder *r, int failed)
 	osp_progress_end();
 	osp_feed_stats(r->feed, &s.pipeline);
 	osp_loader_stats(r->loader, &s.loader);
-	s.took_ns = osp_feed_now() - r->began_ns;
-	s.cpu_ns = osp_clock_read(CLOCK_PROCESS_CPUTIME_ID);
+	s.cost = &r->spent;
 	if (!e)
 		e = osp_feed_close(&r->feed);
 	if (!e)

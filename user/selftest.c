@@ -254,6 +254,16 @@ static int examine(struct examination *e)
 	return 0;
 }
 
+static int try_machine(struct osp_trial_result *out)
+{
+	struct osp_trial *t _cleanup_(osp_trial_free) = NULL;
+	int r = osp_trial_start(&t, true);
+
+	if (!r)
+		osp_trial_read(t, out);
+	return r;
+}
+
 int osp_selftest_run(struct osp_selftest *out)
 {
 	struct osp_selftest result = {.map_files = -ENOENT};
@@ -268,6 +278,8 @@ int osp_selftest_run(struct osp_selftest *out)
 	if (r)
 		return osp_err(0, "%s", error.text), r;
 	r = osp_binaries_new(&e.binaries, e.catalogue);
+	if (!r)
+		r = try_machine(&result.tried);
 	if (!r)
 		r = start_patient(&e.patient);
 	if (!r)

@@ -8,11 +8,13 @@
 #include <stdint.h>
 
 #include "user/kernel.h"
+#include "user/trial.h"
 
 struct osp_selftest {
 	int loaded;   /* 0, or -errno: programs, maps, process events */
 	int attached; /* 0, or -errno */
 	enum osp_attach_form form;
+	struct osp_trial_result tried;
 	const char *unarmed;		 /* why the site is not armed in the child, or NULL */
 	int lease;			 /* 0, or -errno */
 	int map_files;			 /* 0, or -errno */

@@ -22,7 +22,8 @@ import pubsub
 OUTSPAN = os.path.join(harness.BUILD, "outspan")
 SOMEBODY = 65534
 SUMMARY = r"^recorded (\d+) steps of (\d+) operations: (\d+) spans, (\d+) links, (\d+) traces\n" \
-    r"overhead: (\d+) hits in the targets; outspan used [\d.]+ m?s of processor time in [\d.]+ m?s\nlosses: none$"
+    r"overhead: (\d+) hits in the targets, about [1-9]\d+ ns each; outspan used [\d.]+ m?s of processor time in [\d.]+ m?s, \d+ wake-ups\n" \
+    r"(?:  process \d+ +\d+ hits  slowed down by about \d+\.\d\d %\n)*losses: none$"
 
 # Topics that try to steer a terminal, forge a line, or are no text at all.
 HOSTILE = [b"red/\x1b[31mred", b"title/\x1b]0;owned\x07", b"two\nlines", b"cr\rback\x08\x08", b"c1/\xc2\x9b31m", b"bidi/\xe2\x80\xaegnp",
