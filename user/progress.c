@@ -48,15 +48,6 @@ static const struct {
 #undef X
 };
 
-static uint64_t count_lost(const struct osp_pipeline_stats *s)
-{
-	uint64_t all = 0;
-
-	for (size_t i = 0; i < OSP_LOSS_COUNT; i++)
-		all += s->lost[i];
-	return all;
-}
-
 /* Of the lost steps those that somebody misses, as `outspan losses` counts them. */
 static uint64_t count_missing(const struct osp_pipeline_stats *s)
 {

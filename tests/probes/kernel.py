@@ -204,7 +204,7 @@ def uprobe_event(path, offset, semaphore=0):
 def a_running_program_is_attached_and_its_values_arrive():
     with target() as t:
         h = Hits(f"pid:{t.pid}", quiet=False)
-        assert h.lines[-1] == "ready 5 1", h.lines
+        assert h.lines[-1] == "ready 6 1", h.lines
         t.ask("tick 3")
         t.ask("plain 12")
         h.stop()
@@ -247,7 +247,7 @@ def perf_events_count_exactly_too():
         t.ask("procs 4 500")
         h.stop()
         h.expect(4 * 2000 + 4 * 500)
-        assert semaphores(t.pid, f"{WORK}/ticker").count(0) == 5
+        assert semaphores(t.pid, f"{WORK}/ticker").count(0) == 6
 
 
 def losses_of_a_full_ring_close_the_books():
@@ -313,7 +313,7 @@ def a_forked_copy_is_marked():
         child = t.ask("forked")
         h.stop()
         flags = {re.search(r"pid=(\d+)", x)[1]: re.search(r"flags=(\d)", x)[1] for x in h.lines if x.startswith("tick__ended")}
-        assert flags == {child: "1", str(t.pid): "0"}, flags
+        assert flags == {child: "3", str(t.pid): "2"}, flags
 
 
 def children_are_members_from_their_first_hit_and_their_ends_are_told():
@@ -354,7 +354,7 @@ def exec_is_a_new_process_of_the_same_pid():
         t.wait_for(r"ready", since=len(t.lines))
         t.ask("tick 1")
         found = h.wait_for(rf"exec pid={t.pid} slot=(\d+) site=1 exec=1")
-        h.wait_for(rf"looked pid={t.pid} known=5")
+        h.wait_for(rf"looked pid={t.pid} known=6")
         h.stop()
         slot = int(found[1])
         assert h.counts[1, "tick__begun"]["hits"] == 7 and h.counts[slot, "tick__begun"]["hits"] == 101, h.counts
@@ -367,7 +367,7 @@ def a_new_binary_after_exec_is_attached():
         h = Hits(f"pid:{t.pid}")
         t.tell(f"exec {other} other")
         t.wait_for(r"ready", since=len(t.lines))
-        delay = int(h.wait_for(rf"looked pid={t.pid} known=5 fresh=1 delay_us=(\d+)")[1])
+        delay = int(h.wait_for(rf"looked pid={t.pid} known=6 fresh=1 delay_us=(\d+)")[1])
         t.ask("tick 10")
         h.stop()
         h.expect(10)
@@ -378,7 +378,7 @@ def objects_loaded_later_are_attached():
     with target() as t:
         h = Hits(f"pid:{t.pid}")
         assert t.ask(f"load {WORK}/libticker.so") == "0"
-        delay = int(h.wait_for(rf"looked pid={t.pid} known=8 fresh=1 delay_us=(\d+)")[1])
+        delay = int(h.wait_for(rf"looked pid={t.pid} known=10 fresh=1 delay_us=(\d+)")[1])
         t.ask("call 11")
         t.ask("tick 2")
         h.stop()
@@ -465,7 +465,7 @@ def a_copied_up_binary_is_traced_or_said_not_to_be():
             h = Hits(f"pid:{t.pid}")
             t.ask("tick 3")
             h.stop()
-            unarmed = any(x.startswith(f"unarmed pid={t.pid} sites=5") and "another copy of the file" in x for x in h.lines)
+            unarmed = any(x.startswith(f"unarmed pid={t.pid} sites=6") and "another copy of the file" in x for x in h.lines)
             traced = h.total("tick__begun") == 3
             assert unarmed != traced, h.lines
             print(f"# copied up: {'said to be unarmed' if unarmed else 'traced'}")
@@ -505,11 +505,11 @@ def semaphores_are_zero_after_a_clean_stop():
         grandchild = int(t.ask("hold"))
         with target() as later:
             during = semaphores(t.pid, f"{WORK}/ticker")
-            assert during == [1] * 5, during
-            assert semaphores(later.pid, f"{WORK}/ticker") == [1] * 5
+            assert during == [1] * 6, during
+            assert semaphores(later.pid, f"{WORK}/ticker") == [1] * 6
             h.stop()
             for pid in (t.pid, child, grandchild, later.pid):
-                assert semaphores(pid, f"{WORK}/ticker") == [0] * 5, pid
+                assert semaphores(pid, f"{WORK}/ticker") == [0] * 6, pid
             t.ask("tick 3")
             t.ask("plain 3")
 
@@ -518,11 +518,11 @@ def semaphores_are_zero_after_the_recorder_was_killed():
     with target() as t:
         h = Hits(f"pid:{t.pid}")
         child = int(t.ask("hold"))
-        assert semaphores(child, f"{WORK}/ticker") == [1] * 5
+        assert semaphores(child, f"{WORK}/ticker") == [1] * 6
         h.process.kill()
         h.process.wait()
         for pid in (t.pid, child):
-            assert semaphores(pid, f"{WORK}/ticker") == [0] * 5, pid
+            assert semaphores(pid, f"{WORK}/ticker") == [0] * 6, pid
         assert t.ask("tick 100") == "0"
         h = Hits(f"pid:{t.pid}")
         t.ask("tick 3")
@@ -543,7 +543,7 @@ def a_clash_with_another_tracer_is_named_and_the_rest_is_attached():
         assert h.said.count("is not traced") == 1, h.said
         h.expect(5, ["tick__begun", "tick__ended"])
         assert h.total("tick__passed") == 0
-        assert "attached=4 refused=1" in " ".join(h.lines), h.lines
+        assert "attached=5 refused=1" in " ".join(h.lines), h.lines
 
 
 def site_offset(probe):
@@ -563,12 +563,12 @@ def two_recorders_at_once_each_see_everything():
         b = Hits(f"pid:{t.pid}")
         t.ask("tick 50")
         a.stop()
-        assert semaphores(t.pid, f"{WORK}/ticker") == [1] * 5, "the other recorder's are gone"
+        assert semaphores(t.pid, f"{WORK}/ticker") == [1] * 6, "the other recorder's are gone"
         t.ask("tick 20")
         b.stop()
         a.expect(50)
         b.expect(70)
-        assert semaphores(t.pid, f"{WORK}/ticker") == [0] * 5
+        assert semaphores(t.pid, f"{WORK}/ticker") == [0] * 6
 
 
 def bystanders_are_listed_and_not_recorded():
@@ -585,7 +585,7 @@ def bystanders_are_listed_and_not_recorded():
 def a_path_admits_processes_that_start_later():
     with target() as t:
         h = Hits(f"path:{WORK}/ticker")
-        assert h.lines[-1] == "ready 5 1", h.lines
+        assert h.lines[-1] == "ready 6 1", h.lines
         with target() as later:
             later.ask("tick 6")
             t.ask("tick 4")
@@ -623,7 +623,7 @@ def with_all_a_new_program_is_attached_when_it_starts():
         assert f"attached {new}" not in " ".join(h.lines)
         with target(new) as t:
             h.wait_for(rf"exec pid={t.pid} slot=0 site=0 exec=0")
-            delay = int(h.wait_for(rf"looked pid={t.pid} known=5 fresh=1 delay_us=(\d+)")[1])
+            delay = int(h.wait_for(rf"looked pid={t.pid} known=6 fresh=1 delay_us=(\d+)")[1])
             t.ask("tick 5")
             first.ask("tick 2")
             h.stop()
@@ -672,7 +672,7 @@ def attaching_while_points_are_passed_harms_nothing():
             h = Hits(f"pid:{t.pid}")
             h.stop()
         assert int(t.ask("tick 0")) > 0
-        assert semaphores(t.pid, f"{WORK}/ticker") == [0] * 5
+        assert semaphores(t.pid, f"{WORK}/ticker") == [0] * 6
 
 
 def refusals_say_what_failed_and_what_to_do():
@@ -724,12 +724,12 @@ def probes_says_what_is_wanted():
     with target() as t:
         command = [f"{OUT}/outspan", "probes", "-p", str(t.pid), "--catalogue", CATALOGUE, "--json"]
         off = run(*command).stdout.splitlines()
-        assert len(off) == 5 and all('"wanted":false,"semaphore":0' in x for x in off), off
+        assert len(off) == 6 and all('"wanted":false,"semaphore":0' in x for x in off), off
         h = Hits("-l", "essential", f"pid:{t.pid}")
         on = run(*command).stdout.splitlines()
         h.stop()
         wanted = [x for x in on if '"wanted":true,"semaphore":1' in x]
-        assert len(wanted) == 4 and not any("tick__passed" in x for x in wanted), on
+        assert len(wanted) == 5 and not any("tick__passed" in x for x in wanted), on
 
 
 TESTS = [f for f in list(globals().values()) if callable(f) and getattr(f, "__module__", None) == "__main__"
