@@ -183,6 +183,20 @@ def semaphores(pid, path):
     return values
 
 
+def words(pid, path):
+    """{probe: (those who trap, those who have it carried)} of our own points, by the notes' semaphores."""
+    notes = run("readelf", "-nW", path).stdout
+    real, found = os.path.realpath(path), {}
+    with open(f"/proc/{pid}/maps") as f:
+        base = min(int(line.split("-")[0], 16) for line in f if line.rstrip().endswith(real))
+    with open(f"/proc/{pid}/mem", "rb") as mem:
+        for probe, at in re.findall(r"Provider: ticker\s+Name: (\S+)\s.*\s.*Semaphore: (0x[0-9a-f]+)", notes):
+            mem.seek(base + int(at, 16))
+            word = int.from_bytes(mem.read(4), "little")
+            found[probe.removeprefix("tick__")] = (word & 0xffff, word >> 16)
+    return found
+
+
 def uprobe_event(path, offset, semaphore=0):
     """Another tracer: a perf event on a site. Closing the descriptor ends it."""
     kind = int(open("/sys/bus/event_source/devices/uprobe/type").read())
@@ -664,6 +678,60 @@ def the_level_says_what_traps():
         assert h.total("tick__passed", "hits") == 0
 
 
+TRAPS, CARRIED, BOTH, OFF = (1, 0), (0, 1), (1, 1), (0, 0)
+
+
+def each_form_raises_its_half_of_the_words():
+    ends = {"ended": TRAPS}
+    with target() as t:
+        for form, level, rest in (("light", "debug", {"begun": CARRIED, "passed": CARRIED}),
+                                  ("default", "debug", {"begun": TRAPS, "passed": CARRIED}),
+                                  ("immediate", "debug", {"begun": TRAPS, "passed": TRAPS}),
+                                  ("light", "essential", {"begun": CARRIED, "passed": OFF}),
+                                  ("default", "essential", {"begun": TRAPS, "passed": OFF})):
+            h = Hits("-m", form, "-l", level, f"pid:{t.pid}")
+            got = words(t.pid, f"{WORK}/ticker")
+            assert {k: got[k] for k in (*ends, *rest)} == {**ends, **rest}, (form, level, got)
+            assert not any(x.startswith("unarmed") for x in h.lines), h.lines
+            t.ask("tick 7")
+            h.stop()
+            trapped = {p: h.total(f"tick__{p}", "hits") for p in ("begun", "passed", "ended")}
+            assert trapped == {p: 7 if {**ends, **rest}[p] == TRAPS else 0 for p in trapped}, (form, level, trapped)
+            assert set(words(t.pid, f"{WORK}/ticker").values()) == {OFF}
+
+
+def recorders_of_different_forms_share_the_words():
+    with target() as t:
+        light = Hits("-m", "light", "-l", "debug", f"pid:{t.pid}")
+        immediate = Hits("-m", "immediate", "-l", "essential", f"pid:{t.pid}")
+        got = words(t.pid, f"{WORK}/ticker")
+        assert {k: got[k] for k in ("begun", "passed", "ended")} == {"begun": BOTH, "passed": CARRIED, "ended": TRAPS}, got
+        t.ask("tick 11")
+        light.stop()
+        got = words(t.pid, f"{WORK}/ticker")
+        assert {k: got[k] for k in ("begun", "passed", "ended")} == {"begun": TRAPS, "passed": OFF, "ended": TRAPS}, got
+        t.ask("tick 2")
+        immediate.stop()
+        assert light.total("tick__ended", "hits") == 11 and light.total("tick__begun", "hits") == 0
+        assert immediate.total("tick__ended", "hits") == 13 and immediate.total("tick__begun", "hits") == 13
+        assert set(words(t.pid, f"{WORK}/ticker").values()) == {OFF}
+
+
+def probes_tells_who_traps_and_who_has_it_carried():
+    if not os.path.exists(f"{OUT}/outspan"):
+        return "the program is not built"
+    with target() as t:
+        h = Hits("-m", "light", "-l", "debug", f"pid:{t.pid}")
+        other = Hits("-m", "immediate", "-l", "debug", f"pid:{t.pid}")
+        command = [f"{OUT}/outspan", "probes", "-p", str(t.pid), "--catalogue", CATALOGUE, "--json"]
+        begun, = [x for x in run(*command).stdout.splitlines() if "tick__begun" in x]
+        assert '"wanted":true,"semaphore":1,"carry":1' in begun, begun
+        other.stop()
+        begun, = [x for x in run(*command).stdout.splitlines() if "tick__begun" in x]
+        assert '"wanted":true,"semaphore":0,"carry":1' in begun, begun
+        h.stop()
+
+
 def attaching_while_points_are_passed_harms_nothing():
     with target() as t:
         t.tell("spin")
@@ -709,6 +777,10 @@ def doctor_finds_nothing_wrong_here():
         return "the program is not built"
     r = subprocess.run([f"{OUT}/outspan", "doctor", "--json"], capture_output=True, text=True)
     assert r.returncode == 0 and '"fail"' not in r.stdout, r
+    verdicts = "the kernel refuses to put a probe on it|a probe there [a-z' ]+|a child passed it and forked unharmed"
+    no_op = re.search(rf'"detail":"of (1 byte|10 bytes); 10 bytes: ({verdicts}); 5 bytes \(not used\): ({verdicts})"', r.stdout)
+    assert no_op and (no_op[1] == "10 bytes") == (no_op[2] == "a child passed it and forked unharmed"), r.stdout
+    print(f"# no-op of 10 bytes: {no_op[2]}; of 5 bytes: {no_op[3]}")
     shutil.copy(f"{OUT}/outspan", "/tmp/outspan-test-doctor")
     try:
         r = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/tmp/outspan-test-doctor", "doctor"],
