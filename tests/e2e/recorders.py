@@ -164,7 +164,7 @@ def test_a_session_tells_its_form_and_what_it_cost(case):
         assert t["slow_down"] > hits[pid] * each / 1e9 / most, (t, each, most)
         assert t["slow_down"] < hits[pid] * each / (recorder.stopped_at - recorder.ready_at), (t, each)
     assert int(told["cost.recorder_cpu_ns"]) > 0 and int(told["cost.wakeups"]) > 0 and int(told["cost.steps_per_second"]) > 0, told
-    assert f"overhead: {told['cost.hits']} hits in the targets, about {each} ns each" in recorder.said, recorder.said
+    assert f"overhead: {told['cost.hits']} hits in the targets (immediate form), about {each} ns each" in recorder.said, recorder.said
     for pid in hits:
         assert re.search(rf"^  process {pid} +{hits[pid]} hits  slowed down by about \d+\.\d\d %$", recorder.said, re.M), recorder.said
     system.stop()
