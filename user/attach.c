@@ -324,6 +324,20 @@ static size_t take_links(struct osp_attach *a, struct osp_links **to, int first,
 	return n;
 }
 
+/* The linkers' files: their leases are not to be released before the probes are gone. */
+static size_t take_leases(struct osp_attach *a, int *files)
+{
+	size_t n = 0;
+
+	for (struct attachment *at = a->first; at; at = at->next) {
+		if (!at->links[MAPPED] || !at->result.leased)
+			continue;
+		files[n++] = at->binary->fd;
+		at->result.leased = false;
+	}
+	return n;
+}
+
 /*
  * All sites side by side. Nobody waits for the linkers' notices: they count nothing and hold no
  * semaphore, and a second grace period would double the time to stop.
@@ -331,17 +345,20 @@ static size_t take_links(struct osp_attach *a, struct osp_links **to, int first,
 static void unlink_everything(struct osp_attach *a)
 {
 	struct osp_links **all _cleanup_free_ = NULL;
-	size_t n = 0;
+	int *files _cleanup_free_ = NULL;
+	size_t n = 0, held;
 
 	for (struct attachment *at = a->first; at; at = at->next)
 		n += LINKS;
 	all = calloc(n ? n : 1, sizeof(struct osp_links *));
-	if (!all)
-		return; /* they are closed one by one, or at the end */
+	files = calloc(n ? n : 1, sizeof(*files));
+	if (!all || !files)
+		return; /* they are closed one by one */
 	n = take_links(a, all, STEP, FOREIGN);
 	osp_links_close_all(all, n);
+	held = take_leases(a, files);
 	n = take_links(a, all, MAPPED, MAPPED);
-	osp_links_abandon_all(all, n);
+	osp_links_abandon_all(all, n, files, held);
 }
 
 void osp_attach_clear(struct osp_attach *a)
