@@ -13,11 +13,12 @@
 #endif
 
 enum {
-	OSP_EVENT_ABI = 1,
+	OSP_EVENT_ABI = 2,
 	OSP_EVENT_POINTS = 1024,    /* points that one session can hold */
 	OSP_EVENT_PROCESSES = 4096, /* slots of a session: processes seen, and slot 0 */
 	OSP_EVENT_ARGS = 12,	    /* arguments of a point, as in a USDT note */
 	OSP_EVENT_DATA = 3584,	    /* largest variable part of a record, bytes */
+	OSP_EVENT_NUMBERS = 64,	    /* tables of numbers: see struct osp_numbers */
 };
 
 /* Reasons for a hit that is not stored. One list for kernel and user (name, help). */
@@ -26,9 +27,15 @@ enum {
 	  "the kernel ring was full: the recorder was too slow or stopped")                        \
 	X(ARGUMENT_FAULT, "argument_fault", "the arguments could not be read from the process")    \
 	X(TABLE_FULL, "table_full", "more processes than the session can hold")                    \
+	X(BLOCK_FULL, "block_full", "the steps were larger than a record can be")                  \
+	X(STEPS_UNKNOWN, "steps_unknown",                                                          \
+	  "an operation's stamped steps could not be read: how many they were is unknown")         \
+	X(SAMPLED, "sampled", "left out on request: sampling or a rate limit")                     \
 	X(DECODE, "decode_error", "the record did not have the layout of its point")               \
 	X(FORKED, "forked_copy",                                                                   \
 	  "a step of an operation copied by fork, which belongs to the parent")                    \
+	X(FILTERED, "filtered",                                                                    \
+	  "a step that only another recorder wants, and that came with steps of ours")             \
 	X(LATE, "late", "the step came after its operation was closed")                            \
 	X(OPERATIONS_FULL, "operations_full", "more open operations than the recorder holds")      \
 	X(STORE, "store_refused", "the store refused the row")                                     \
@@ -46,7 +53,7 @@ enum osp_loss_reason {
 enum { OSP_LOSS_KERNEL_COUNT = OSP_LOSS_DECODE };
 
 enum osp_record_kind {
-	OSP_RECORD_STEP = 1, /* one step of an operation block (probes/op.h) */
+	OSP_RECORD_STEP = 1, /* steps of an operation block (probes/op.h) */
 	OSP_RECORD_FOREIGN,  /* a hit of somebody else's USDT site */
 	OSP_RECORD_FORK,     /* a member forked: pid is the child, value the parent's pid */
 	OSP_RECORD_EXEC,     /* a member (or, with cfg_all, anybody) called exec: see `site` */
@@ -56,18 +63,26 @@ enum osp_record_kind {
 
 enum { OSP_EVENT_COMM = 16, OSP_EVENT_FILE = 240 }; /* EXEC: bytes of a comm; of a file name */
 
-enum { OSP_RECORD_FORKED = 1 }; /* STEP: of a child's copy of its parent's operation */
+enum {
+	OSP_RECORD_FORKED = 1,	/* STEP: of a child's copy of its parent's operation */
+	OSP_RECORD_CLEARED = 2, /* STEP: all steps of the block since it was cleared last */
+};
 
 /*
  * A record: this header, then data_size bytes (none if data_size is negative: -errno of the
  * read that failed).
- *   STEP     data = the arguments of the step as they lie in the operation block
+ *   STEP     data = whole steps as they lie in the operation block, each a struct osp_record_step and its
+ *            arguments, in rising order of their sequence. Nothing (data_size 0) is one step
+ *            without arguments but `value`. The header tells of the step that trapped, which is
+ *            the last one; at a point of the kind spill none did: then it is the next sequence.
+ *            Steps that are not the one that trapped were carried: the kernel counted no hit
+ *            of them.
  *   FOREIGN  data = value count in `value`: that many struct osp_foreign_value, then bytes
  *   EXEC     data = comm (OSP_EVENT_COMM bytes), then the file name as execve got it
  */
 struct osp_record {
 	__u16 kind;	 /* enum osp_record_kind */
-	__u16 flags;	 /* OSP_RECORD_FORKED */
+	__u16 flags;	 /* OSP_RECORD_FORKED, OSP_RECORD_CLEARED */
 	__s32 data_size; /* bytes behind the header that hold data, or -errno */
 	__u64 time_ns;	 /* boot time, read after the space was reserved */
 	__u64 start_ns;	 /* start_boottime of the thread group: identity with pid and exec_id */
@@ -77,7 +92,8 @@ struct osp_record {
 	__u32 process;	/* slot, unique per (pid, start, exec) in a session; 0: EXEC of no member */
 	__u64 ordinal;	/* hits of this (process, point) before this one, lost ones included */
 	__u64 lost;	/* hits of this process lost in the kernel so far, all points */
-	__u32 point;	/* low half of the attach cookie */
+	__u16 point;	/* that trapped: bits 0..15 of the attach cookie */
+	__u16 numbers;	/* STEP: table for the numbers of the steps: bits 16..31 */
 	__u32 site;	/* high half of the cookie: which binary's site; FORK: the parent's slot;
 			     EXEC: the slot before, 0 = was no member */
 	__u64 op_id;	/* STEP: operation id */
@@ -87,6 +103,32 @@ struct osp_record {
 	__u16 nested;	/* STEP: nested spans opened so far, this step's included */
 	__u64 stamp;	/* STEP: CPU counter at the point */
 	__u64 value;	/* STEP: first integer argument; FOREIGN: values; FORK, EXIT: see above */
+};
+
+/* The head of a step in an operation block: struct outspan_step of probes/op.h. */
+struct osp_record_step {
+	__u64 stamp; /* CPU counter */
+	__u32 sequence;
+	__u16 number; /* of the point, in the binary's own header */
+	__u16 nested;
+	__u32 size;  /* bytes of arguments that follow, a multiple of 8 */
+	__u32 flags; /* OSP_STEP_* */
+};
+
+enum {
+	OSP_STEP_FORKED = 1, /* made by a child in its copy of its parent's operation */
+	OSP_STEP_FIRED = 2,  /* was handed over by itself, too, to whoever attached its site */
+};
+
+/* Bytes of struct outspan_step (probes/op.h), which stand before a step's arguments. */
+enum { OSP_EVENT_STEP_HEAD = 24 };
+
+/*
+ * Points by the numbers of one provider's header as it was when a binary was built: the array map
+ * `numbers`. Binaries that agree share a table; table 0 is nobody's and empty.
+ */
+struct osp_numbers {
+	__u16 point[OSP_EVENT_POINTS]; /* + 1; 0 = a point that was refused, or none */
 };
 
 /*
@@ -121,11 +163,21 @@ enum osp_foreign_class {
 		OSP_FOREIGN_COUNT
 };
 
+/* Records of steps come with room for so many bytes of them. (The verifier wants constants.) */
+#define OSP_STEP_CLASSES(X) X(64) X(256) X(512) X(1024) X(2048) X(OSP_EVENT_DATA)
+
 /* How the kernel side reads a point: the array map `shapes`, by point. */
-enum osp_shape_kind { OSP_SHAPE_NONE, OSP_SHAPE_PLAIN, OSP_SHAPE_BLOCK, OSP_SHAPE_FOREIGN };
+enum osp_shape_kind {
+	OSP_SHAPE_NONE,
+	OSP_SHAPE_PLAIN, /* at most one integer: alone it needs no user memory read */
+	OSP_SHAPE_BLOCK,
+	OSP_SHAPE_SPILL, /* no step and no hit by itself: brings those of a full block */
+	OSP_SHAPE_FOREIGN,
+};
 
 struct osp_shape {
-	__u32 kind; /* enum osp_shape_kind; PLAIN: at most one integer, no user memory read */
+	__u16 kind; /* enum osp_shape_kind */
+	__u16 fire; /* its own sites trap for this recorder */
 	__u16 args; /* FOREIGN: how many */
 	__u16 size; /* FOREIGN: enum osp_foreign_class */
 	struct {
@@ -134,9 +186,6 @@ struct osp_shape {
 		__u8 length; /* 1-based entry of the site's spec with the byte count, 0 = none */
 	} arg[OSP_EVENT_ARGS];
 };
-
-/* Bytes of struct outspan_step (probes/op.h), which stand before a step's arguments. */
-enum { OSP_EVENT_STEP_HEAD = 24 };
 
 /* Where a foreign site keeps its arguments: the hash map `sites`, by site. */
 enum osp_operand { /* 0 = cannot be read: the value's size is -ENOTSUP */
@@ -172,11 +221,12 @@ struct osp_member {
  * number of points of the session's catalogue. Row 0 belongs to the processes without a slot.
  */
 struct osp_counter {
-	__u64 hits; /* all hits; stored = hits - every loss, once the ring is drained */
+	__u64 hits; /* that trapped, and carried steps that were lost here */
 	__u64 lost[OSP_LOSS_KERNEL_COUNT];
 };
 
 _Static_assert(sizeof(struct osp_record) == 104, "record header");
+_Static_assert(sizeof(struct osp_record_step) == OSP_EVENT_STEP_HEAD, "step");
 _Static_assert(sizeof(struct osp_foreign_value) == 16, "foreign value");
 _Static_assert(sizeof(struct osp_shape) == 56, "shape");
 _Static_assert(sizeof(struct osp_site_spec) == 192, "site");

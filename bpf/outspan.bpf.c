@@ -3,7 +3,7 @@
  * The kernel side: turns hits of trace points into records (bpf/event.h) in one ring, and says
  * when the processes it watches fork, exec, exit and map objects. User space attaches on_step at
  * our own points, on_foreign at other programs' USDT sites, on_mapped at dynamic linkers; the
- * cookie is site << 32 | point. Nothing here knows a catalogue: shapes and sites say how to read.
+ * cookie is site << 32 | numbers << 16 | point (struct osp_record). Nothing here knows a catalogue: shapes and sites say how to read.
  *
  * A hit is counted before anything can fail; what fails is counted at its place. Every record is
  * written straight into its reservation, since a program may be preempted and migrated.
@@ -70,6 +70,13 @@ struct {
 	__type(value, struct osp_site_spec);
 } sites SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, OSP_EVENT_NUMBERS);
+	__type(key, __u32);
+	__type(value, struct osp_numbers);
+} numbers SEC(".maps");
+
 /* ---- members ---- */
 
 static __always_inline __u32 slot_new(void)
@@ -93,39 +100,47 @@ static __noinline struct osp_member *member_admit(__u32 pid)
 	return bpf_map_lookup_elem(&members, &pid);
 }
 
-static __always_inline __u64 member_start(struct osp_member *m, struct task_struct *task)
+static __always_inline __u64 member_start(struct osp_member *m)
 {
 	if (!m->start_ns)
-		m->start_ns = task->group_leader->start_boottime;
+		m->start_ns = bpf_get_current_task_btf()->group_leader->start_boottime;
 	return m->start_ns;
 }
 
 /* ---- hits and records ---- */
 
 struct hit {
-	__u32 pid, tid, point, site;
+	__u32 pid, tid, point, numbers, site;
 	struct osp_member *member;
 	struct osp_counter *counter;
 	__u64 ordinal;
 };
 
-static __always_inline void hit_lose(struct hit *h, enum osp_loss_reason reason)
+static __always_inline struct osp_counter *counter_find(const struct osp_member *m, __u32 point)
+{
+	__u32 at = (m ? m->process : 0) * cfg_points + point;
+
+	return bpf_map_lookup_elem(&counters, &at);
+}
+
+static __always_inline void hit_lose(struct hit *h, __u32 reason)
 {
 	__sync_fetch_and_add(&h->counter->lost[reason], 1);
 	if (h->member)
 		__sync_fetch_and_add(&h->member->lost, 1);
 }
 
-/* Counts the hit. False: nobody wants it, or it is already counted as lost. */
-static __always_inline bool hit_count(struct hit *h, void *ctx)
+/* Who has hit what. False: nobody wants it. */
+static __always_inline bool hit_find(struct hit *h, void *ctx)
 {
 	__u64 id = bpf_get_current_pid_tgid(), cookie = bpf_get_attach_cookie(ctx);
-	__u32 at;
 
 	h->pid = id >> 32;
 	h->tid = (__u32)id;
-	h->point = (__u32)cookie;
+	h->point = (__u16)cookie;
+	h->numbers = (__u16)(cookie >> 16);
 	h->site = cookie >> 32;
+	h->ordinal = 0;
 	h->member = bpf_map_lookup_elem(&members, &h->pid);
 	if (!h->member) {
 		if (!cfg_admit) {
@@ -134,15 +149,18 @@ static __always_inline bool hit_count(struct hit *h, void *ctx)
 		}
 		h->member = member_admit(h->pid);
 	}
-	at = (h->member ? h->member->process : 0) * cfg_points + h->point;
-	h->counter = bpf_map_lookup_elem(&counters, &at);
-	if (!h->counter)
-		return false;
+	h->counter = counter_find(h->member, h->point);
+	return h->counter;
+}
+
+static __always_inline void hit_count(struct hit *h)
+{
 	h->ordinal = __sync_fetch_and_add(&h->counter->hits, 1);
-	if (h->member && h->member->process)
-		return true;
-	hit_lose(h, OSP_LOSS_TABLE_FULL);
-	return false;
+}
+
+static __always_inline bool hit_has_slot(const struct hit *h)
+{
+	return h->member && h->member->process;
 }
 
 /*
@@ -160,29 +178,22 @@ static __always_inline __u64 record_time(struct osp_record *r)
 	return BPF_RB_FORCE_WAKEUP;
 }
 
-/* Fills the header, all but data_size. Returns the flags to submit with. */
+/* Fills what every hit has. Returns the flags to submit with. */
 static __always_inline __u64 record_fill(struct osp_record *r, struct hit *h, __u16 kind)
 {
 	__u64 wake = record_time(r);
 
 	r->kind = kind;
-	r->flags = 0;
-	r->start_ns = member_start(h->member, bpf_get_current_task_btf());
+	r->start_ns = member_start(h->member);
 	r->pid = h->pid;
 	r->tid = h->tid;
 	r->exec_id = h->member->exec_id;
 	r->process = h->member->process;
 	r->ordinal = h->ordinal;
 	r->lost = h->member->lost;
-	r->point = h->point;
+	r->point = (__u16)h->point;
+	r->numbers = (__u16)h->numbers;
 	r->site = h->site;
-	r->op_id = 0;
-	r->block = 0;
-	r->sequence = 0;
-	r->number = 0;
-	r->nested = 0;
-	r->stamp = 0;
-	r->value = 0;
 	return wake;
 }
 
@@ -216,11 +227,27 @@ static __always_inline void call_read(struct call *c, struct pt_regs *ctx)
 #endif
 }
 
+/* Bits of `used`: OUTSPAN_EXTERN_STUB of probes/op_stub.h. */
+static __always_inline __u32 call_end(const struct call *c)
+{
+	return (__u32)c->used;
+}
+
+static __always_inline __u32 call_start(const struct call *c)
+{
+	return (__u32)(c->used >> 32) & 0x3fffffff;
+}
+
+static __always_inline bool call_clears(const struct call *c)
+{
+	return c->used >> 62 & 1;
+}
+
 static __always_inline __u64 step_fill(struct osp_record *r, struct hit *h, const struct call *c)
 {
 	__u64 wake = record_fill(r, h, OSP_RECORD_STEP);
 
-	r->flags = c->used >> 63 ? OSP_RECORD_FORKED : 0;
+	r->flags = c->used >> 63 | (call_clears(c) ? OSP_RECORD_CLEARED : 0);
 	r->op_id = c->op_id;
 	r->block = c->block;
 	r->sequence = (__u32)c->packed;
@@ -231,75 +258,175 @@ static __always_inline __u64 step_fill(struct osp_record *r, struct hit *h, cons
 	return wake;
 }
 
-/* One record with room for `room` bytes (a constant) of arguments. */
-static __always_inline void step_write(struct hit *h, const struct call *c, __u32 size,
-				       const __u32 room)
+/* ---- steps that cannot be brought ---- */
+
+enum { STEPS_MAX = OSP_EVENT_DATA / OSP_EVENT_STEP_HEAD };
+
+/* A call whose steps cannot be brought. */
+struct losing {
+	__u64 block, start, end;
+	__u32 pid, numbers, sequence, reason;
+	__u32 forked, padding;
+};
+
+/* A hit and a loss at once. */
+static __always_inline void counter_lose(struct osp_counter *counter, struct osp_member *m,
+					 __u32 reason)
 {
-	__u32 offset = (__u32)(c->used >> 32) & 0x7fffffff;
+	__sync_fetch_and_add(&counter->hits, 1);
+	__sync_fetch_and_add(&counter->lost[reason], 1);
+	if (m)
+		__sync_fetch_and_add(&m->lost, 1);
+}
+
+/*
+ * Enters a carried step in the books of its point. 0, or -EINVAL: nobody knows which that is. A
+ * global function, as the next one, since the verifier walks those once and by themselves.
+ */
+__noinline int carried_lose(const struct losing *l, const struct osp_record_step *s)
+{
+	struct osp_counter *counter;
+	struct osp_shape *shape;
+	struct osp_numbers *n;
+	struct osp_member *m;
+	__u32 key, reason;
+
+	if (!l || !s)
+		return -EINVAL;
+	if (s->sequence == l->sequence || (l->forked && !(s->flags & OSP_STEP_FORKED)))
+		return 0;
+	key = l->numbers;
+	n = bpf_map_lookup_elem(&numbers, &key);
+	key = s->number;
+	if (!n || key >= OSP_EVENT_POINTS || !n->point[key])
+		return -EINVAL;
+	key = n->point[key] - 1;
+	shape = bpf_map_lookup_elem(&shapes, &key);
+	/* What trapped by itself was counted there. */
+	if (shape && shape->fire && s->flags & OSP_STEP_FIRED)
+		return 0;
+	reason = l->pid;
+	m = bpf_map_lookup_elem(&members, &reason);
+	counter = counter_find(m, key);
+	reason = l->reason;
+	if (!counter || reason >= OSP_LOSS_KERNEL_COUNT)
+		return -EINVAL;
+	counter_lose(counter, m, reason);
+	return 0;
+}
+
+/* All carried steps of a block. 0, or -EINVAL: not all of them could be read. */
+__noinline int carried_walk(const struct losing *l)
+{
+	struct osp_record_step s;
+	int failed = 0;
+	__u64 at, end;
+
+	if (!l)
+		return -EINVAL;
+	at = l->start;
+	end = l->end;
+	for (int i = 0; i < STEPS_MAX && at < end; i++) {
+		if (bpf_probe_read_user(&s, sizeof(s), (void *)(l->block + at)))
+			return -EINVAL;
+		at += sizeof(s) + s.size;
+		failed |= carried_lose(l, &s);
+	}
+	return failed || at != end ? -EINVAL : 0;
+}
+
+/* The step that trapped, and, if the block is cleared behind the call, all that it carried. */
+static __always_inline void step_lose(struct hit *h, const struct call *c,
+				      const struct osp_shape *shape, __u32 reason)
+{
+	struct losing l = {.block = c->block,
+			   .start = call_start(c),
+			   .end = call_end(c),
+			   .pid = h->pid,
+			   .numbers = h->numbers,
+			   .sequence = (__u32)c->packed,
+			   .reason = reason,
+			   .forked = c->used >> 63};
+
+	if (shape->kind != OSP_SHAPE_SPILL)
+		hit_lose(h, reason);
+	if (call_clears(c) && carried_walk(&l))
+		counter_lose(h->counter, h->member, OSP_LOSS_STEPS_UNKNOWN);
+}
+
+/* ---- steps ---- */
+
+enum { WRITTEN = OSP_LOSS_KERNEL_COUNT }; /* else the reason why not */
+
+/* One record with room for `room` bytes (a constant) of steps. */
+static __always_inline __u32 step_write(struct hit *h, const struct call *c, __u32 size,
+					const __u32 room)
+{
 	struct osp_record *r = bpf_ringbuf_reserve(&events, sizeof(*r) + room, 0);
 	__u64 wake;
 	long e;
 
-	if (!r) {
-		hit_lose(h, OSP_LOSS_RING_FULL);
-		return;
-	}
+	if (!r)
+		return OSP_LOSS_RING_FULL;
 	wake = step_fill(r, h, c);
 	e = bpf_probe_read_user(r + 1, size > room ? room : size,
-				(void *)(c->block + offset + OSP_EVENT_STEP_HEAD));
+				(void *)(c->block + call_start(c)));
 	r->data_size = e ? (__s32)e : (__s32)size;
 	bpf_ringbuf_submit(r, wake);
+	return WRITTEN;
 }
 
 /* A step without data: plain, or one whose block makes no sense (error = -errno). */
-static __always_inline void step_write_plain(struct hit *h, const struct call *c, __s32 error)
+static __always_inline __u32 step_write_plain(struct hit *h, const struct call *c, __s32 error)
 {
 	struct osp_record *r = bpf_ringbuf_reserve(&events, sizeof(*r), 0);
 	__u64 wake;
 
-	if (!r) {
-		hit_lose(h, OSP_LOSS_RING_FULL);
-		return;
-	}
+	if (!r)
+		return OSP_LOSS_RING_FULL;
 	wake = step_fill(r, h, c);
 	r->data_size = error;
 	bpf_ringbuf_submit(r, wake);
+	return WRITTEN;
 }
 
-static __always_inline void step_read(struct hit *h, const struct call *c)
+static __always_inline __u32 step_read(struct hit *h, const struct call *c, __u32 kind)
 {
-	__u32 used = (__u32)c->used, offset = (__u32)(c->used >> 32) & 0x7fffffff;
-	__u32 size = used - offset - OSP_EVENT_STEP_HEAD;
+	__u32 used = call_end(c), start = call_start(c), size = used - start;
 
-	if (used < OSP_EVENT_STEP_HEAD || offset > used - OSP_EVENT_STEP_HEAD)
-		step_write_plain(h, c, -EINVAL);
-	else if (size <= 64)
-		step_write(h, c, size, 64);
-	else if (size <= 256)
-		step_write(h, c, size, 256);
-	else if (size <= 1024)
-		step_write(h, c, size, 1024);
-	else if (size <= OSP_EVENT_DATA)
-		step_write(h, c, size, OSP_EVENT_DATA);
-	else
-		step_write_plain(h, c, -E2BIG);
+	if (used < start || size < OSP_EVENT_STEP_HEAD)
+		return step_write_plain(h, c, -EINVAL);
+	/* Alone it has no argument but the one that came in a register. */
+	if (kind == OSP_SHAPE_PLAIN && size <= OSP_EVENT_STEP_HEAD + 8)
+		return step_write_plain(h, c, 0);
+#define X(room)                                                                                    \
+	if (size <= room)                                                                          \
+		return step_write(h, c, size, room);
+	OSP_STEP_CLASSES(X)
+#undef X
+	return OSP_LOSS_BLOCK_FULL;
 }
 
 SEC("uprobe")
 int on_step(struct pt_regs *ctx)
 {
+	__u32 fate = OSP_LOSS_TABLE_FULL;
 	struct osp_shape *shape;
 	struct call c;
 	struct hit h;
 
-	if (!hit_count(&h, ctx))
+	if (!hit_find(&h, ctx))
+		return 0;
+	shape = bpf_map_lookup_elem(&shapes, &h.point);
+	if (!shape)
 		return 0;
 	call_read(&c, ctx);
-	shape = bpf_map_lookup_elem(&shapes, &h.point);
-	if (shape && shape->kind == OSP_SHAPE_BLOCK)
-		step_read(&h, &c);
-	else
-		step_write_plain(&h, &c, 0);
+	if (shape->kind != OSP_SHAPE_SPILL)
+		hit_count(&h);
+	if (hit_has_slot(&h))
+		fate = step_read(&h, &c, shape->kind);
+	if (fate < WRITTEN)
+		step_lose(&h, &c, shape, fate);
 	return 0;
 }
 
@@ -454,8 +581,15 @@ static __always_inline void foreign_write(const struct foreign *f, struct hit *h
 		return;
 	}
 	wake = record_fill(r, h, OSP_RECORD_FOREIGN);
+	r->flags = 0;
+	r->op_id = 0;
+	r->sequence = 0;
+	r->number = 0;
+	r->nested = 0;
+	r->stamp = 0;
 	r->value = f->shape->args;
 	r->data_size = f->shape->args * (__s32)sizeof(struct osp_foreign_value);
+	r->block = 0;
 	foreign_read(f, (struct osp_foreign_value *)(r + 1));
 	if (most)
 		foreign_copies(f, r, start, most);
@@ -468,8 +602,13 @@ int on_foreign(struct pt_regs *ctx)
 	struct foreign f;
 	struct hit h;
 
-	if (!hit_count(&h, ctx))
+	if (!hit_find(&h, ctx))
 		return 0;
+	hit_count(&h);
+	if (!hit_has_slot(&h)) {
+		hit_lose(&h, OSP_LOSS_TABLE_FULL);
+		return 0;
+	}
 	f.regs.words[sizeof(saved_regs) / 8] = 0;
 	f.shape = bpf_map_lookup_elem(&shapes, &h.point);
 	f.spec = bpf_map_lookup_elem(&sites, &h.site);
@@ -587,7 +726,7 @@ int BPF_PROG(on_exec, struct task_struct *task, pid_t old_pid, struct linux_binp
 		return 0;
 	}
 	n.before = m->process;
-	member_start(m, task);
+	member_start(m);
 	m->process = slot_new();
 	m->lost = 0;
 	m->exec_id++;
@@ -606,7 +745,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 
 	if (!m || task->signal->live.counter)
 		return 0;
-	member_start(m, task);
+	member_start(m);
 	n.member = *m;
 	n.value = (__u32)(task->signal->flags & GROUP_EXIT ? task->signal->group_exit_code
 							   : task->group_leader->exit_code);
@@ -625,7 +764,7 @@ int on_mapped(struct pt_regs *ctx)
 
 	if (!m)
 		return 0;
-	member_start(m, bpf_get_current_task_btf());
+	member_start(m);
 	n.member = *m;
 	notice_write(&n);
 	return 0;

@@ -84,6 +84,7 @@ struct osp_point {
 	enum osp_level level;
 	bool foreign;	    /* plain sys/sdt.h site, no operation block */
 	bool control;	    /* never called; its semaphore asks for something (context) */
+	bool spill;	    /* no step: where an operation hands over its full block */
 	bool authenticates; /* behind it the operation's peer is authenticated */
 	uint64_t digest;    /* of the signature, as compiled into .note.outspan */
 	struct osp_arg args[OSP_CATALOGUE_ARGS];
@@ -146,6 +147,7 @@ struct osp_operation {
 	const char **states; /* names; a fragment's are "<fragment>.<state>" */
 	size_t state_count;
 	uint8_t start;
+	struct osp_point *spill; /* own operations: not among the points; NULL = foreign */
 	struct osp_transition *transitions;
 	size_t transition_count;
 	struct osp_nested spans[OSP_CATALOGUE_SPANS];

@@ -14,10 +14,9 @@
 #include <string.h>
 
 #include "probes/automaton.h"
+#include "probes/block.h"
 #include "probes/names.h"
 #include "user/base/buffer.h"
-
-enum { STEP_BYTES = 24 };
 
 struct printer {
 	FILE *f;
@@ -121,32 +120,6 @@ static void print_puts(FILE *f, const struct osp_point *p)
 	}
 }
 
-/* Bytes of the point's step, at most. */
-static size_t step_bytes(const struct osp_point *p)
-{
-	size_t bytes = STEP_BYTES;
-
-	for (size_t i = 0; i < p->arg_count; i++) {
-		bytes += 8;
-		if (is_text(&p->args[i]))
-			bytes += (p->args[i].max + 7u) & ~7u;
-		else if (is_context(&p->args[i]))
-			bytes += 32;
-	}
-	return bytes;
-}
-
-/* In the immediate form the block holds one step at a time. */
-static size_t data_bytes(const struct osp_operation *op)
-{
-	size_t most = 0;
-
-	for (size_t i = 0; i < op->point_count; i++)
-		if (step_bytes(op->points[i]) > most)
-			most = step_bytes(op->points[i]);
-	return most;
-}
-
 /* ---- names of symbols: two versions of a header in one program do not meet ------------------- */
 
 static void print_wanted(struct printer *p)
@@ -174,6 +147,14 @@ static void print_site(struct printer *p, const char *macro, const struct osp_po
 static void print_is_wanted(struct printer *p, const struct osp_point *point)
 {
 	fputs("OUTSPAN_WANTED(", p->f);
+	print_wanted(p);
+	fprintf(p->f, ", %u)", point->header);
+}
+
+/* Whether the point's own site traps. */
+static void print_fires(struct printer *p, const struct osp_point *point)
+{
+	fputs("OUTSPAN_FIRES(", p->f);
 	print_wanted(p);
 	fprintf(p->f, ", %u)", point->header);
 }
@@ -224,25 +205,43 @@ static int opens(const struct printer *p, const struct osp_transition *t)
 	return t->open < 0 ? 0 : p->op->spans[t->open].context ? 2 : 1;
 }
 
-/* Stamps first: what the tracer costs must not be in the time of the step. */
+/*
+ * Makes room, then stamps, and then only calls the tracer: what that costs must not be in the time
+ * of the step. An end hands over the whole block, any other step itself, if its own site traps.
+ */
 static void print_step(struct printer *p, const struct osp_transition *t, const char *block)
 {
 	const struct osp_arg *context = context_arg(t->point);
 	bool out = context && context->type == OSP_TYPE_CONTEXT_OUT;
 
-	fprintf(p->f, "\toutspan_at = outspan_step_begin(%s, %u, %d);\n", block, t->point->header,
+	fprintf(p->f,
+		"\tif (!outspan_has_room(%s, %zu))\n\t\t%s_spill(%s);\n"
+		"\toutspan_at = outspan_step_begin(%s, %u, %d);\n",
+		block, osp_block_step(t->point), p->name, block, block, t->point->header,
 		opens(p, t));
 	print_context(p, t, block, out);
 	print_site(p, "OUTSPAN_SITE", t->point);
 	fputs("\tif (outspan_at) {\n", p->f);
 	print_puts(p->f, t->point);
-	fputs("\t\tOUTSPAN_CALL(", p->f);
+	fprintf(p->f, "\t\tOUTSPAN_%s(", t->to == OSP_STATE_END ? "FLUSH" : "CALL");
 	print_stub(p, t->point);
 	fprintf(p->f, ", %s, outspan_at, ", block);
+	print_fires(p, t->point);
+	fputs(", ", p->f);
 	print_register(p->f, t->point);
 	fputs(");\n\t}\n", p->f);
 	if (t->to == OSP_STATE_END)
 		fprintf(p->f, "\toutspan_end(%s);\n", block);
+}
+
+/* Behind the last step there was no room for another: one place of the operation for all points. */
+static void print_spill(struct printer *p)
+{
+	fprintf(p->f, "OUTSPAN_COLD void %s_spill(struct outspan_op *outspan_op)\n{\n", p->name);
+	print_site(p, "OUTSPAN_SITE", p->op->spill);
+	fputs("\tOUTSPAN_SPILL(", p->f);
+	print_stub(p, p->op->spill);
+	fputs(", outspan_op);\n}\n\n", p->f);
 }
 
 /* A transition's function: its name has a state at the end if several states have the point. */
@@ -433,7 +432,7 @@ static void print_states(struct printer *p)
 	fprintf(p->f,
 		"struct %s {\n\tstruct outspan_op head;\n\tOUTSPAN_DATA(%zu)\n};\n"
 		"#define %s_INIT OUTSPAN_ZERO\n\n",
-		p->name, data_bytes(op), capitals);
+		p->name, osp_block_room(op), capitals);
 	for (size_t i = 0; i < op->state_count; i++) {
 		osp_names_snake(state, op->states[i]);
 		fprintf(p->f,
@@ -583,6 +582,7 @@ static int print_operation(struct printer *p, const struct osp_operation *op, ui
 	print_states(p);
 	print_ats(p);
 	print_begin(p, number);
+	print_spill(p);
 	for (size_t i = 0; i < op->transition_count; i++)
 		if (!op->transitions[i].any)
 			print_chain(p, &op->transitions[i]);

@@ -200,21 +200,13 @@ static int check_fragments(struct osp_load *l)
 	return 0;
 }
 
-/* The never-called site by which a recorder asks the programs to send their context. */
-static int add_control(struct osp_load *l)
+/* A point that no text of the file defines: behind those that one does, so that theirs stay. */
+static int add_implicit(struct osp_load *l, const char *probe, struct osp_point **out)
 {
 	struct osp_catalogue *c = l->c;
-	bool sends = false;
-	struct osp_point *p;
+	struct osp_point *p = osp_arena_alloc(l->arena, 1, sizeof(*p));
 
-	for (size_t i = 0; i < c->point_count; i++)
-		for (size_t k = 0; k < c->points[i]->arg_count; k++)
-			sends |= !c->points[i]->foreign && c->points[i]->provider == l->provider &&
-				 c->points[i]->args[k].type == OSP_TYPE_CONTEXT_OUT;
-	if (!sends)
-		return 0;
-	p = osp_arena_alloc(l->arena, 1, sizeof(*p));
-	if (!p)
+	if (!p || !probe)
 		return -ENOMEM;
 	if (c->point_count == OSP_CATALOGUE_POINTS) {
 		osp_load_fail(l, l->root, "expected at most %d points in all",
@@ -224,11 +216,64 @@ static int add_control(struct osp_load *l)
 	p->number = (uint16_t)c->point_count;
 	p->header = l->header_count++;
 	p->provider = l->provider;
-	p->probe = p->name = "context";
+	p->probe = p->name = probe;
+	c->points[c->point_count++] = p;
+	*out = p;
+	return osp_point_digest(p, &p->digest);
+}
+
+/* Where an operation whose block is full hands it over: one for each operation of our own. */
+static int add_spill(struct osp_load *l, struct osp_operation *op)
+{
+	struct osp_operation **operations = osp_arena_alloc(l->arena, 1, sizeof(*operations));
+	const char *probe = osp_arena_print(l->arena, "%s__" OSP_LOAD_SPILL, op->name);
+	int r;
+
+	if (!operations)
+		return -ENOMEM;
+	r = add_implicit(l, probe, &op->spill);
+	if (r)
+		return r;
+	operations[0] = op;
+	op->spill->name = OSP_LOAD_SPILL;
+	op->spill->doc =
+		"no step: an operation hands over what it has stamped, for its room is full";
+	op->spill->spill = true;
+	op->spill->operations = operations;
+	op->spill->operation_count = 1;
+	return 0;
+}
+
+static int add_spills(struct osp_load *l)
+{
+	int r = 0;
+
+	for (size_t i = l->first_operation; !r && i < l->c->operation_count; i++)
+		if (l->c->operations[i]->key == OSP_KEY_OP)
+			r = add_spill(l, l->c->operations[i]);
+	return r;
+}
+
+/* The never-called site by which a recorder asks the programs to send their context. */
+static int add_control(struct osp_load *l)
+{
+	struct osp_catalogue *c = l->c;
+	bool sends = false;
+	struct osp_point *p;
+	int r;
+
+	for (size_t i = 0; i < c->point_count; i++)
+		for (size_t k = 0; k < c->points[i]->arg_count; k++)
+			sends |= !c->points[i]->foreign && c->points[i]->provider == l->provider &&
+				 c->points[i]->args[k].type == OSP_TYPE_CONTEXT_OUT;
+	if (!sends)
+		return 0;
+	r = add_implicit(l, "context", &p);
+	if (r)
+		return r;
 	p->doc = "never called: while its semaphore is up, the program sends its own trace context";
 	p->control = true;
-	c->points[c->point_count++] = p;
-	return osp_point_digest(p, &p->digest);
+	return 0;
 }
 
 /* Foreign points bring their own providers: all that may stand in a note that concerns us. */
@@ -266,6 +311,8 @@ static int read_file(struct osp_load *l)
 		r = check_fragments(l);
 	if (!r)
 		r = read_operations(l);
+	if (!r)
+		r = add_spills(l);
 	if (!r)
 		r = add_control(l);
 	if (!r)

@@ -25,6 +25,9 @@ enum {
 	OSP_LOAD_NAME_BYTES = 48,
 };
 
+/* The point that every operation of our own has without being told. */
+#define OSP_LOAD_SPILL "spill"
+
 enum osp_node_kind { OSP_NODE_SCALAR, OSP_NODE_LIST, OSP_NODE_MAP };
 
 /* A YAML node. Everything lies in the catalogue's arena. */

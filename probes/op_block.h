@@ -10,21 +10,26 @@
 #include "op_stub.h"
 
 enum {
-	OUTSPAN_ABI = 1,
+	OUTSPAN_ABI = 2,
 	OUTSPAN_MAGIC = 0x3150534f, /* "OSP1" */
 	OUTSPAN_HAS_CONTEXT = 1,    /* flags: a valid context came in */
 	OUTSPAN_HAS_SENT = 2,	    /* flags: a context was asked for; what comes now are answers */
 	OUTSPAN_STEP_FORKED = 1, /* flags of a step: this process is a copy of the one that began */
+	OUTSPAN_STEP_FIRED = 2,	 /* its own stub was called with it, while its site trapped */
 };
 
-/* The operation block. Steps follow it in `size` bytes; in the immediate form one at a time. */
+/*
+ * The operation block. Steps follow it, one behind the other, until the end or a full block hands
+ * them over (flush, spill) and clears them. A point whose own site traps hands over its one step
+ * besides, and clears nothing: tracers know a step by (id, sequence).
+ */
 struct outspan_op {
 	uint32_t magic; /* OUTSPAN_MAGIC from begin to end */
 	uint16_t abi;
 	uint16_t flags;
 	uint64_t id;	      /* 0 until the first wanted point */
 	uint32_t owner;	      /* process that began it */
-	uint32_t sequence;    /* steps stamped so far */
+	uint32_t sequence;    /* steps stamped so far, those handed over included */
 	uint32_t used;	      /* bytes in use, this header included */
 	uint32_t size;	      /* bytes of the block, this header included */
 	uint16_t nested;      /* nested spans opened at wanted points so far */
@@ -135,17 +140,17 @@ OUTSPAN_INLINE uint64_t outspan_op_id(const struct outspan_op *op)
 
 /* ---- a step ---------------------------------------------------------------------------------- */
 
-/*
- * Stamps a step at the start of the data and returns where its arguments go; NULL if the block is
- * not begun. opens: 0, 1 = a nested span, 2 = one whose context is sent.
- */
-OUTSPAN_INLINE unsigned char *outspan_step_begin(struct outspan_op *op, uint16_t number, int opens)
+/* True if a step of `bytes` bytes fits behind those that are there, or need not (not begun). */
+OUTSPAN_INLINE bool outspan_has_room(const struct outspan_op *op, uint32_t bytes)
 {
-	struct outspan_step *step = (struct outspan_step *)(void *)(op + 1);
+	return op->size - op->used >= bytes || !outspan_is_begun(op);
+}
 
-	if (!outspan_is_begun(op))
-		return NULL;
-	outspan_take_id(op);
+/* Stamps a step behind the last one; where its arguments go. opens: as in outspan_step_begin. */
+OUTSPAN_INLINE unsigned char *outspan_step_stamp(struct outspan_op *op, uint16_t number, int opens)
+{
+	struct outspan_step *step = (struct outspan_step *)(void *)((unsigned char *)op + op->used);
+
 	if (opens && op->nested < 65535)
 		op->nested++;
 	if (opens == 2)
@@ -158,36 +163,74 @@ OUTSPAN_INLINE unsigned char *outspan_step_begin(struct outspan_op *op, uint16_t
 	return (unsigned char *)(step + 1);
 }
 
-/* Closes the step behind its arguments; the stub's third register. */
-OUTSPAN_INLINE uint64_t outspan_step_end(struct outspan_op *op, const unsigned char *at)
+/*
+ * Begins a step where there is room for it; returns where its arguments go, NULL if the block is
+ * not begun. opens: 0, 1 = a nested span, 2 = one whose context is sent.
+ */
+OUTSPAN_INLINE unsigned char *outspan_step_begin(struct outspan_op *op, uint16_t number, int opens)
 {
-	struct outspan_step *step = (struct outspan_step *)(void *)(op + 1);
-	uint64_t forked = step->flags & OUTSPAN_STEP_FORKED;
+	if (!outspan_is_begun(op))
+		return NULL;
+	if (__builtin_expect(!op->id, 0))
+		outspan_take_id(op);
+	return outspan_step_stamp(op, number, opens);
+}
+
+/* What a stub gets besides the id and the block, of one step: see OUTSPAN_EXTERN_STUB. */
+struct outspan_call {
+	uint64_t used, order, stamp;
+};
+
+/* Closes the last step behind its arguments. from: the first byte that is handed over. */
+OUTSPAN_INLINE struct outspan_call outspan_step_end(struct outspan_op *op, const unsigned char *at,
+						    uint32_t fires, bool flush)
+{
+	unsigned char *block = (unsigned char *)op;
+	struct outspan_step *step = (struct outspan_step *)(void *)(block + op->used);
+	uint32_t from = flush ? (uint32_t)sizeof(*op) : op->used;
+	struct outspan_call c;
 
 	step->size = (uint32_t)(at - (const unsigned char *)(step + 1));
-	op->used = (uint32_t)(at - (const unsigned char *)op);
-	return op->used | (uint64_t)sizeof(*op) << 32 | forked << 63;
+	if (fires)
+		step->flags |= OUTSPAN_STEP_FIRED;
+	op->used = (uint32_t)(at - block);
+	c.used = op->used | (uint64_t)from << 32 | (uint64_t)flush << 62 |
+		 (uint64_t)(step->flags & OUTSPAN_STEP_FORKED) << 63;
+	c.order = step->sequence | (uint64_t)step->number << 32 | (uint64_t)step->nested << 48;
+	c.stamp = step->stamp;
+	return c;
 }
 
-OUTSPAN_INLINE uint64_t outspan_step_order(const struct outspan_op *op)
-{
-	const struct outspan_step *step = (const struct outspan_step *)(const void *)(op + 1);
-
-	return step->sequence | (uint64_t)step->number << 32 | (uint64_t)step->nested << 48;
-}
-
-OUTSPAN_INLINE uint64_t outspan_step_stamp(const struct outspan_op *op)
-{
-	return ((const struct outspan_step *)(const void *)(op + 1))->stamp;
-}
-
-/* Hands the step to the tracer, if there is one at the stub, and clears it. */
-#define OUTSPAN_CALL(stub, block, at, value)                                                       \
+/* A step that stays in the block: to the tracer only if its own site traps. */
+#define OUTSPAN_CALL(stub, block, at, fires, value)                                                \
 	do {                                                                                       \
-		uint64_t outspan_used = outspan_step_end(block, at);                               \
+		uint32_t outspan_fires = fires;                                                    \
+		struct outspan_call outspan_c = outspan_step_end(block, at, outspan_fires, false); \
                                                                                                    \
-		stub((block)->id, (block), outspan_used, outspan_step_order(block),                \
-		     outspan_step_stamp(block), value);                                            \
+		if (outspan_fires)                                                                 \
+			stub((block)->id, (block), outspan_c.used, outspan_c.order,                \
+			     outspan_c.stamp, value);                                              \
+	} while (0)
+
+/* The step that ends the operation: hands over all steps and clears them, wanted or not. */
+#define OUTSPAN_FLUSH(stub, block, at, fires, value)                                               \
+	do {                                                                                       \
+		struct outspan_call outspan_c = outspan_step_end(block, at, fires, true);          \
+                                                                                                   \
+		stub((block)->id, (block), outspan_c.used, outspan_c.order, outspan_c.stamp,       \
+		     value);                                                                       \
+		(block)->used = (uint32_t)sizeof(struct outspan_op);                               \
+	} while (0)
+
+/* Hands over all steps, for there is no room for the next, and clears them. No step by itself. */
+#define OUTSPAN_SPILL(stub, block)                                                                 \
+	do {                                                                                       \
+		uint64_t outspan_forked = (block)->owner != outspan_process_1.pid;                 \
+                                                                                                   \
+		stub((block)->id, (block),                                                         \
+		     (block)->used | (uint64_t)sizeof(struct outspan_op) << 32 | 1ull << 62 |      \
+			     outspan_forked << 63,                                                 \
+		     (block)->sequence, outspan_stamp(), 0);                                       \
 		(block)->used = (uint32_t)sizeof(struct outspan_op);                               \
 	} while (0)
 

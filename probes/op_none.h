@@ -22,7 +22,10 @@ struct outspan_op {
 #define OUTSPAN_WANTED(wanted, index)				      0
 #define OUTSPAN_SITE(stub, wanted, index, provider, probe, digest)    (void)0
 #define OUTSPAN_CONTROL(stub, wanted, index, provider, probe, digest) (void)0
-#define OUTSPAN_CALL(stub, block, at, value)			      ((void)(at), (void)(value))
+#define OUTSPAN_FIRES(wanted, index)				      0
+#define OUTSPAN_CALL(stub, block, at, fires, value)		      ((void)(at), (void)(value))
+#define OUTSPAN_FLUSH(stub, block, at, fires, value)		      ((void)(at), (void)(value))
+#define OUTSPAN_SPILL(stub, block)				      ((void)(block))
 #define OUTSPAN_STATE						      struct outspan_op *op
 #define OUTSPAN_GO(next, s, from, to)				      ((next).op = (s).op)
 #define OUTSPAN_END(s, from)					      ((void)(s))
@@ -53,6 +56,13 @@ OUTSPAN_INLINE void outspan_end(struct outspan_op *op)
 OUTSPAN_INLINE void outspan_forget_span(struct outspan_op *op)
 {
 	(void)op;
+}
+
+OUTSPAN_INLINE bool outspan_has_room(const struct outspan_op *op, uint32_t bytes)
+{
+	(void)op;
+	(void)bytes;
+	return true;
 }
 
 OUTSPAN_INLINE unsigned char *outspan_step_begin(struct outspan_op *op, uint16_t number, int opens)

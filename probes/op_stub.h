@@ -54,7 +54,7 @@
 #define OUTSPAN_ASM_NOTE(index, provider, probe, digest)                                           \
 	".pushsection .note.outspan,\"?\",\"note\"\n.balign 4\n"                                   \
 	".4byte 996f-995f,998f-997f,1\n995: .asciz \"outspan\"\n996: .balign 4\n"                  \
-	"997: .4byte 1," index "\n.8byte 990b\n.8byte _.stapsdt.base\n.8byte " digest "\n"         \
+	"997: .4byte 2," index "\n.8byte 990b\n.8byte _.stapsdt.base\n.8byte " digest "\n"         \
 	".4byte " OUTSPAN_ASM_CARRY ",0\n.asciz \"" provider "\"\n.asciz \"" probe "\"\n"          \
 	"998: .balign 4\n.popsection\n"
 
@@ -88,6 +88,12 @@
 #endif
 #define OUTSPAN_EXTERN(wanted)                                                                     \
 	OUTSPAN_C uint32_t wanted[1024] __attribute__((visibility("hidden")));
+/*
+ * id, block: of the operation. used: bits 0..31 the end of what is handed over, from the start of
+ * the block; 32..61 its start; 62 the block is cleared behind the call; 63 a copy made by fork.
+ * order: sequence, number << 32, nested << 48 of the step at hand (spill: the next sequence).
+ * stamp: its counter. value: its first integer argument.
+ */
 #define OUTSPAN_EXTERN_STUB(stub)                                                                  \
 	OUTSPAN_C void stub(uint64_t id, const void *block, uint64_t used, uint64_t order,         \
 			    uint64_t stamp, uint64_t value) __attribute__((visibility("hidden")));
@@ -95,6 +101,9 @@
 /* One load and one branch. */
 #define OUTSPAN_WANTED(wanted, index)                                                              \
 	__builtin_expect(*(const volatile uint32_t *)&(wanted)[index], 0)
+
+/* The lower half: whether the point's own site traps. Read where the step is made, out of line. */
+#define OUTSPAN_FIRES(wanted, index) (*(const volatile uint32_t *)&(wanted)[index] & 0xffffu)
 
 #define OUTSPAN_DATA(bytes) unsigned char data[bytes] __attribute__((aligned(8)));
 

@@ -189,11 +189,11 @@ static const char *clash(const struct osp_point *p)
 static int check_args(struct osp_load *l, const struct osp_node *at, const struct osp_point *p)
 {
 	const char *name = p->foreign ? NULL : clash(p);
-	size_t contexts = 0;
+	size_t contexts = 0, most = OSP_EVENT_DATA - (p->foreign ? 0 : OSP_EVENT_STEP_HEAD);
 
-	if (data_bytes(p) > OSP_EVENT_DATA)
-		return osp_load_fail(l, at, "args: expected at most %d bytes in all, got %zu",
-				     OSP_EVENT_DATA, data_bytes(p));
+	if (data_bytes(p) > most)
+		return osp_load_fail(l, at, "args: expected at most %zu bytes in all, got %zu",
+				     most, data_bytes(p));
 	if (name)
 		return osp_load_fail(l, at,
 				     "args.%s: expected another name: it is the size of a "
@@ -234,6 +234,10 @@ static int name_point(struct osp_build *b, const struct osp_node *key, struct os
 	const char *colon = strchr(key->text, ':');
 	int r;
 
+	if (!colon && !strcmp(key->text, OSP_LOAD_SPILL))
+		return osp_load_fail(
+			l, key, "expected another name: every operation has a point %s already",
+			OSP_LOAD_SPILL);
 	if (!colon) {
 		r = osp_load_name(l, key);
 		p->name = key->text;

@@ -104,6 +104,27 @@ void osp_account_record(struct osp_page *p, uint64_t ordinal)
 	mark_changed(p);
 }
 
+void osp_account_carry(struct osp_page *p)
+{
+	p->carried++;
+	mark_changed(p);
+}
+
+void osp_account_recover(struct osp_page *p)
+{
+	p->recovered++;
+	mark_changed(p);
+}
+
+bool osp_account_return(struct osp_page *p)
+{
+	if (!p->recovered)
+		return false;
+	p->recovered--;
+	mark_changed(p);
+	return true;
+}
+
 void osp_account_store(struct osp_page *p)
 {
 	p->stored++;
@@ -123,20 +144,39 @@ void osp_account_count(struct osp_page *p, const struct osp_counter *counter)
 	mark_changed(p);
 }
 
-/* Losses by reason as they are known now, the kernel's included; returns their sum. */
-static uint64_t known_losses(const struct osp_page *p, uint64_t lost[OSP_LOSS_COUNT])
-{
-	uint64_t sum = 0;
+/* What is known of a page now: hits = stored + the losses. */
+struct sums {
+	uint64_t lost[OSP_LOSS_COUNT], all_lost, hits;
+};
 
-	memcpy(lost, p->lost, sizeof(p->lost));
+/*
+ * The records of recovered steps were lost, the steps are not. A recovered step that nobody has
+ * missed passed its site while that was half attached: then it is a hit that nobody has counted.
+ */
+static uint64_t recover(const struct osp_page *p, uint64_t *ring_full)
+{
+	uint64_t missed = p->recovered < *ring_full ? p->recovered : *ring_full;
+
+	*ring_full -= missed;
+	return p->recovered - missed;
+}
+
+/* Until the kernel has spoken, hits are what is settled: the row closes whenever it is read. */
+static void sum_page(const struct osp_page *p, struct sums *s)
+{
+	uint64_t uncounted;
+
+	memcpy(s->lost, p->lost, sizeof(s->lost));
 	if (p->counted)
 		for (int i = 0; i < OSP_LOSS_KERNEL_COUNT; i++)
-			lost[i] += p->counter.lost[i];
+			s->lost[i] += p->counter.lost[i];
 	else if (p->hits > p->records)
-		lost[OSP_LOSS_RING_FULL] += p->hits - p->records;
+		s->lost[OSP_LOSS_RING_FULL] += p->hits - p->records;
+	uncounted = recover(p, &s->lost[OSP_LOSS_RING_FULL]);
+	s->all_lost = 0;
 	for (int i = 0; i < OSP_LOSS_COUNT; i++)
-		sum += lost[i];
-	return sum;
+		s->all_lost += s->lost[i];
+	s->hits = p->counted ? p->counter.hits + p->carried + uncounted : p->stored + s->all_lost;
 }
 
 /* Only reasons that count something are told: a row is written at every transaction. */
@@ -154,23 +194,24 @@ static size_t name_losses(const uint64_t lost[OSP_LOSS_COUNT], const char *names
 	return n;
 }
 
-/* Until the kernel has spoken, hits are what is settled: the row closes whenever it is read. */
 static int write_page(struct osp_page *p, int (*sink)(void *, const struct osp_part *), void *arg)
 {
-	uint64_t lost[OSP_LOSS_COUNT], counts[OSP_LOSS_COUNT], sum = known_losses(p, lost);
 	const char *names[OSP_LOSS_COUNT];
+	uint64_t counts[OSP_LOSS_COUNT];
+	struct sums s;
 	struct osp_part part = {
 		.kind = OSP_PART_LOSS,
 		.loss = {.process = p->process,
 			 .provider = p->point->provider,
 			 .probe = p->point->probe,
-			 .hits = p->counted ? p->counter.hits : p->stored + sum,
 			 .stored = p->stored,
 			 .reasons = names,
-			 .lost = counts,
-			 .count = name_losses(lost, names, counts)},
+			 .lost = counts},
 	};
 
+	sum_page(p, &s);
+	part.loss.hits = s.hits;
+	part.loss.count = name_losses(s.lost, names, counts);
 	osp_list_remove(&p->in_changed);
 	return sink(arg, &part);
 }
@@ -192,11 +233,11 @@ void osp_account_sum(const struct osp_account *a, uint64_t lost[OSP_LOSS_COUNT])
 {
 	memset(lost, 0, OSP_LOSS_COUNT * sizeof(*lost));
 	for (struct osp_list *l = a->in_order.next; l != &a->in_order; l = l->next) {
-		uint64_t own[OSP_LOSS_COUNT];
+		struct sums s;
 
-		known_losses(osp_list_entry(l, struct osp_page, in_order), own);
+		sum_page(osp_list_entry(l, struct osp_page, in_order), &s);
 		for (int i = 0; i < OSP_LOSS_COUNT; i++)
-			lost[i] += own[i];
+			lost[i] += s.lost[i];
 	}
 }
 

@@ -16,10 +16,12 @@
 /* The page of one (process, point). */
 struct osp_page {
 	const struct osp_point *point;
-	uint32_t process;	       /* the process' key, for the store */
-	uint64_t hits;		       /* highest ordinal seen + 1 */
-	uint64_t records;	       /* that reached user space */
-	uint64_t stored;	       /* steps in rows that the sink has taken */
+	uint32_t process;   /* the process' key, for the store */
+	uint64_t hits;	    /* highest ordinal seen + 1 */
+	uint64_t records;   /* of its own hits that reached user space */
+	uint64_t carried;   /* steps that came with other hits and had none for us */
+	uint64_t recovered; /* the record of its hit was lost; the step came all the same */
+	uint64_t stored;    /* steps in rows that the sink has taken */
 	uint64_t lost[OSP_LOSS_COUNT]; /* by the recorder's own reasons */
 	struct osp_counter counter;    /* the kernel's; counted says whether it came */
 	bool counted;
@@ -38,7 +40,10 @@ int osp_account_page(struct osp_account *a, uint32_t slot, uint32_t process, uin
 		     struct osp_page **out);
 
 void osp_account_record(struct osp_page *p, uint64_t ordinal); /* a record came */
-void osp_account_store(struct osp_page *p);		       /* its step went into a row */
+void osp_account_carry(struct osp_page *p);   /* a step came that had no hit of its own: one more */
+void osp_account_recover(struct osp_page *p); /* a step came whose own record had not */
+bool osp_account_return(struct osp_page *p);  /* that record comes now; false: none was missed */
+void osp_account_store(struct osp_page *p);   /* its step went into a row */
 void osp_account_lose(struct osp_page *p, enum osp_loss_reason reason); /* it did not */
 void osp_account_count(struct osp_page *p, const struct osp_counter *counter);
 

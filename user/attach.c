@@ -45,6 +45,7 @@ struct osp_attach {
 	struct osp_leases *leases;
 	uint32_t next_site;
 	size_t given_up;
+	bool numbered[OSP_EVENT_NUMBERS]; /* tables that the kernel side has */
 };
 
 int osp_attach_new(struct osp_attach **out, const struct osp_attach_programs *p,
@@ -100,7 +101,7 @@ static void fill_hook(const struct osp_attach *a, struct osp_hook *hook, const s
 	*hook = (struct osp_hook){
 		.offset = s->carried ? s->elf->carry : s->elf->offset + wide,
 		.semaphore = s->elf->semaphore + (s->carried ? 2 : 0),
-		.cookie = (uint64_t)site << 32 | s->point->number,
+		.cookie = (uint64_t)site << 32 | (uint32_t)s->numbers << 16 | s->point->number,
 	};
 }
 
@@ -113,6 +114,21 @@ static int add_spec(struct osp_attach *a, const struct osp_site *s, uint32_t sit
 	if (!r && bpf_map_update_elem(a->programs.sites, &site, &spec, BPF_ANY))
 		r = -errno;
 	return r;
+}
+
+/* What the kernel side needs to know which points lost steps were of. */
+static int add_numbers(struct osp_attach *a, const struct osp_binary *b)
+{
+	for (size_t i = 0; i < b->count; i++) {
+		uint32_t table = b->sites[i].numbers;
+
+		if (!table || a->numbered[table])
+			continue;
+		if (bpf_map_update_elem(a->programs.numbers, &table, b->sites[i].table, BPF_ANY))
+			return -errno;
+		a->numbered[table] = true;
+	}
+	return 0;
 }
 
 /* Links the wanted sites of one program; *which lists them by index. */
@@ -231,6 +247,9 @@ static int link_binary(struct osp_attach *a, struct attachment *at)
 	take_lease(at);
 	if (osp_binary_is_changed(at->binary))
 		return -ESTALE;
+	r = add_numbers(a, at->binary);
+	if (r)
+		return r;
 	r = link_sites(a, at, false, hooks, which);
 	foreign = link_sites(a, at, true, hooks, which);
 	linker = link_linker(a, at);
@@ -305,6 +324,20 @@ static size_t take_links(struct osp_attach *a, struct osp_links **to, int first,
 	return n;
 }
 
+/* The linkers' files: their leases are not to be released before the probes are gone. */
+static size_t take_leases(struct osp_attach *a, int *files)
+{
+	size_t n = 0;
+
+	for (struct attachment *at = a->first; at; at = at->next) {
+		if (!at->links[MAPPED] || !at->result.leased)
+			continue;
+		files[n++] = at->binary->fd;
+		at->result.leased = false;
+	}
+	return n;
+}
+
 /*
  * All sites side by side. Nobody waits for the linkers' notices: they count nothing and hold no
  * semaphore, and a second grace period would double the time to stop.
@@ -312,17 +345,20 @@ static size_t take_links(struct osp_attach *a, struct osp_links **to, int first,
 static void unlink_everything(struct osp_attach *a)
 {
 	struct osp_links **all _cleanup_free_ = NULL;
-	size_t n = 0;
+	int *files _cleanup_free_ = NULL;
+	size_t n = 0, held;
 
 	for (struct attachment *at = a->first; at; at = at->next)
 		n += LINKS;
 	all = calloc(n ? n : 1, sizeof(struct osp_links *));
-	if (!all)
-		return; /* they are closed one by one, or at the end */
+	files = calloc(n ? n : 1, sizeof(*files));
+	if (!all || !files)
+		return; /* they are closed one by one */
 	n = take_links(a, all, STEP, FOREIGN);
 	osp_links_close_all(all, n);
+	held = take_leases(a, files);
 	n = take_links(a, all, MAPPED, MAPPED);
-	osp_links_abandon_all(all, n);
+	osp_links_abandon_all(all, n, files, held);
 }
 
 void osp_attach_clear(struct osp_attach *a)

@@ -11,7 +11,7 @@ struct osp_attach;
 
 struct osp_attach_programs {
 	struct bpf_program *step, *foreign, *mapped; /* borrowed: the loader's */
-	int sites;				     /* descriptor of the map */
+	int sites, numbers;			     /* descriptors of the maps */
 };
 
 int osp_attach_new(struct osp_attach **out, const struct osp_attach_programs *p,

@@ -18,15 +18,16 @@
 #include "user/base/map.h"
 #include "user/shape.h"
 
-enum { OWN_ABI = 1 }; /* of .note.outspan and the operation block that the kernel side reads */
+enum { OWN_ABI = 2 }; /* of .note.outspan and the operation block that the kernel side reads */
 
 /* Where a dynamic linker tells debuggers that it mapped something: glibc's and musl's name. */
 static const char linker_notice[] = "_dl_debug_state";
 
 struct osp_binaries {
-	const struct osp_catalogue *catalogue; /* borrowed: the caller's */
-	struct osp_map by_file;		       /* struct file_key of stat -> struct osp_binary */
-	struct osp_map by_mapping;	       /* of /proc/PID/maps; borrowed: by_file's */
+	const struct osp_catalogue *catalogue;		/* borrowed: the caller's */
+	struct osp_numbers *numbers[OSP_EVENT_NUMBERS]; /* by table; owned; 0 is nobody's */
+	struct osp_map by_file;	   /* struct file_key of stat -> struct osp_binary */
+	struct osp_map by_mapping; /* of /proc/PID/maps; borrowed: by_file's */
 };
 
 /* A device and an inode; their numbers differ between stat and maps on some file systems. */
@@ -72,6 +73,8 @@ void osp_binaries_free(struct osp_binaries **b)
 		free_binary(&binary);
 	osp_map_clear(&(*b)->by_file);
 	osp_map_clear(&(*b)->by_mapping);
+	for (size_t i = 0; i < OSP_EVENT_NUMBERS; i++)
+		free((*b)->numbers[i]);
 	free(*b);
 	*b = NULL;
 }
@@ -97,7 +100,9 @@ static const char *find_mismatch(const struct osp_elf_site *s, const struct osp_
 	if (!s->own)
 		return "it has no outspan note - strip the program with GNU strip or eu-strip";
 	if (s->abi != OWN_ABI)
-		return "it was compiled for another ABI of outspan - rebuild the program";
+		return s->abi == 1
+			       ? "it was built with ABI 1, this outspan reads ABI 2 - rebuild the program"
+			       : "it was built with another ABI than 2, which this outspan reads - rebuild the program";
 	if (s->digest != p->digest)
 		return "it was compiled with other arguments than the catalogue says - rebuild the program, or load its catalogue";
 	return NULL;
@@ -114,7 +119,82 @@ static void match_site(struct osp_site *s, const struct osp_elf_site *elf,
 	s->state = s->reason ? OSP_SITE_REFUSED : OSP_SITE_KNOWN;
 }
 
-static int match_sites(struct osp_binary *binary, const struct osp_catalogue *c)
+/* A site whose note tells truly what steps with its number are. */
+static bool is_numbered(const struct osp_site *s)
+{
+	return s->point && !s->point->foreign && s->elf->own && s->elf->abi == OWN_ABI &&
+	       s->elf->digest == s->point->digest && s->elf->number < OSP_EVENT_POINTS;
+}
+
+/* One provider's points by number. A number that two versions of a header give is nobody's. */
+static void collect_numbers(const struct osp_binary *binary, const char *provider,
+			    struct osp_numbers *out)
+{
+	uint8_t clash[OSP_EVENT_POINTS] = {0};
+
+	memset(out, 0, sizeof(*out));
+	for (size_t i = 0; i < binary->count; i++) {
+		const struct osp_site *s = &binary->sites[i];
+		uint16_t point;
+
+		if (!is_numbered(s) || strcmp(s->point->provider, provider) != 0)
+			continue;
+		point = (uint16_t)(s->point->number + 1);
+		clash[s->elf->number] |=
+			out->point[s->elf->number] && out->point[s->elf->number] != point;
+		out->point[s->elf->number] = point;
+	}
+	for (size_t i = 0; i < OSP_EVENT_POINTS; i++)
+		if (clash[i])
+			out->point[i] = 0;
+}
+
+/* The table with this content. The last one is empty: for binaries that come when it is full. */
+static int find_numbers(struct osp_binaries *b, const struct osp_numbers *n, uint16_t *out)
+{
+	size_t i = 1;
+
+	while (i < OSP_EVENT_NUMBERS - 1 && b->numbers[i] &&
+	       memcmp(b->numbers[i], n, sizeof(*n)) != 0)
+		i++;
+	*out = (uint16_t)i;
+	if (b->numbers[i])
+		return 0;
+	b->numbers[i] = calloc(1, sizeof(*n));
+	if (!b->numbers[i])
+		return -ENOMEM;
+	if (i < OSP_EVENT_NUMBERS - 1)
+		*b->numbers[i] = *n;
+	return 0;
+}
+
+static int number_sites(struct osp_binaries *b, struct osp_binary *binary)
+{
+	struct osp_numbers n;
+
+	for (size_t i = 0; i < binary->count; i++) {
+		struct osp_site *s = &binary->sites[i];
+		size_t k = 0;
+		int r;
+
+		if (!is_numbered(s))
+			continue;
+		while (k < i && (!binary->sites[k].numbers ||
+				 strcmp(binary->sites[k].point->provider, s->point->provider) != 0))
+			k++;
+		s->numbers = binary->sites[k].numbers;
+		if (k == i) {
+			collect_numbers(binary, s->point->provider, &n);
+			r = find_numbers(b, &n, &s->numbers);
+			if (r)
+				return r;
+		}
+		s->table = b->numbers[s->numbers];
+	}
+	return 0;
+}
+
+static int match_sites(struct osp_binaries *b, struct osp_binary *binary)
 {
 	struct osp_site *sites =
 		calloc(binary->elf->count ? binary->elf->count : 1, sizeof(*sites));
@@ -126,10 +206,10 @@ static int match_sites(struct osp_binary *binary, const struct osp_catalogue *c)
 	binary->count = binary->elf->count;
 	binary->known = 0;
 	for (size_t i = 0; i < binary->count; i++) {
-		match_site(&sites[i], &binary->elf->sites[i], c);
+		match_site(&sites[i], &binary->elf->sites[i], b->catalogue);
 		binary->known += sites[i].state == OSP_SITE_KNOWN;
 	}
-	return 0;
+	return number_sites(b, binary);
 }
 
 /* ---- files ---- */
@@ -143,7 +223,7 @@ static bool is_linker(const char *path)
 }
 
 /* Reads what the descriptor holds. A file that is no ELF file is no error: elf stays NULL. */
-static int read_binary(struct osp_binary *binary, int fd, const struct osp_catalogue *c)
+static int read_binary(struct osp_binaries *b, struct osp_binary *binary, int fd)
 {
 	struct osp_elf *elf = NULL;
 	int r;
@@ -161,7 +241,7 @@ static int read_binary(struct osp_binary *binary, int fd, const struct osp_catal
 		return 0;
 	if (is_linker(binary->path))
 		osp_elf_find_function(fd, linker_notice, &binary->linker_offset);
-	return match_sites(binary, c);
+	return match_sites(b, binary);
 }
 
 static bool is_same_file(const struct stat *a, const struct stat *b)
@@ -171,8 +251,7 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 }
 
 /* Makes the binary of an open file; keeps the descriptor if there is something to attach. */
-static int make_binary(struct osp_binary **out, const struct osp_catalogue *c, int *fd,
-		       const char *path)
+static int make_binary(struct osp_binary **out, struct osp_binaries *b, int *fd, const char *path)
 {
 	struct osp_binary *binary _cleanup_(free_binary) = calloc(1, sizeof(*binary));
 	int r;
@@ -183,7 +262,7 @@ static int make_binary(struct osp_binary **out, const struct osp_catalogue *c, i
 	binary->path = strdup(path);
 	if (!binary->path)
 		return -ENOMEM;
-	r = read_binary(binary, *fd, c);
+	r = read_binary(b, binary, *fd);
 	if (r)
 		return r;
 	if (binary->known || binary->linker_offset)
@@ -224,7 +303,7 @@ static int find_binary(struct osp_binary **out, struct osp_binaries *b, int *fd,
 		*out = old;
 		return 0;
 	}
-	r = make_binary(&binary, b->catalogue, fd, path);
+	r = make_binary(&binary, b, fd, path);
 	if (r)
 		return r;
 	r = osp_map_add(&b->by_file, &key, sizeof(key), binary);
@@ -264,7 +343,7 @@ bool osp_binary_is_changed(const struct osp_binary *binary)
 
 int osp_binaries_reload(struct osp_binaries *b, struct osp_binary *binary)
 {
-	return read_binary(binary, binary->fd, b->catalogue);
+	return read_binary(b, binary, binary->fd);
 }
 
 bool osp_binary_has_mapping(const struct osp_binary *binary, const struct osp_mapping *m)

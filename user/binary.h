@@ -26,9 +26,11 @@ struct osp_site {
 	const struct osp_elf_site *elf;
 	const struct osp_point *point; /* NULL: unknown */
 	enum osp_site_state state;
-	const char *reason; /* of a refusal; also set when attaching failed */
-	bool attached;	    /* by a loader */
-	bool carried;	    /* so that it is stamped without a trap (user/form.h) */
+	uint16_t numbers; /* our own: table of the header that it was built with; 0 = none */
+	const struct osp_numbers *table; /* its content; borrowed: the table of binaries' */
+	const char *reason;		 /* of a refusal; also set when attaching failed */
+	bool attached;			 /* by a loader */
+	bool carried;			 /* so that it is stamped without a trap (user/form.h) */
 };
 
 struct osp_binary {

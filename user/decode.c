@@ -10,16 +10,28 @@
 #include <errno.h>
 #include <string.h>
 
-enum { CONTEXT_TRUE_SIZE = 25 };
+enum { CONTEXT_TRUE_SIZE = 25, RATE_NS = 1000000 };
 
 bool osp_decode_has_steps(const struct osp_record *record)
 {
 	return record->kind == OSP_RECORD_STEP || record->kind == OSP_RECORD_FOREIGN;
 }
 
-int osp_decode_start(struct osp_decoder *d, const struct osp_catalogue *c,
+/* Nanoseconds per tick, over all that was recorded; 1 as long as that is too short. */
+static void learn_rate(struct osp_decode_clock *c, const struct osp_record *r)
+{
+	int64_t passed = (int64_t)r->time_ns - c->time_ns;
+
+	if (!c->rate)
+		*c = (struct osp_decode_clock){r->stamp, (int64_t)r->time_ns, 1ull << 32};
+	else if (r->stamp > c->stamp && passed > RATE_NS && passed < INT64_MAX >> 32)
+		c->rate = (uint64_t)(((unsigned __int128)passed << 32) / (r->stamp - c->stamp));
+}
+
+int osp_decode_start(struct osp_decoder *d, struct osp_decode_with *with,
 		     const struct osp_record *record, size_t size)
 {
+	const struct osp_catalogue *c = with->catalogue;
 	size_t room = size - sizeof(*record);
 
 	if (size < sizeof(*record) || !osp_decode_has_steps(record) ||
@@ -28,17 +40,29 @@ int osp_decode_start(struct osp_decoder *d, const struct osp_catalogue *c,
 		return -EBADMSG;
 	if (c->points[record->point]->foreign != (record->kind == OSP_RECORD_FOREIGN))
 		return -EBADMSG;
-	*d = (struct osp_decoder){.catalogue = c,
+	*d = (struct osp_decoder){.with = with,
 				  .record = record,
 				  .data = (const uint8_t *)(record + 1),
-				  .size = record->data_size > 0 ? (size_t)record->data_size : 0};
+				  .size = record->data_size > 0 ? (size_t)record->data_size : 0,
+				  .spill = c->points[record->point]->spill};
+	learn_rate(&with->clock, record);
 	return 0;
 }
 
-/* All times of an operation come from one clock; today that is the kernel's, at the record. */
-static int64_t step_time(const struct osp_record *r)
+/*
+ * All times of an operation come from one clock. Until there is a calibrated one this is the
+ * record's time, less what the counter has run since the step.
+ */
+static int64_t step_time(const struct osp_decoder *d, uint64_t stamp)
 {
-	return (int64_t)r->time_ns;
+	const struct osp_record *r = d->record;
+	uint64_t behind = r->stamp - stamp;
+	unsigned __int128 ns;
+
+	if (!r->stamp || stamp > r->stamp)
+		return (int64_t)r->time_ns;
+	ns = (unsigned __int128)behind * d->with->clock.rate >> 32;
+	return ns < r->time_ns ? (int64_t)(r->time_ns - (uint64_t)ns) : 0;
 }
 
 static bool is_sized(const struct osp_arg *a)
@@ -62,65 +86,132 @@ static void set_integer(struct osp_event_value *v, const struct osp_arg *a, uint
 	v->present = true;
 }
 
+static void set_absent(struct osp_event *e)
+{
+	for (size_t i = 0; i < e->point->arg_count; i++)
+		e->values[i] = (struct osp_event_value){0};
+}
+
 /* ---- our own layout ---- */
 
-static int take_u64(struct osp_decoder *d, uint64_t *out)
+/* The arguments of one step, from their start on. */
+struct cursor {
+	const uint8_t *data;
+	size_t size;
+};
+
+static int take_u64(struct cursor *c, uint64_t *out)
 {
-	if (d->size < sizeof(*out))
+	if (c->size < sizeof(*out))
 		return -EBADMSG;
-	memcpy(out, d->data, sizeof(*out));
-	d->data += sizeof(*out);
-	d->size -= sizeof(*out);
+	memcpy(out, c->data, sizeof(*out));
+	c->data += sizeof(*out);
+	c->size -= sizeof(*out);
 	return 0;
 }
 
 /* Strings, bytes and contexts: sizes are checked against the point, the data and each other. */
-static int take_sized(struct osp_decoder *d, const struct osp_arg *a, struct osp_event_value *v)
+static int take_sized(struct cursor *c, const struct osp_arg *a, struct osp_event_value *v)
 {
 	bool context = a->type == OSP_TYPE_CONTEXT_IN || a->type == OSP_TYPE_CONTEXT_OUT;
 	uint32_t sizes[2], padded;
 	uint64_t head;
 
-	if (take_u64(d, &head))
+	if (take_u64(c, &head))
 		return -EBADMSG;
 	memcpy(sizes, &head, sizeof(sizes));
 	padded = (sizes[1] + 7) & ~7u;
-	if (sizes[1] > OSP_EVENT_DATA || padded > d->size)
+	if (sizes[1] > OSP_EVENT_DATA || padded > c->size)
 		return -EBADMSG;
 	if (context ? sizes[0] != (sizes[1] ? CONTEXT_TRUE_SIZE : 0) ||
 			      (sizes[1] && sizes[1] != sizeof(struct osp_event_context))
 		    : sizes[1] > a->max || sizes[1] > sizes[0])
 		return -EBADMSG;
-	v->data = d->data;
+	v->data = c->data;
 	v->size = sizes[1];
 	v->true_size = context ? sizes[1] : sizes[0];
 	v->present = !context || sizes[1];
-	d->data += padded;
-	d->size -= padded;
+	c->data += padded;
+	c->size -= padded;
 	return 0;
 }
 
-/* The arguments must fill the data exactly: anything else is another layout than ours. */
-static int decode_own(struct osp_decoder *d, struct osp_event *e)
+/* The arguments must fill the step exactly: anything else is another layout than ours. */
+static int decode_arguments(struct cursor c, struct osp_event *e)
 {
 	const struct osp_point *p = e->point;
 	uint64_t raw;
 
-	if (!d->record->data_size && p->arg_count == 1 && !is_sized(&p->args[0])) {
-		set_integer(&e->values[0], &p->args[0], d->record->value);
-		return 0;
-	}
 	for (size_t i = 0; i < p->arg_count; i++) {
 		if (is_sized(&p->args[i])) {
-			if (take_sized(d, &p->args[i], &e->values[i]))
+			if (take_sized(&c, &p->args[i], &e->values[i]))
 				return -EBADMSG;
 			continue;
 		}
-		if (take_u64(d, &raw))
+		if (take_u64(&c, &raw))
 			return -EBADMSG;
 		set_integer(&e->values[i], &p->args[i], raw);
 	}
-	return d->size ? -EBADMSG : 0;
+	return c.size ? -EBADMSG : 0;
+}
+
+/* What the step that trapped has passed in registers; nothing more if it could not be read. */
+static int decode_registers(const struct osp_decoder *d, struct osp_event *e)
+{
+	const struct osp_point *p = e->point;
+
+	if (d->record->data_size < 0 || !p->arg_count)
+		return 0;
+	if (p->arg_count > 1 || is_sized(&p->args[0]) || p->args[0].type == OSP_TYPE_F64)
+		return -EBADMSG;
+	set_integer(&e->values[0], &p->args[0], d->record->value);
+	return 0;
+}
+
+/* The next step's head, and its arguments. What makes no sense here makes no sense behind it. */
+static int take_step(struct osp_decoder *d, struct osp_record_step *s, struct cursor *arguments)
+{
+	if (d->size < sizeof(*s))
+		return -EBADMSG;
+	memcpy(s, d->data, sizeof(*s));
+	d->data += sizeof(*s);
+	d->size -= sizeof(*s);
+	if (s->size > d->size || s->size % 8 || s->sequence < d->next ||
+	    s->sequence > d->record->sequence || (d->spill && s->sequence == d->record->sequence))
+		return -EBADMSG;
+	*arguments = (struct cursor){d->data, s->size};
+	d->data += s->size;
+	d->size -= s->size;
+	d->next = (int64_t)s->sequence + 1;
+	return 0;
+}
+
+static int decode_step(struct osp_decoder *d, struct osp_event *e)
+{
+	const struct osp_record *r = d->record;
+	struct osp_record_step s;
+	struct cursor arguments;
+
+	if (take_step(d, &s, &arguments)) {
+		d->done = true;
+		return -EBADMSG;
+	}
+	d->done = !d->size;
+	e->trapped = !d->spill && s.sequence == r->sequence;
+	d->trapped |= e->trapped;
+	e->point = d->with->catalogue->points[r->point];
+	if (!e->trapped)
+		e->point = osp_numbers_find(d->with->numbers, r->numbers, e->point, s.number);
+	if (!e->point)
+		return -EBADMSG;
+	e->sequence = s.sequence;
+	e->nested = s.nested;
+	e->stamp = s.stamp;
+	e->fired = s.flags & OSP_STEP_FIRED;
+	e->forked = s.flags & OSP_STEP_FORKED;
+	e->time_ns = step_time(d, s.stamp);
+	set_absent(e);
+	return decode_arguments(arguments, e);
 }
 
 /* ---- foreign layout ---- */
@@ -179,25 +270,44 @@ static int decode_foreign(struct osp_decoder *d, struct osp_event *e)
 	return 0;
 }
 
+static void set_header(const struct osp_decoder *d, struct osp_event *e)
+{
+	const struct osp_record *r = d->record;
+
+	e->point = d->with->catalogue->points[r->point];
+	e->sequence = r->sequence;
+	e->nested = r->nested;
+	e->stamp = r->stamp;
+	e->time_ns = step_time(d, r->stamp);
+	e->trapped = true;
+	e->fired = true;
+	e->forked = r->flags & OSP_RECORD_FORKED;
+	set_absent(e);
+}
+
 int osp_decode_next(struct osp_decoder *d, struct osp_event *event)
 {
 	const struct osp_record *r = d->record;
 
 	if (d->done)
 		return 1;
+	event->point = NULL;
+	event->slot = r->process;
+	event->tid = r->tid;
+	event->op_id = r->op_id;
+	event->block = r->block;
+	event->lost = r->lost;
+	event->ordinal = r->ordinal;
+	event->whole = r->flags & OSP_RECORD_CLEARED;
+	event->trapped = event->fired = event->forked = false;
+	if (r->kind == OSP_RECORD_STEP && r->data_size > 0)
+		return decode_step(d, event);
 	d->done = true;
-	*event = (struct osp_event){
-		.point = d->catalogue->points[r->point],
-		.slot = r->process,
-		.tid = r->tid,
-		.time_ns = step_time(r),
-		.op_id = r->op_id,
-		.sequence = r->sequence,
-		.nested = r->nested,
-		.lost = r->lost,
-		.ordinal = r->ordinal,
-	};
-	if (r->data_size < 0)
-		return 0;
-	return event->point->foreign ? decode_foreign(d, event) : decode_own(d, event);
+	if (d->spill)
+		return 1;
+	d->trapped = true;
+	set_header(d, event);
+	if (event->point->foreign)
+		return r->data_size < 0 ? 0 : decode_foreign(d, event);
+	return decode_registers(d, event);
 }

@@ -34,10 +34,16 @@ struct osp_event {
 	uint32_t slot; /* process */
 	uint32_t tid;
 	int64_t time_ns;   /* boot time; one clock within an operation */
+	uint64_t stamp;	   /* the CPU counter at the point (own points) */
 	uint64_t op_id;	   /* 0 for foreign points */
+	uint64_t block;	   /* address of the operation block (own points) */
 	uint32_t sequence; /* of the step in its operation (own points) */
 	uint16_t nested;   /* nested spans opened so far (own points) */
 	uint64_t lost;	   /* steps this process has lost in the kernel so far */
-	uint64_t ordinal;  /* of the hit among those of (process, point) */
-	struct osp_event_value values[OSP_CATALOGUE_ARGS]; /* by argument of the point */
+	uint64_t ordinal;  /* of the hit that brought it among those of its (process, point) */
+	bool trapped;	   /* its own hit brought it; else it was carried by another's */
+	bool fired;	   /* its own site was hit, too, for whoever had attached it */
+	bool forked;	   /* of a child's copy of its parent's operation */
+	bool whole;	   /* with it came all steps that its block held (own points) */
+	struct osp_event_value values[OSP_CATALOGUE_ARGS]; /* the point's arguments; no others */
 };

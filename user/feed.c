@@ -33,6 +33,7 @@ struct osp_feed {
 	struct osp_raw *raw;			/* or NULL */
 	FILE *file;				/* of the capture */
 	struct name names[OSP_EVENT_PROCESSES]; /* of the slots that the pipeline knows */
+	bool numbered[OSP_EVENT_NUMBERS];	/* tables that the pipeline knows */
 };
 
 static int into_batch(void *arg, const struct osp_part *part)
@@ -225,11 +226,28 @@ int osp_feed_setting(struct osp_feed *f, const char *name, const char *value)
 	return osp_feed_input(f, &in);
 }
 
+int osp_feed_numbers(struct osp_feed *f, const struct osp_binary *b)
+{
+	struct osp_input in = {.kind = OSP_INPUT_NUMBERS, .time_ns = osp_feed_now()};
+	int r = 0;
+
+	for (size_t i = 0; !r && i < b->count; i++) {
+		const struct osp_site *s = &b->sites[i];
+
+		if (!s->numbers || f->numbered[s->numbers])
+			continue;
+		f->numbered[s->numbers] = true;
+		in.numbers = (struct osp_input_numbers){s->numbers, s->table};
+		r = osp_feed_input(f, &in);
+	}
+	return r;
+}
+
 int osp_feed_sites(struct osp_feed *f, uint32_t slot, const struct osp_found *found)
 {
 	struct osp_input in = {.kind = OSP_INPUT_SITES, .time_ns = osp_feed_now()};
 	struct count {
-		uint16_t sites, attached;
+		uint16_t sites, attached, fire;
 	} counts[OSP_CATALOGUE_POINTS] = {{0}};
 	int r = 0;
 
@@ -241,13 +259,15 @@ int osp_feed_sites(struct osp_feed *f, uint32_t slot, const struct osp_found *fo
 				continue;
 			counts[b->sites[k].point->number].sites++;
 			counts[b->sites[k].point->number].attached += b->sites[k].attached;
+			counts[b->sites[k].point->number].fire +=
+				b->sites[k].attached && !b->sites[k].carried;
 		}
 	}
 	for (uint16_t n = 0; !r && n < OSP_CATALOGUE_POINTS; n++) {
 		if (!counts[n].sites)
 			continue;
-		in.sites =
-			(struct osp_input_sites){slot, n, counts[n].sites, counts[n].attached > 0};
+		in.sites = (struct osp_input_sites){slot, n, counts[n].sites,
+						    counts[n].attached > 0, counts[n].fire > 0};
 		r = osp_feed_input(f, &in);
 	}
 	return r;

@@ -96,8 +96,9 @@ int osp_follow_binary(struct osp_follow *f, struct osp_binary *b)
 {
 	struct osp_attach_result result = {0};
 	bool was = b->attachment != NULL;
-	int r = osp_loader_attach(f->loader, b, &result);
+	int r = osp_feed_numbers(f->feed, b);
 
+	r = r ? r : osp_loader_attach(f->loader, b, &result);
 	if (r)
 		return r;
 	if (!was)
@@ -345,6 +346,8 @@ static void on_change(void *arg, enum osp_loader_change change, bool begins, str
 		osp_feed_attach(f->feed, UINT32_MAX, false, false);
 	if (begins)
 		return;
+	if (change == OSP_LOADER_REATTACHED)
+		osp_feed_numbers(f->feed, b);
 	if (change == OSP_LOADER_DETACHED)
 		osp_warn("%s is being overwritten: detached until its writer is done", b->path);
 	else if (change == OSP_LOADER_REATTACHED)

@@ -34,7 +34,7 @@ static bool traps(const struct osp_wanted *w, const struct osp_point *p)
 {
 	const struct osp_operation *op = p->operation_count ? p->operations[0] : NULL;
 
-	if (w->form == OSP_FORM_IMMEDIATE || p->foreign || p->control || !op)
+	if (w->form == OSP_FORM_IMMEDIATE || p->foreign || p->control || p->spill || !op)
 		return true;
 	if (ends(op, p))
 		return true;

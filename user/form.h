@@ -32,7 +32,7 @@ struct osp_wanted {
 const char *osp_form_to_str(enum osp_form f); /* "default", "light", "immediate" */
 
 /*
- * Ends trap in every form: only a flush brings what was stamped, and only a flush clears it. A
+ * Ends and spills trap in every form: only they bring what was stamped, and clear it. A
  * point that ends its operation in one state and not in another traps in both. Points of foreign
  * programs are carried by nobody: they trap.
  */

@@ -17,9 +17,10 @@ enum osp_input_kind {
 	OSP_INPUT_SITES,   /* which points a process has, and which are attached */
 	OSP_INPUT_ATTACH,   /* attaching a binary, or all: begins, ends */
 	OSP_INPUT_TICK,	    /* nothing but the time: drives time-outs */
-	OSP_INPUT_COUNTERS, /* kernel counters of one (process, point), after the last drain */
+	OSP_INPUT_COUNTERS, /* kernel counters of one (process, point): none are left in the ring */
 	OSP_INPUT_CLOCK,    /* boot and wall time, read together */
 	OSP_INPUT_SETTING,  /* a fact about the session: name, value */
+	OSP_INPUT_NUMBERS,  /* points by the numbers of a binary's header, before its records */
 	OSP_INPUT_STOP,	    /* detach is done, the ring is drained, the counters are in */
 };
 
@@ -36,7 +37,8 @@ struct osp_input_sites {
 	uint32_t slot;
 	uint16_t point;
 	uint16_t sites;
-	bool attached;
+	bool attached; /* wanted: its steps are stamped for this recorder */
+	bool fires;    /* attached, and its own sites trap; else its steps are carried */
 };
 
 /* From `begins` to the same call with begins = false, sites of the process are half attached. */
@@ -60,6 +62,11 @@ struct osp_input_setting {
 	const char *name, *value;
 };
 
+struct osp_input_numbers {
+	uint32_t table;			   /* as osp_record.numbers */
+	const struct osp_numbers *numbers; /* borrowed for the call */
+};
+
 struct osp_input {
 	enum osp_input_kind kind;
 	int64_t time_ns; /* boot time; a record's own time stands in the record */
@@ -74,5 +81,6 @@ struct osp_input {
 		struct osp_input_counters counters;
 		struct osp_input_clock clock;
 		struct osp_input_setting setting;
+		struct osp_input_numbers numbers;
 	};
 };

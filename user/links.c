@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -127,7 +128,7 @@ static int compare_descriptors(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* Holds nothing but the links, so that nobody waits for this process; its end closes them. */
+/* Holds nothing else, so that nobody waits for this process. */
 static void keep_only(int *fds, size_t count)
 {
 	unsigned int from = 0;
@@ -141,13 +142,27 @@ static void keep_only(int *fds, size_t count)
 	syscall(SYS_close_range, from, ~0u, 0);
 }
 
-void osp_links_abandon_all(struct osp_links *all[], size_t count)
+/* In the child: the files, and their leases, outlive the links. */
+static void close_links_first(const int *links, size_t n, const int *files, size_t n_files)
+{
+	int *kept _cleanup_free_ = calloc(n + n_files, sizeof(*kept));
+
+	if (kept) {
+		memcpy(kept, links, n * sizeof(*kept));
+		if (n_files)
+			memcpy(kept + n, files, n_files * sizeof(*kept));
+		keep_only(kept, n + n_files);
+	}
+	close_some(links, n, 0, 1);
+}
+
+void osp_links_abandon_all(struct osp_links *all[], size_t count, const int *files, size_t n_files)
 {
 	int *fds _cleanup_free_ = NULL;
 	size_t n = 0;
 
 	if (!list_links(all, count, &fds, &n) && n && !fork()) {
-		keep_only(fds, n);
+		close_links_first(fds, n, files, n_files);
 		_exit(0);
 	}
 	/* Not the last ones to hold them; if there is no child, they wait here. */

@@ -34,6 +34,7 @@ void osp_links_close_all(struct osp_links *all[], size_t count);
 
 /*
  * The same without waiting: the probes are gone some ms later. A child that is left behind closes
- * them, and lives until the kernel is done (30 ms and more).
+ * them, and lives until the kernel is done (30 ms and more); it keeps the files open for so long,
+ * and with them their leases.
  */
-void osp_links_abandon_all(struct osp_links *all[], size_t count);
+void osp_links_abandon_all(struct osp_links *all[], size_t count, const int *files, size_t n_files);

@@ -134,7 +134,7 @@ static int load(struct osp_loader *l, const struct osp_loader_options *o, enum o
 	return r ? tell_load_error(r) : 0;
 }
 
-static int fill_shapes(struct osp_loader *l)
+static int fill_shapes(struct osp_loader *l, const struct osp_wanted *wanted)
 {
 	for (uint32_t i = 0; i < l->catalogue->point_count; i++) {
 		struct osp_shape shape;
@@ -142,6 +142,7 @@ static int fill_shapes(struct osp_loader *l)
 		/* A point that cannot be read is refused at each of its sites (binary.c). */
 		if (osp_shape_fill(&shape, l->catalogue->points[i]))
 			continue;
+		shape.fire = osp_form_use(wanted, l->catalogue->points[i]) == OSP_USE_TRAP;
 		if (bpf_map_update_elem(bpf_map__fd(l->bpf->maps.shapes), &i, &shape, BPF_ANY))
 			return osp_err(-errno, "fill the map of shapes");
 	}
@@ -196,7 +197,8 @@ static int open_attach(struct osp_loader *l, const struct osp_loader_options *o,
 	const struct osp_attach_programs p = {.step = s->progs.on_step,
 					      .foreign = s->progs.on_foreign,
 					      .mapped = s->progs.on_mapped,
-					      .sites = bpf_map__fd(s->maps.sites)};
+					      .sites = bpf_map__fd(s->maps.sites),
+					      .numbers = bpf_map__fd(s->maps.numbers)};
 
 	return osp_attach_new(&l->attach, &p, o, form);
 }
@@ -228,7 +230,7 @@ int osp_loader_open(struct osp_loader **out, const struct osp_catalogue *c,
 	raise_file_limit();
 	r = load(l, o, form);
 	if (!r)
-		r = fill_shapes(l);
+		r = fill_shapes(l, &o->wanted);
 	if (!r)
 		r = map_counters(l);
 	if (!r)

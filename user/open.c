@@ -509,8 +509,47 @@ int osp_open_add_step(struct osp_open_pool *pool, struct osp_open *o, const stru
 	s->attribute_count = (uint16_t)(o->attribute_count - before);
 	s->first_attribute = (uint32_t)before;
 	s->unexpected = unexpected;
-	o->step_infos[o->step_count++] = (struct osp_open_step){NULL};
+	o->step_infos[o->step_count++] = (struct osp_open_step){NULL, e->sequence};
 	o->changed = true;
+	return 0;
+}
+
+/* The time of a step between two others, which it cannot leave. */
+static int64_t time_between(const struct osp_open *o, size_t at, int64_t time_ns)
+{
+	if (at + 1 < o->step_count && o->steps[at + 1].time_ns < time_ns)
+		time_ns = o->steps[at + 1].time_ns;
+	if (at && o->steps[at - 1].time_ns > time_ns)
+		time_ns = o->steps[at - 1].time_ns;
+	return time_ns;
+}
+
+int osp_open_insert_step(struct osp_open_pool *pool, struct osp_open *o, const struct osp_event *e,
+			 size_t *out)
+{
+	size_t at = o->step_count, behind;
+	uint32_t attribute = (uint32_t)o->attribute_count;
+	int r;
+
+	if (o->step_count >= pool->max_steps || pool->bytes >= pool->max_bytes)
+		return -ENOSPC;
+	r = make_step_room(pool, o, 0);
+	if (r)
+		return r;
+	while (at && o->step_infos[at - 1].sequence > e->sequence)
+		at--;
+	behind = o->step_count++ - at;
+	if (behind)
+		attribute = o->steps[at].first_attribute;
+	memmove(&o->steps[at + 1], &o->steps[at], behind * sizeof(*o->steps));
+	memmove(&o->step_infos[at + 1], &o->step_infos[at], behind * sizeof(*o->step_infos));
+	o->steps[at] = (struct osp_step){.time_ns = time_between(o, at, e->time_ns),
+					 .name = e->point->name,
+					 .span = at ? o->steps[at - 1].span : 0,
+					 .first_attribute = attribute};
+	o->step_infos[at] = (struct osp_open_step){NULL, e->sequence};
+	o->changed = true;
+	*out = at;
 	return 0;
 }
 

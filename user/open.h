@@ -15,6 +15,7 @@
 #include "user/base/list.h"
 #include "user/event.h"
 #include "user/key.h"
+#include "user/sequence.h"
 #include "user/title.h"
 
 struct osp_page;
@@ -50,6 +51,7 @@ struct osp_open_span {
 struct osp_open_step {
 	struct osp_page
 		*page; /* to be told once the step is in a stored row; NULL: counted elsewhere */
+	uint32_t sequence;
 };
 
 /* Where an attribute came from. */
@@ -69,10 +71,12 @@ struct osp_open {
 	struct osp_link_op *link;    /* what the linker remembers of it */
 	uint64_t id, parent_id;
 	uint32_t tid;
-	uint64_t live;	      /* states it may be in */
-	bool guessed;	      /* the set is wider than the steps alone would make it */
-	uint64_t last_record; /* the process' count of records at the last step */
-	uint32_t last_sequence;
+	uint64_t live;		      /* states it may be in */
+	bool guessed;		      /* the set is wider than the steps alone would make it */
+	uint64_t last_record;	      /* the process' count of records at the last step */
+	struct osp_sequence sequence; /* own points: which steps have come */
+	uint32_t first_sequence;      /* the step that was seen first */
+	uint64_t block; /* address of its block at the last step that left it there; 0 = none */
 	uint16_t last_nested; /* number of the nested span opened last */
 	int64_t last_ns, part_due_ns;
 	int64_t listed_ns; /* where it stands in by_timeout */
@@ -86,8 +90,7 @@ struct osp_open {
 	struct osp_attribute *attributes;
 	struct osp_open_attribute *attribute_infos;
 	size_t span_count, span_room, step_count, step_room, attribute_count, attribute_room;
-	size_t open_spans;    /* nested ones that are not closed */
-	size_t steps_counted; /* steps that the books have as stored */
+	size_t open_spans; /* nested ones that are not closed */
 	struct osp_open_block *blocks;
 	size_t bytes; /* in blocks and arrays */
 
@@ -133,6 +136,13 @@ size_t osp_open_find_span(const struct osp_open *o, int8_t kind);
 /* Adds a step with its arguments to a span. -ENOSPC past a maximum, -ENOMEM. */
 int osp_open_add_step(struct osp_open_pool *pool, struct osp_open *o, const struct osp_event *e,
 		      size_t span, bool unexpected);
+
+/*
+ * Puts a step that came late where its sequence belongs, without its values: nothing else of the
+ * operation changes. -ENOSPC past a maximum, -ENOMEM. *out is the step's place.
+ */
+int osp_open_insert_step(struct osp_open_pool *pool, struct osp_open *o, const struct osp_event *e,
+			 size_t *out);
 
 /* Copies bytes into the operation. NULL: -ENOMEM. */
 void *osp_open_copy(struct osp_open_pool *pool, struct osp_open *o, const void *bytes, size_t size);

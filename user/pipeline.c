@@ -39,6 +39,8 @@ struct osp_pipeline {
 	struct osp_linker *linker;
 	struct osp_stitch *stitch;
 	struct osp_order order;
+	struct osp_numbers_set *numbers;
+	struct osp_decode_with with;
 	struct osp_tracee *tracee; /* whose record is on its way */
 	bool started, stopped;
 	int failed; /* the sink's error: nothing goes through any more */
@@ -155,12 +157,16 @@ static int on_edge(void *arg, const struct osp_edge *edge)
 
 /* ---- order -> stitch ---- */
 
+static int page_of(struct osp_pipeline *p, uint16_t point, struct osp_page **out)
+{
+	return osp_account_page(p->account, p->tracee->slot, p->tracee->row.key, point, out);
+}
+
 static int on_event(void *arg, const struct osp_event *e)
 {
 	struct osp_pipeline *p = arg;
 	struct osp_page *page;
-	int r = osp_account_page(p->account, p->tracee->slot, p->tracee->row.key, e->point->number,
-				 &page);
+	int r = page_of(p, e->point->number, &page);
 
 	p->events++;
 	return r ? r : osp_stitch_step(p->stitch, p->tracee, page, e);
@@ -168,14 +174,60 @@ static int on_event(void *arg, const struct osp_event *e)
 
 /* ---- records ---- */
 
-/*
- * A record of steps: every hit is entered in the books first, so that whatever becomes of it
- * later, stored or lost, the sum closes.
- */
-static int push_steps(struct osp_pipeline *p, const struct osp_record *record, size_t size)
+/* A step that never gets to the stitcher: a carried one is a hit, unless it had one of its own. */
+static void lose_step(struct osp_pipeline *p, const struct osp_event *e, struct osp_page *page,
+		      enum osp_loss_reason reason)
+{
+	if (!e->trapped && e->fired && e->point && osp_roster_fires(p->roster, e->point))
+		return;
+	if (!e->trapped)
+		osp_account_carry(page);
+	osp_account_lose(page, reason);
+}
+
+/* One step of a record; r is what decode says of it. A fork's copy holds the parent's steps, too. */
+static int push_step(struct osp_pipeline *p, const struct osp_record *record,
+		     const struct osp_event *e, int r)
+{
+	struct osp_page *page;
+	int failed;
+
+	if (!r && !e->forked && !(record->flags & OSP_RECORD_FORKED))
+		return osp_order_push(&p->order, e);
+	if (!r && !e->forked)
+		return 0;
+	failed = page_of(p, e->point ? e->point->number : (uint16_t)record->point, &page);
+	if (!failed)
+		lose_step(p, e, page, r ? OSP_LOSS_DECODE : OSP_LOSS_FORKED);
+	return failed;
+}
+
+/* All steps of a record; *trapped: the one of the hit was among them. */
+static int push_decoded(struct osp_pipeline *p, const struct osp_record *record, size_t size,
+			bool *trapped)
 {
 	struct osp_decoder decoder;
 	struct osp_event event;
+	int r = osp_decode_start(&decoder, &p->with, record, size);
+
+	if (r)
+		return 0;
+	while (r <= 0) {
+		r = osp_decode_next(&decoder, &event);
+		if (r <= 0 && (r = push_step(p, record, &event, r)))
+			return r;
+	}
+	*trapped = decoder.trapped;
+	return 0;
+}
+
+/*
+ * A record of steps: the hit is entered in the books first, so that whatever becomes of it later,
+ * stored or lost, the sum closes. Where a full block spills there was none.
+ */
+static int push_steps(struct osp_pipeline *p, const struct osp_record *record, size_t size)
+{
+	bool trapped = false, spill;
 	struct osp_page *page;
 	int r;
 
@@ -183,23 +235,26 @@ static int push_steps(struct osp_pipeline *p, const struct osp_record *record, s
 		p->bad++;
 		return 0;
 	}
+	spill = p->catalogue->points[record->point]->spill;
 	r = osp_roster_add_step(p->roster, p->tracee, record);
 	if (!r)
-		r = osp_account_page(p->account, p->tracee->slot, p->tracee->row.key,
-				     (uint16_t)record->point, &page);
+		r = page_of(p, record->point, &page);
 	if (r)
 		return r;
-	osp_account_record(page, record->ordinal);
-	if (record->flags & OSP_RECORD_FORKED) {
-		osp_account_lose(page, OSP_LOSS_FORKED);
-		return 0;
-	}
-	r = osp_decode_start(&decoder, p->catalogue, record, size);
-	while (!r && !(r = osp_decode_next(&decoder, &event)))
-		r = osp_order_push(&p->order, &event);
-	if (r == -EBADMSG)
+	if (!spill)
+		osp_account_record(page, record->ordinal);
+	r = push_decoded(p, record, size, &trapped);
+	if (r)
+		return r;
+	if (!spill && !trapped)
 		osp_account_lose(page, OSP_LOSS_DECODE);
-	return r > 0 || r == -EBADMSG ? 0 : r;
+	/* What else the block held could not be read. */
+	if (record->data_size < 0 && record->flags & OSP_RECORD_CLEARED &&
+	    (spill || record->sequence)) {
+		osp_account_carry(page);
+		osp_account_lose(page, OSP_LOSS_STEPS_UNKNOWN);
+	}
+	return 0;
 }
 
 /* A process is over: by exit, or because exec made another of it. */
@@ -386,6 +441,9 @@ static int push_kind(struct osp_pipeline *p, const struct osp_input *in)
 		return push_clock(p, in);
 	case OSP_INPUT_SETTING:
 		return push_setting(p, in);
+	case OSP_INPUT_NUMBERS:
+		osp_numbers_add(p->numbers, in->numbers.table, in->numbers.numbers);
+		return 0;
 	case OSP_INPUT_STOP:
 		return push_stop(p, in->time_ns);
 	}
@@ -432,6 +490,7 @@ void osp_pipeline_free(struct osp_pipeline **pipeline)
 	osp_trace_free(&p->forest);
 	osp_account_free(&p->account);
 	osp_roster_free(&p->roster);
+	osp_numbers_free(&p->numbers);
 	free(p);
 	*pipeline = NULL;
 }
@@ -464,6 +523,9 @@ static int build(struct osp_pipeline *p, const struct osp_pipeline_limits *given
 		r = osp_link_new(&p->linker, c, p->matcher);
 	if (!r)
 		r = osp_stitch_new(&p->stitch, c, p->roster, &limits, &stitched);
+	if (!r)
+		r = osp_numbers_new(&p->numbers, c);
+	p->with = (struct osp_decode_with){.catalogue = c, .numbers = p->numbers};
 	osp_order_init(&p->order, on_event, p);
 	return r;
 }

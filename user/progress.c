@@ -84,14 +84,15 @@ static void tell_losses(const struct osp_pipeline_stats *s, const char *file)
 
 enum { TARGETS_TOLD = 5 };
 
-static void tell_cost(const struct osp_cost_summary *c)
+static void tell_cost(const struct osp_cost_summary *c, enum osp_form form)
 {
 	char took[24], cpu[24];
 
-	osp_info("overhead: %" PRIu64 " hits in the targets, about %" PRId64
+	osp_info("overhead: %" PRIu64 " hits in the targets (%s form), about %" PRId64
 		 " ns each; outspan used %s of processor time in %s, %" PRIu64 " wake-ups",
-		 c->hits, c->empty_ns + c->run_ns, osp_text_duration(cpu, c->cpu_ns),
-		 osp_text_duration(took, c->took_ns), c->wakeups);
+		 c->hits, osp_form_to_str(form), c->empty_ns + c->run_ns,
+		 osp_text_duration(cpu, c->cpu_ns), osp_text_duration(took, c->took_ns),
+		 c->wakeups);
 	for (size_t i = 0; i < c->target_count && i < TARGETS_TOLD; i++)
 		osp_info("  process %-8u %12" PRIu64 " hits  slowed down by about %.2f %%",
 			 c->targets[i].pid, c->targets[i].hits, 100 * c->targets[i].slow_down);
@@ -106,7 +107,7 @@ void osp_progress_summary(const struct osp_progress_summary *s)
 		 s->cost ? "recorded" : "replayed", p->events, p->operations, p->spans, p->links,
 		 p->traces);
 	if (s->cost)
-		tell_cost(s->cost);
+		tell_cost(s->cost, s->form);
 	if (p->ambiguous)
 		osp_warn(
 			"%" PRIu64

@@ -18,6 +18,7 @@ struct osp_progress_summary {
 	struct osp_pipeline_stats pipeline;
 	struct osp_loader_stats loader;	     /* all 0 in a replay */
 	const struct osp_cost_summary *cost; /* NULL in a replay */
+	enum osp_form form;		     /* with cost */
 };
 
 /* The summary, on stderr. */

@@ -13,7 +13,7 @@
 #include "user/base/buffer.h"
 
 enum {
-	VERSION = 1,
+	VERSION = 2,
 	ORDER = 0x01020304,
 	KIND_CATALOGUE = 100,
 	ENTRY_MAX = 4 << 20,
@@ -36,7 +36,8 @@ struct osp_raw {
 	struct osp_buffer buffer;
 	struct osp_catalogue *catalogue;
 	struct entry entry;
-	const uint8_t *at; /* fields of the entry not yet read */
+	struct osp_numbers numbers; /* of the entry, aligned */
+	const uint8_t *at;	    /* fields of the entry not yet read */
 	size_t left;
 	bool pending; /* the entry was read and not yet handed out */
 	bool bad;     /* a field was not there */
@@ -115,7 +116,7 @@ static int put_process(struct osp_raw *r, const struct osp_input_process *p)
 
 static int put_sites(struct osp_raw *r, const struct osp_input_sites *s)
 {
-	const uint32_t numbers[] = {s->slot, s->point, s->sites, s->attached};
+	const uint32_t numbers[] = {s->slot, s->point, s->sites, s->attached, s->fires};
 
 	return put(r, numbers, sizeof(numbers));
 }
@@ -169,6 +170,9 @@ static int put_input(struct osp_raw *r, const struct osp_input *in)
 	case OSP_INPUT_SETTING:
 		e = put_text(r, in->setting.name);
 		return e ? e : put_text(r, in->setting.value);
+	case OSP_INPUT_NUMBERS:
+		e = put_u32(r, in->numbers.table);
+		return e ? e : put(r, in->numbers.numbers, sizeof(*in->numbers.numbers));
 	case OSP_INPUT_TICK:
 	case OSP_INPUT_STOP:
 		return 0;
@@ -388,6 +392,8 @@ static void get_counters(struct osp_raw *r, struct osp_input_counters *c)
 
 static void get_input(struct osp_raw *r, struct osp_input *in)
 {
+	const void *numbers;
+
 	switch (in->kind) {
 	case OSP_INPUT_RECORD:
 		get_record(r, in);
@@ -400,6 +406,7 @@ static void get_input(struct osp_raw *r, struct osp_input *in)
 		in->sites.point = get_u16(r);
 		in->sites.sites = get_u16(r);
 		in->sites.attached = get_bool(r);
+		in->sites.fires = get_bool(r);
 		break;
 	case OSP_INPUT_ATTACH:
 		in->attach.slot = get_u32(r);
@@ -416,6 +423,13 @@ static void get_input(struct osp_raw *r, struct osp_input *in)
 	case OSP_INPUT_SETTING:
 		in->setting.name = get_text(r);
 		in->setting.value = get_text(r);
+		break;
+	case OSP_INPUT_NUMBERS:
+		in->numbers.table = get_u32(r);
+		numbers = get(r, sizeof(r->numbers));
+		if (numbers)
+			memcpy(&r->numbers, numbers, sizeof(r->numbers));
+		in->numbers.numbers = &r->numbers;
 		break;
 	case OSP_INPUT_TICK:
 	case OSP_INPUT_STOP:

@@ -4,7 +4,7 @@
  * untrusted when read: sizes are bounded and every field is checked.
  *
  * Layout, in the byte order of the machine that wrote it:
- *   "OSPRAW\n" NUL, u32 version (1), u32 byte order mark 0x01020304
+ *   "OSPRAW\n" NUL, u32 version (2), u32 byte order mark 0x01020304
  *   entries: u32 size of what follows, u32 kind, i64 time, fields
  *   kinds are those of enum osp_input_kind; 100 is a catalogue (name, text)
  *   strings: u32 size, bytes; integers as in struct osp_input, widened to 4 or 8 bytes

@@ -43,7 +43,7 @@ static const struct osp_reason reasons[] = {
 	{"store_refused", "read what the recorder said; free some space on the disk",
 	 OSP_REASON_MISSING},
 	{"steps_unknown",
-	 "how many there were is known, which ones is not: read the operation as cut",
+	 "each stands for steps of one operation, however many they were: read it as cut",
 	 OSP_REASON_MISSING},
 	{"sampled",
 	 "whole traces were left out on purpose: multiply counts by hits / (hits - sampled)",

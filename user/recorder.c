@@ -446,6 +446,7 @@ static int finish(struct recorder *r, int failed)
 	osp_feed_stats(r->feed, &s.pipeline);
 	osp_loader_stats(r->loader, &s.loader);
 	s.cost = &r->spent;
+	s.form = r->o->wanted.form;
 	if (!e)
 		e = osp_feed_close(&r->feed);
 	if (!e)

@@ -34,6 +34,8 @@ struct osp_roster {
 	struct cut *cuts; /* disjoint, ascending */
 	size_t cut_count, cut_room;
 	uint8_t visible[OSP_CATALOGUE_POINTS / 8]; /* in any process */
+	uint8_t fires[OSP_CATALOGUE_POINTS / 8];   /* in any process, as this and the next tell */
+	uint8_t carries[OSP_CATALOGUE_POINTS / 8];
 	uint8_t hidden_level; /* points from this level up are not wanted, as far as was told */
 	int64_t detach_ns;    /* when detaching everything began; 0 = not yet */
 	bool untold;	      /* some process has steps but no list of sites */
@@ -264,6 +266,11 @@ static int detach_point(struct osp_roster *r, struct osp_tracee *t, const struct
 	return e;
 }
 
+static bool get_bit(const uint8_t *set, uint16_t n)
+{
+	return set[n / 8] >> n % 8 & 1;
+}
+
 static void set_bit(uint8_t *set, uint16_t n, bool on)
 {
 	uint8_t mask = (uint8_t)(1u << n % 8);
@@ -299,6 +306,8 @@ int osp_roster_add_sites(struct osp_roster *r, const struct osp_input *in)
 	t->told_sites = true;
 	t->view = NULL;
 	set_bit(t->visible, s->point, s->attached);
+	if (s->attached)
+		set_bit(s->fires ? r->fires : r->carries, s->point, true);
 	if (s->attached)
 		set_bit(r->visible, s->point, true);
 	else
@@ -556,7 +565,19 @@ int osp_roster_end(struct osp_roster *r, struct osp_tracee *t, int64_t time_ns, 
 
 bool osp_roster_sees(const struct osp_roster *r, const struct osp_point *point)
 {
-	return r->untold || (r->visible[point->number / 8] >> point->number % 8 & 1);
+	return r->untold || get_bit(r->visible, point->number);
+}
+
+bool osp_roster_wants(const struct osp_roster *r, const struct osp_tracee *t,
+		      const struct osp_point *point)
+{
+	return t->told_sites ? get_bit(t->visible, point->number)
+			     : (uint8_t)point->level < r->hidden_level;
+}
+
+bool osp_roster_fires(const struct osp_roster *r, const struct osp_point *point)
+{
+	return get_bit(r->fires, point->number) || !get_bit(r->carries, point->number);
 }
 
 /* Starts the views anew: only processes whose sites change all the time come here. */

@@ -106,6 +106,13 @@ bool osp_roster_cut(const struct osp_roster *r, int64_t from_ns, int64_t to_ns);
 /* False if the point is surely attached in no process of the session. */
 bool osp_roster_sees(const struct osp_roster *r, const struct osp_point *point);
 
+/* False if the point was found in the process and is not wanted, or is above the level. */
+bool osp_roster_wants(const struct osp_roster *r, const struct osp_tracee *t,
+		      const struct osp_point *point);
+
+/* False if the point's own sites do not trap: its steps come with those of others. */
+bool osp_roster_fires(const struct osp_roster *r, const struct osp_point *point);
+
 /* What the process' attached points let the operation do. -ENOMEM. */
 int osp_roster_view(struct osp_roster *r, struct osp_tracee *t, const struct osp_nfa *a,
 		    const struct osp_operation *o, const struct osp_nfa_view **out);

@@ -104,6 +104,8 @@ int osp_shape_fill(struct osp_shape *out, const struct osp_point *p)
 		return -E2BIG;
 	if (p->foreign)
 		r = fill_foreign(&s, p);
+	else if (p->spill)
+		s.kind = OSP_SHAPE_SPILL;
 	else
 		s.kind = is_plain(p) ? OSP_SHAPE_PLAIN : OSP_SHAPE_BLOCK;
 	if (!r)

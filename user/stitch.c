@@ -63,6 +63,9 @@ static int lost(enum osp_loss_reason reason)
 	return 1 + (int)reason;
 }
 
+/* Or: the step had come before. */
+enum { SEEN = 1 + OSP_LOSS_COUNT };
+
 void osp_stitch_free(struct osp_stitch **stitch)
 {
 	struct osp_stitch *s = *stitch;
@@ -219,16 +222,35 @@ static void unbind(struct osp_stitch *s, struct osp_open *o)
 			top->below = o->below;
 }
 
+static void mark_cut(struct osp_stitch *s, struct osp_open *o)
+{
+	o->marks |= OSP_MARK_MAY_BE_CUT;
+	o->live = osp_nfa_all(s->automata[o->operation->number]);
+	o->guessed = true;
+	o->changed = true;
+}
+
 /* Everything that may have hidden steps since its last one counts against what is known of it. */
 static void look_for_cuts(struct osp_stitch *s, struct osp_open *o, int64_t now_ns)
 {
 	if (o->tracee->gap_record <= o->last_record &&
 	    !osp_roster_unsure(s->roster, o->tracee, o->last_ns, now_ns))
 		return;
-	o->marks |= OSP_MARK_MAY_BE_CUT;
-	o->live = osp_nfa_all(s->automata[o->operation->number]);
-	o->guessed = true;
-	o->changed = true;
+	mark_cut(s, o);
+}
+
+/* Our own operations count their steps: a loss that left none of them out did not touch them. */
+static void look_for_own_cuts(struct osp_stitch *s, struct osp_open *o, int64_t now_ns)
+{
+	if (osp_roster_unsure(s->roster, o->tracee, o->last_ns, now_ns))
+		mark_cut(s, o);
+}
+
+/* What came before the first step that was seen may have been before attach. */
+static bool misses_steps(const struct osp_open *o)
+{
+	return osp_sequence_misses(&o->sequence,
+				   o->marks & OSP_MARK_BEGAN_BEFORE ? o->first_sequence : 0);
 }
 
 static int close_open(struct osp_stitch *s, struct osp_open *o, int64_t end_ns,
@@ -322,6 +344,7 @@ static int open_new(struct osp_stitch *s, const struct passing *p, struct osp_op
 	o->below = below;
 	o->last_ns = p->event->time_ns;
 	o->last_record = p->tracee->records;
+	o->first_sequence = p->event->sequence;
 	bind(s, o, p);
 	o->id = operation->key == OSP_KEY_OP ? p->event->op_id : foreign_id(s, p->tracee->slot);
 	judge_first(o, p);
@@ -395,7 +418,7 @@ static int find_open(struct osp_stitch *s, struct passing *p, struct osp_open **
 	if (o && p->operation->key != OSP_KEY_OP)
 		r = pick_foreign(s, p, &o);
 	else if (o)
-		look_for_cuts(s, o, p->event->time_ns);
+		look_for_own_cuts(s, o, p->event->time_ns);
 	if (!r && !o && is_late(s, p))
 		r = lost(OSP_LOSS_LATE);
 	if (r)
@@ -432,7 +455,8 @@ static void touch(struct osp_stitch *s, struct osp_open *o, const struct passing
 	if (p->event->time_ns > o->last_ns)
 		o->last_ns = p->event->time_ns;
 	o->last_record = p->tracee->records;
-	o->last_sequence = p->event->sequence;
+	if (!p->event->whole)
+		o->block = p->event->block;
 	if (o->last_ns - o->listed_ns >= LIST_NS) {
 		o->listed_ns = o->last_ns;
 		osp_list_remove(&o->by_timeout);
@@ -443,16 +467,42 @@ static void touch(struct osp_stitch *s, struct osp_open *o, const struct passing
 		o->live = osp_nfa_all(p->automaton);
 }
 
-/* The step happens. The page goes with the stored step, and is told when the row is. */
-static int advance(struct osp_stitch *s, struct osp_open *o, const struct passing *p,
-		   struct osp_page **page)
+/* A step that was missed comes after all, among others or behind them. What it did stays unknown. */
+static int insert(struct osp_stitch *s, struct osp_open *o, const struct passing *p,
+		  struct osp_page **page)
+{
+	size_t at;
+	int r = osp_open_insert_step(&s->pool, o, p->event, &at);
+
+	o->marks |= OSP_MARK_MAY_BE_CUT;
+	if (r)
+		return r == -ENOSPC ? lost(OSP_LOSS_STEPS_FULL) : r;
+	o->step_infos[at].page = *page;
+	*page = NULL;
+	return 0;
+}
+
+/* Steps before this one are missing: carried and yet to come, or lost. */
+static void look_ahead(struct osp_stitch *s, struct osp_open *o, const struct passing *p)
+{
+	bool loss = o->tracee->gap_record > o->last_record;
+
+	if (!o->step_count)
+		return;
+	if (p->event->whole || loss)
+		mark_cut(s, o);
+	else if (!fits(o, p))
+		o->live = osp_nfa_all(p->automaton);
+}
+
+/* Moves the operation's automaton. The page goes with the stored step. */
+static int walk(struct osp_stitch *s, struct osp_open *o, const struct passing *p,
+		struct osp_page **page)
 {
 	const struct osp_event *e = p->event;
 	struct osp_walk walk;
 	int r, full;
 
-	if (!e->point->foreign && o->step_count && e->sequence <= o->last_sequence)
-		return lost(OSP_LOSS_DUPLICATE);
 	full = osp_walk_step(&s->pool, o, p->automaton, p->view, e, &walk);
 	if (full == -EBADMSG)
 		return lost(OSP_LOSS_DECODE);
@@ -467,9 +517,56 @@ static int advance(struct osp_stitch *s, struct osp_open *o, const struct passin
 	r = find_parent(s, o, e);
 	if (!r)
 		r = s->to.stepped(s->to.arg, o, e, walk.span);
+	if (!r && walk.ended && !e->point->foreign && misses_steps(o))
+		o->marks |= OSP_MARK_MAY_BE_CUT;
 	if (!r && walk.ended)
 		r = close_open(s, o, e->time_ns, &walk, 0);
 	return r ? r : full ? lost(OSP_LOSS_STEPS_FULL) : 0;
+}
+
+/* The order of the steps is certain, their times are not: none is before the one it follows. */
+static int walk_in_time(struct osp_stitch *s, struct osp_open *o, const struct passing *p,
+			struct osp_page **page)
+{
+	struct passing later;
+	struct osp_event event;
+
+	if (p->event->time_ns >= o->last_ns)
+		return walk(s, o, p, page);
+	later = *p;
+	event = *p->event;
+	event.time_ns = o->last_ns;
+	later.event = &event;
+	return walk(s, o, &later, page);
+}
+
+/* Where the step stands in its operation decides what comes of it: never its time. */
+static int advance(struct osp_stitch *s, struct osp_open *o, const struct passing *p,
+		   struct osp_page **page)
+{
+	if (p->event->point->foreign)
+		return walk(s, o, p, page);
+	switch (osp_sequence_add(&o->sequence, p->event->sequence)) {
+	case OSP_SEQUENCE_SEEN:
+		return SEEN;
+	case OSP_SEQUENCE_LATE:
+		return insert(s, o, p, page);
+	case OSP_SEQUENCE_AHEAD:
+		look_ahead(s, o, p);
+		return walk_in_time(s, o, p, page);
+	default:
+		return walk_in_time(s, o, p, page);
+	}
+}
+
+/* Not ours: it only tells that nothing of ours is missing in its place. */
+static int leave_out(struct osp_stitch *s, const struct passing *p)
+{
+	struct osp_open *o = find_key(s, &p->key);
+
+	if (o && osp_sequence_add(&o->sequence, p->event->sequence) == OSP_SEQUENCE_SEEN)
+		return SEEN;
+	return lost(OSP_LOSS_FILTERED);
 }
 
 static int pass(struct osp_stitch *s, struct passing *p, struct osp_page **page)
@@ -481,6 +578,8 @@ static int pass(struct osp_stitch *s, struct passing *p, struct osp_page **page)
 	p->apart = false;
 	if (!make_key(p))
 		return lost(OSP_LOSS_DECODE);
+	if (!p->event->trapped && !osp_roster_wants(s->roster, p->tracee, p->event->point))
+		return leave_out(s, p);
 	r = osp_roster_view(s->roster, p->tracee, p->automaton, p->operation, &p->view);
 	if (r)
 		return r;
@@ -488,10 +587,33 @@ static int pass(struct osp_stitch *s, struct passing *p, struct osp_page **page)
 	return r ? r : advance(s, o, p, page);
 }
 
+/* The fate of a step whose own hit brought it, and was counted. */
+static void settle_trapped(struct osp_page *page, int fate)
+{
+	if (fate == SEEN && !osp_account_return(page))
+		osp_account_lose(page, OSP_LOSS_DUPLICATE);
+	else if (fate && fate != SEEN)
+		osp_account_lose(page, (enum osp_loss_reason)(fate - 1));
+}
+
+/* Of one that another's hit brought: it is counted here, unless it had a hit of its own, too. */
+static void settle_carried(struct osp_page *page, int fate, bool had_hit)
+{
+	if (had_hit && !fate)
+		osp_account_recover(page);
+	if (had_hit)
+		return;
+	osp_account_carry(page);
+	if (fate)
+		osp_account_lose(page, fate == SEEN ? OSP_LOSS_DUPLICATE
+						    : (enum osp_loss_reason)(fate - 1));
+}
+
 int osp_stitch_step(struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
 		    const struct osp_event *e)
 {
 	struct passing p = {.tracee = t, .event = e};
+	struct osp_page *stored = page;
 	int r, fate = lost(OSP_LOSS_DECODE);
 
 	r = e->time_ns - s->checked_ns >= CHECK_NS ? osp_stitch_tick(s, e->time_ns) : 0;
@@ -502,17 +624,18 @@ int osp_stitch_step(struct osp_stitch *s, struct osp_tracee *t, struct osp_page 
 	p.unsure = osp_roster_unsure(s->roster, t, e->time_ns, e->time_ns);
 	/* A foreign point may belong to several operations: its hit is entered once. */
 	for (size_t i = 0; i < e->point->operation_count; i++) {
-		struct osp_page *told = page;
-
 		p.operation = e->point->operations[i];
-		r = pass(s, &p, &told);
+		r = pass(s, &p, &stored);
 		if (r < 0)
 			return r;
-		page = told;
 		fate = fate ? r : 0;
 	}
-	if (page)
-		osp_account_lose(page, (enum osp_loss_reason)(fate ? fate - 1 : OSP_LOSS_DECODE));
+	if (!stored)
+		fate = 0;
+	if (e->trapped)
+		settle_trapped(page, fate);
+	else
+		settle_carried(page, fate, e->fired && osp_roster_fires(s->roster, e->point));
 	return 0;
 }
 
@@ -613,8 +736,10 @@ int osp_stitch_row(struct osp_stitch *s, struct osp_open *o, bool complete, stru
 	if (r)
 		return r;
 	o->spans[0].marks = o->marks | (complete ? 0 : OSP_MARK_INCOMPLETE);
-	for (; o->steps_counted < o->step_count; o->steps_counted++)
-		if (o->step_infos[o->steps_counted].page)
-			osp_account_store(o->step_infos[o->steps_counted].page);
+	for (size_t i = 0; i < o->step_count; i++) {
+		if (o->step_infos[i].page)
+			osp_account_store(o->step_infos[i].page);
+		o->step_infos[i].page = NULL;
+	}
 	return 0;
 }

@@ -22,7 +22,7 @@ import pubsub
 OUTSPAN = os.path.join(harness.BUILD, "outspan")
 SOMEBODY = 65534
 SUMMARY = r"^recorded (\d+) steps of (\d+) operations: (\d+) spans, (\d+) links, (\d+) traces\n" \
-    r"overhead: (\d+) hits in the targets, about [1-9]\d+ ns each; outspan used [\d.]+ m?s of processor time in [\d.]+ m?s, \d+ wake-ups\n" \
+    r"overhead: (\d+) hits in the targets \(\w+ form\), about [1-9]\d+ ns each; outspan used [\d.]+ m?s of processor time in [\d.]+ m?s, \d+ wake-ups\n" \
     r"(?:  process \d+ +\d+ hits  slowed down by about \d+\.\d\d %\n)*losses: none$"
 
 # Topics that try to steer a terminal, forge a line, or are no text at all.

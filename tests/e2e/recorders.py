@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """Recorders that are killed, started again, two at once, told to stop twice; a broadcaster that
 starts again under a live one. Prints TAP; needs root and BPF."""
+import json
 import os
+import re
 import signal
 import time
 
@@ -138,6 +140,39 @@ def test_two_recorders_at_once_each_get_everything(case):
             stream.check_complete(session, system, p)
     stream.check_untouched(*system.pids())
     system.stop()
+
+
+def test_a_session_tells_its_form_and_what_it_cost(case):
+    system = stream.System(case)
+    system.subscriber("news")
+    publisher = system.publisher("news", lines=True)
+    recorder = stream.Recorder(case, "f.db", "--immediate", "--level", "essential", pids=system.pids())
+    for i in range(23):
+        stream.publish(publisher, str(i))
+    session = recorder.stop()
+    told = session.settings
+    assert (told["form"], told["level"], told["attach_form"]) == ("immediate", "essential", "uprobe_multi"), told
+    assert told["no_op"] in ("1 byte", "10 bytes") and told["no_op_10_bytes"], told
+    hits = {p.pid: sum(session.hits(p.pid).values()) for p in (system.broadcaster, *system.subscribers, publisher)}
+    assert sum(hits.values()) == int(told["cost.hits"]) > 23 * 8, (hits, told)
+    targets = {t["pid"]: t for t in json.loads(told["cost.targets"])}
+    assert {pid: t["hits"] for pid, t in targets.items()} == hits, (targets, hits)
+    each = int(told["cost.empty_hit_ns"]) + int(told["cost.program_ns"])
+    assert 50 < int(told["cost.empty_hit_ns"]) < 100_000 and int(told["cost.program_ns"]) < 100_000, told
+    most = (recorder.ended_at - recorder.began) / 1e9
+    for pid, t in targets.items():
+        assert t["slow_down"] > hits[pid] * each / 1e9 / most, (t, each, most)
+        assert t["slow_down"] < hits[pid] * each / (recorder.stopped_at - recorder.ready_at), (t, each)
+    assert int(told["cost.recorder_cpu_ns"]) > 0 and int(told["cost.wakeups"]) > 0 and int(told["cost.steps_per_second"]) > 0, told
+    assert f"overhead: {told['cost.hits']} hits in the targets (immediate form), about {each} ns each" in recorder.said, recorder.said
+    for pid in hits:
+        assert re.search(rf"^  process {pid} +{hits[pid]} hits  slowed down by about \d+\.\d\d %$", recorder.said, re.M), recorder.said
+    system.stop()
+
+
+def test_one_form_at_a_time(case):
+    r = case.run("outspan", "record", "--light", "--immediate", "--all", status=2)
+    assert b"one of --light and --immediate" in r.err, r.err
 
 
 def restart(system):

@@ -23,6 +23,7 @@ STEPS = {
     "handler": ["handler_start", "handler_done"],
 }
 DELAYED = dict(STEPS, handler=["handler_start", "handler_buffered", "handler_done"])
+OWN = ("lonelypsp", "ticker")  # providers whose headers we generate
 TOPIC, MESSAGE_ID = "messaging.destination.name", "messaging.message.id"
 
 
@@ -346,18 +347,19 @@ def _base(pid):
 
 
 def semaphores(pid):
-    """Every semaphore of the program's notes, read in the process's memory: {address: value}."""
+    """Every semaphore of the program's notes, read in the process's memory: {address: value}. Our own
+    points have a second one behind it, for those who have the point carried: both together."""
     notes = subprocess.run(["readelf", "-nW", f"/proc/{pid}/exe"], capture_output=True, text=True, check=True).stdout
     head = subprocess.run(["readelf", "-hW", f"/proc/{pid}/exe"], capture_output=True, text=True, check=True).stdout
     base = _base(pid) if re.search(r"Type:\s+DYN", head) else 0
     shift = _shift(pid)
     values = {}
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
-        for found in re.finditer(r"Base: (0x[0-9a-f]+), Semaphore: (0x[0-9a-f]+)", notes):
-            address = int(found[2], 16)
+        for found in re.finditer(r"Provider: (\S+)\s+Name: .*\s.*Base: (0x[0-9a-f]+), Semaphore: (0x[0-9a-f]+)", notes):
+            address, halves = int(found[3], 16), 2 if found[1] in OWN else 1
             if address:
-                mem.seek(base + address + shift - int(found[1], 16))
-                values[address] = struct.unpack("<H", mem.read(2))[0]
+                mem.seek(base + address + shift - int(found[2], 16))
+                values[address] = sum(struct.unpack("<" + "H" * halves, mem.read(2 * halves)))
     assert values, f"{pid} has no semaphores"
     return values
 

@@ -201,9 +201,10 @@ def test_processes_are_found_by_name(case):
 
 
 def addresses(exe):
-    """Of the semaphores in the file (it is position-independent)."""
+    """Of the semaphores in the file (it is position-independent), and their sizes: ours have two halves."""
     notes = subprocess.run(["readelf", "-nW", exe], capture_output=True, text=True, check=True).stdout
-    return sorted({int(x, 16) for x in re.findall(r"Semaphore: (0x[0-9a-f]+)", notes)} - {0})
+    found = re.findall(r"Provider: (\S+)\s+Name: .*\s.*Semaphore: (0x[0-9a-f]+)", notes)
+    return sorted({(int(at, 16), 4 if provider == "ticker" else 2) for provider, at in found if int(at, 16)})
 
 
 def until_attached(pid, exe):
@@ -216,10 +217,10 @@ def until_attached(pid, exe):
             bases = [int(line.split("-")[0], 16) for line in f if line.rstrip().endswith(exe)]
         assert time.monotonic() < end, "never mapped"
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
-        def read(address):
+        def read(address, size):
             mem.seek(min(bases) + address)
-            return int.from_bytes(mem.read(2), "little")
-        while not all(read(a) for a in wanted):
+            return int.from_bytes(mem.read(size), "little")
+        while not all(read(*a) for a in wanted):
             assert time.monotonic() < end, "never attached"
         return time.monotonic()
 

@@ -4,9 +4,11 @@
  * reference count, runs the program, and prints a line per hit with the step that the operation
  * block holds, taken from a copy of the stack. It shares no code with what it tests.
  *
- *   attach [-c] [-l OBJECT]... PROGRAM    hits on stdout; exit 77 if this kernel or user cannot
+ *   attach [-c] [-k] [-l OBJECT]... PROGRAM    hits on stdout; exit 77 if this kernel or user cannot
  *
- * -c: raises the control point "context" as well.
+ * -c: raises the control point "context" as well. -k: only ends and spills trap; the other points
+ * are attached at the no-op that is never executed, with the upper half of their words, so that
+ * their steps are carried: each hit then prints all steps that the block held.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -26,7 +28,12 @@
 #include <unistd.h>
 #include <asm/perf_regs.h>
 
-enum { MAX_SITES = 256, STACK_BYTES = 32768, RING_PAGES = 512, BLOCK_HEAD = 72 };
+enum { MAX_SITES = 256, STACK_BYTES = 32768, RING_PAGES = 512 };
+#ifdef __x86_64__
+enum { CARRY = 12 }; /* from the site to the never-executed no-op */
+#else
+enum { CARRY = 8 };
+#endif
 
 struct site {
 	const char *path;
@@ -38,7 +45,7 @@ struct site {
 
 static struct site sites[MAX_SITES];
 static size_t site_count;
-static bool with_context;
+static bool with_context, carry;
 
 static uint64_t file_offset(Elf *elf, uint64_t address)
 {
@@ -51,6 +58,18 @@ static uint64_t file_offset(Elf *elf, uint64_t address)
 		    address >= ph.p_vaddr && address < ph.p_vaddr + ph.p_filesz)
 			return address - ph.p_vaddr + ph.p_offset;
 	return 0;
+}
+
+/* Where the program's operations end, and where their blocks are full. */
+static bool traps(const char *probe)
+{
+	static const char *const names[] = {"job__finished", "job__exit", "child__done",
+					    "job__spill", "child__spill"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(names[i], probe) == 0)
+			return true;
+	return false;
 }
 
 static void add_site(Elf *elf, const char *path, const char *desc)
@@ -66,6 +85,10 @@ static void add_site(Elf *elf, const char *path, const char *desc)
 	s->semaphore = file_offset(elf, address[2]);
 	snprintf(s->provider, sizeof(s->provider), "%s", desc + 24);
 	snprintf(s->probe, sizeof(s->probe), "%s", desc + 24 + strlen(s->provider) + 1);
+	if (carry && !traps(s->probe)) {
+		s->offset += CARRY;
+		s->semaphore += 2;
+	}
 	if ((strcmp(s->probe, "context") == 0 && !with_context) || !s->offset || !s->semaphore)
 		return;
 	site_count++;
@@ -148,17 +171,65 @@ struct sample {
 	uint64_t stack_used;
 };
 
-static void print_step(const struct sample *x, const unsigned char *block)
-{
-	uint32_t used = (uint32_t)x->dx, offset = (uint32_t)(x->dx >> 32) & 0x7fffffff;
-	uint64_t stamp, words[64];
-	size_t count = (used - offset - 24) / 8;
+/* The head of a step in a block, as probes/op_block.h lays it out. */
+struct step {
+	uint64_t stamp;
+	uint32_t sequence;
+	uint16_t number, nested;
+	uint32_t size, flags;
+};
 
-	memcpy(&stamp, block + offset, 8);
-	printf(" stamp=%s", stamp == x->r8 ? "same" : "different");
-	memcpy(words, block + offset + 24, 8 * (count < 64 ? count : 64));
-	for (size_t i = 0; i < count && i < 64; i++)
+static void print_words(const unsigned char *from, size_t size)
+{
+	uint64_t words[64];
+	size_t count = size / 8 < 64 ? size / 8 : 64;
+
+	memcpy(words, from, 8 * count);
+	for (size_t i = 0; i < count; i++)
 		printf(" %" PRIx64, words[i]);
+}
+
+/* Calls print for each step that was handed over. */
+static void each_step(const struct sample *x, const unsigned char *block,
+		      void (*print)(const struct sample *, const struct step *,
+				    const unsigned char *))
+{
+	uint32_t used = (uint32_t)x->dx, at = (uint32_t)(x->dx >> 32) & 0x3fffffff;
+	struct step s;
+
+	while (at + sizeof(s) <= used) {
+		memcpy(&s, block + at, sizeof(s));
+		at += sizeof(s);
+		if (s.size > used - at)
+			printf(" a step beyond the end");
+		if (s.size > used - at)
+			return;
+		print(x, &s, block + at);
+		at += s.size;
+	}
+}
+
+/* The step whose site was hit is the last one. */
+static void print_own(const struct sample *x, const struct step *s, const unsigned char *arguments)
+{
+	if (s->sequence != (uint32_t)x->cx)
+		return;
+	printf(" stamp=%s", s->stamp == x->r8 ? "same" : "different");
+	print_words(arguments, s->size);
+}
+
+static void print_carried(const struct sample *x, const struct step *s,
+			  const unsigned char *arguments)
+{
+	static uint64_t last;
+
+	if (s->sequence && s->stamp < last)
+		printf(" a stamp before its predecessor's");
+	last = s->stamp;
+	printf("\n  seq=%" PRIu32 " number=%u nested=%u flags=%" PRIu32, s->sequence, s->number,
+	       s->nested, s->flags);
+	print_words(arguments, s->size);
+	(void)x;
 }
 
 static void print_sample(const struct sample *x)
@@ -170,8 +241,8 @@ static void print_sample(const struct sample *x)
 		s++;
 	printf("%s:%s seq=%" PRIu32 " number=%u nested=%u value=%" PRIx64, s->provider, s->probe,
 	       (uint32_t)x->cx, (unsigned)(x->cx >> 32) & 0xffff, (unsigned)(x->cx >> 48), x->r9);
-	if (at < STACK_BYTES - 2048)
-		print_step(x, x->stack + at);
+	if (at < STACK_BYTES - 4096)
+		each_step(x, x->stack + at, carry ? print_carried : print_own);
 	else
 		printf(" block not on the stack");
 	printf("\n");
@@ -230,9 +301,9 @@ int main(int argc, char **argv)
 	pid_t pid;
 
 	elf_version(EV_CURRENT);
-	if (argc > 2 && strcmp(argv[1], "-c") == 0) {
-		with_context = true;
-		i++;
+	for (; i < argc && (strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "-k") == 0); i++) {
+		with_context |= argv[i][1] == 'c';
+		carry |= argv[i][1] == 'k';
 	}
 	for (; i + 1 < argc && strcmp(argv[i], "-l") == 0; i += 2)
 		read_object(argv[i + 1]);

@@ -7,7 +7,7 @@
  *   -q prints no records, -n follows no children, -b bounds a drain
  *
  * Standard output: "ready SITES PROCESSES", records, then on SIGTERM or SIGINT
- *   count SLOT POINT hits=N stored=N ring_full=N argument_fault=N table_full=N
+ *   count SLOT POINT hits=N stored=N ring_full=N ... carried=N
  *   books closed|open
  */
 #include <errno.h>
@@ -38,7 +38,8 @@ static struct hits {
 	struct osp_target targets[TARGETS];
 	size_t target_count;
 	bool quiet, books_open;
-	uint64_t *stored; /* [slot * points + point] */
+	uint64_t *stored, *carried; /* [slot * points + point] */
+	const struct osp_numbers *numbers[OSP_EVENT_NUMBERS];
 	uint64_t noticed; /* notices_lost, seen so far */
 	uint32_t rescan[64];
 	size_t rescans;
@@ -58,7 +59,11 @@ static int attach(struct osp_binary *b)
 {
 	struct osp_attach_result result;
 	bool fresh = !b->attachment;
-	int r = osp_loader_attach(h.loader, b, &result);
+	int r;
+
+	for (size_t i = 0; i < b->count; i++)
+		h.numbers[b->sites[i].numbers] = b->sites[i].table;
+	r = osp_loader_attach(h.loader, b, &result);
 
 	if (!r && fresh && b->known)
 		printf("attached %s wanted=%zu attached=%zu refused=%zu leased=%d\n", b->path,
@@ -150,22 +155,85 @@ static void print_values(const struct osp_record *r)
 	}
 }
 
-static void print_hit(const struct osp_record *r)
+static void print_head(const struct osp_record *r, const struct osp_point *p, size_t size)
 {
-	const struct osp_point *p = h.catalogue->points[r->point];
+	printf("%s pid=%u tid=%u slot=%u ordinal=%llu lost=%llu data=%d", p->probe, r->pid, r->tid,
+	       r->process, r->ordinal, r->lost, r->data_size < 0 ? r->data_size : (int)size);
+}
+
+/* The step that trapped, with its arguments if they are not all in the header. */
+static void print_step(const struct osp_record *r, const void *arguments, size_t size)
+{
 	char hex[2 * 700 + 1];
 
-	printf("%s pid=%u tid=%u slot=%u ordinal=%llu lost=%llu data=%d", p->probe, r->pid, r->tid,
-	       r->process, r->ordinal, r->lost, r->data_size);
-	if (r->kind == OSP_RECORD_FOREIGN) {
-		print_values(r);
-	} else {
-		osp_text_hex(hex, r + 1,
-			     r->data_size < 0 || r->data_size > 700 ? 0 : (size_t)r->data_size);
-		printf(" flags=%u op=%llx sequence=%u number=%u value=%llu %s", r->flags, r->op_id,
-		       r->sequence, r->number, r->value, hex);
+	print_head(r, h.catalogue->points[r->point], size);
+	osp_text_hex(hex, arguments, size > 700 ? 0 : size);
+	printf(" flags=%u op=%llx sequence=%u number=%u value=%llu %s\n", r->flags, r->op_id,
+	       r->sequence, r->number, r->value, hex);
+}
+
+static const struct osp_point *point_of(const struct osp_record *r, uint16_t number)
+{
+	const struct osp_numbers *n = r->numbers < OSP_EVENT_NUMBERS ? h.numbers[r->numbers] : NULL;
+	uint16_t point = n && number < OSP_EVENT_POINTS ? n->point[number] : 0;
+
+	return point ? h.catalogue->points[point - 1] : NULL;
+}
+
+/* A step that had no trap of its own, or has been seen at its own trap. */
+static int take_carried(const struct osp_record *r, const struct osp_record_step *s)
+{
+	const struct osp_point *p = point_of(r, s->number);
+
+	if (!p || p->spill)
+		return -EBADMSG;
+	if (!h.quiet)
+		printf("%s %s pid=%u op=%llx sequence=%u size=%u flags=%u\n",
+		       s->flags & OSP_STEP_FIRED ? "copied" : "carried", p->probe, r->pid, r->op_id,
+		       s->sequence, s->size, s->flags);
+	if (!(s->flags & OSP_STEP_FIRED))
+		h.carried[(size_t)r->process * h.catalogue->point_count + p->number]++;
+	return 0;
+}
+
+static int take_steps(const struct osp_record *r)
+{
+	bool spill = h.catalogue->points[r->point]->spill;
+	const uint8_t *at = (const uint8_t *)(r + 1), *end = at + r->data_size;
+	int e = 0;
+
+	if (r->data_size <= 0 && !h.quiet && !spill)
+		print_step(r, NULL, 0);
+	if (spill && !h.quiet)
+		printf("spill pid=%u op=%llx sequence=%u data=%d\n", r->pid, r->op_id, r->sequence,
+		       r->data_size);
+	while (!e && r->data_size > 0 && at < end) {
+		struct osp_record_step s;
+
+		memcpy(&s, at, sizeof(s));
+		at += sizeof(s) + s.size;
+		if (at > end)
+			return -EBADMSG;
+		if (spill || s.sequence != r->sequence)
+			e = take_carried(r, &s);
+		else if (!h.quiet)
+			print_step(r, at - s.size, s.size);
 	}
+	return e;
+}
+
+static int take_hit(const struct osp_record *r)
+{
+	if (!h.catalogue->points[r->point]->spill)
+		h.stored[(size_t)r->process * h.catalogue->point_count + r->point]++;
+	if (r->kind == OSP_RECORD_STEP)
+		return take_steps(r);
+	if (h.quiet)
+		return 0;
+	print_head(r, h.catalogue->points[r->point], (size_t)r->data_size);
+	print_values(r);
 	printf("\n");
+	return 0;
 }
 
 static int take(void *arg, const struct osp_record *r, size_t size)
@@ -175,12 +243,8 @@ static int take(void *arg, const struct osp_record *r, size_t size)
 	(void)arg;
 	if (r->data_size > 0 && size != sizeof(*r) + (size_t)r->data_size)
 		return -EBADMSG;
-	if (r->kind <= OSP_RECORD_FOREIGN) {
-		if (!h.quiet)
-			print_hit(r);
-		h.stored[(size_t)r->process * h.catalogue->point_count + r->point]++;
-		return 0;
-	}
+	if (r->kind <= OSP_RECORD_FOREIGN)
+		return take_hit(r);
 	printf("%s pid=%u slot=%u site=%u exec=%u value=%llu\n", names[r->kind], r->pid, r->process,
 	       r->site, r->exec_id, r->value);
 	if (r->kind == OSP_RECORD_EXEC || r->kind == OSP_RECORD_MAPPED)
@@ -246,16 +310,20 @@ static int run(int signals)
 
 static int close_book(void *arg, uint32_t slot, uint32_t point, const struct osp_counter *c)
 {
-	uint64_t stored = h.stored[(size_t)slot * h.catalogue->point_count + point], lost = 0;
+	size_t at = (size_t)slot * h.catalogue->point_count + point;
+	uint64_t stored = h.stored[at], lost = 0;
 
 	(void)arg;
 	for (int i = 0; i < OSP_LOSS_KERNEL_COUNT; i++)
 		lost += c->lost[i];
 	printf("count %u %s hits=%llu stored=%" PRIu64
-	       " ring_full=%llu argument_fault=%llu table_full=%llu\n",
+	       " ring_full=%llu argument_fault=%llu table_full=%llu block_full=%llu"
+	       " steps_unknown=%llu carried=%" PRIu64 "\n",
 	       slot, h.catalogue->points[point]->probe, c->hits, stored,
 	       c->lost[OSP_LOSS_RING_FULL], c->lost[OSP_LOSS_ARGUMENT_FAULT],
-	       c->lost[OSP_LOSS_TABLE_FULL]);
+	       c->lost[OSP_LOSS_TABLE_FULL], c->lost[OSP_LOSS_BLOCK_FULL],
+	       c->lost[OSP_LOSS_STEPS_UNKNOWN], h.carried[at]);
+	h.carried[at] = 0;
 	h.books_open |= c->hits != stored + lost;
 	return 0;
 }
@@ -374,7 +442,8 @@ int main(int argc, char **argv)
 	if (r)
 		return 2;
 	h.stored = calloc(SLOTS * h.catalogue->point_count, sizeof(*h.stored));
-	r = h.stored ? osp_binaries_new(&h.binaries, h.catalogue) : -ENOMEM;
+	h.carried = calloc(SLOTS * h.catalogue->point_count, sizeof(*h.carried));
+	r = h.stored && h.carried ? osp_binaries_new(&h.binaries, h.catalogue) : -ENOMEM;
 	if (!r)
 		r = osp_loader_open(&h.loader, h.catalogue, &h.options);
 	if (!r)
@@ -387,5 +456,6 @@ int main(int argc, char **argv)
 	osp_binaries_free(&h.binaries);
 	osp_catalogue_free(&h.catalogue);
 	free(h.stored);
+	free(h.carried);
 	return r ? 1 : 0;
 }

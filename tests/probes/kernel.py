@@ -183,6 +183,20 @@ def semaphores(pid, path):
     return values
 
 
+def words(pid, path):
+    """{probe: (those who trap, those who have it carried)} of our own points, by the notes' semaphores."""
+    notes = run("readelf", "-nW", path).stdout
+    real, found = os.path.realpath(path), {}
+    with open(f"/proc/{pid}/maps") as f:
+        base = min(int(line.split("-")[0], 16) for line in f if line.rstrip().endswith(real))
+    with open(f"/proc/{pid}/mem", "rb") as mem:
+        for probe, at in re.findall(r"Provider: ticker\s+Name: (\S+)\s.*\s.*Semaphore: (0x[0-9a-f]+)", notes):
+            mem.seek(base + int(at, 16))
+            word = int.from_bytes(mem.read(4), "little")
+            found[probe.removeprefix("tick__")] = (word & 0xffff, word >> 16)
+    return found
+
+
 def uprobe_event(path, offset, semaphore=0):
     """Another tracer: a perf event on a site. Closing the descriptor ends it."""
     kind = int(open("/sys/bus/event_source/devices/uprobe/type").read())
@@ -204,7 +218,7 @@ def uprobe_event(path, offset, semaphore=0):
 def a_running_program_is_attached_and_its_values_arrive():
     with target() as t:
         h = Hits(f"pid:{t.pid}", quiet=False)
-        assert h.lines[-1] == "ready 5 1", h.lines
+        assert h.lines[-1] == "ready 6 1", h.lines
         t.ask("tick 3")
         t.ask("plain 12")
         h.stop()
@@ -247,7 +261,7 @@ def perf_events_count_exactly_too():
         t.ask("procs 4 500")
         h.stop()
         h.expect(4 * 2000 + 4 * 500)
-        assert semaphores(t.pid, f"{WORK}/ticker").count(0) == 5
+        assert semaphores(t.pid, f"{WORK}/ticker").count(0) == 6
 
 
 def losses_of_a_full_ring_close_the_books():
@@ -313,7 +327,7 @@ def a_forked_copy_is_marked():
         child = t.ask("forked")
         h.stop()
         flags = {re.search(r"pid=(\d+)", x)[1]: re.search(r"flags=(\d)", x)[1] for x in h.lines if x.startswith("tick__ended")}
-        assert flags == {child: "1", str(t.pid): "0"}, flags
+        assert flags == {child: "3", str(t.pid): "2"}, flags
 
 
 def children_are_members_from_their_first_hit_and_their_ends_are_told():
@@ -354,7 +368,7 @@ def exec_is_a_new_process_of_the_same_pid():
         t.wait_for(r"ready", since=len(t.lines))
         t.ask("tick 1")
         found = h.wait_for(rf"exec pid={t.pid} slot=(\d+) site=1 exec=1")
-        h.wait_for(rf"looked pid={t.pid} known=5")
+        h.wait_for(rf"looked pid={t.pid} known=6")
         h.stop()
         slot = int(found[1])
         assert h.counts[1, "tick__begun"]["hits"] == 7 and h.counts[slot, "tick__begun"]["hits"] == 101, h.counts
@@ -367,7 +381,7 @@ def a_new_binary_after_exec_is_attached():
         h = Hits(f"pid:{t.pid}")
         t.tell(f"exec {other} other")
         t.wait_for(r"ready", since=len(t.lines))
-        delay = int(h.wait_for(rf"looked pid={t.pid} known=5 fresh=1 delay_us=(\d+)")[1])
+        delay = int(h.wait_for(rf"looked pid={t.pid} known=6 fresh=1 delay_us=(\d+)")[1])
         t.ask("tick 10")
         h.stop()
         h.expect(10)
@@ -378,7 +392,7 @@ def objects_loaded_later_are_attached():
     with target() as t:
         h = Hits(f"pid:{t.pid}")
         assert t.ask(f"load {WORK}/libticker.so") == "0"
-        delay = int(h.wait_for(rf"looked pid={t.pid} known=8 fresh=1 delay_us=(\d+)")[1])
+        delay = int(h.wait_for(rf"looked pid={t.pid} known=10 fresh=1 delay_us=(\d+)")[1])
         t.ask("call 11")
         t.ask("tick 2")
         h.stop()
@@ -465,7 +479,7 @@ def a_copied_up_binary_is_traced_or_said_not_to_be():
             h = Hits(f"pid:{t.pid}")
             t.ask("tick 3")
             h.stop()
-            unarmed = any(x.startswith(f"unarmed pid={t.pid} sites=5") and "another copy of the file" in x for x in h.lines)
+            unarmed = any(x.startswith(f"unarmed pid={t.pid} sites=6") and "another copy of the file" in x for x in h.lines)
             traced = h.total("tick__begun") == 3
             assert unarmed != traced, h.lines
             print(f"# copied up: {'said to be unarmed' if unarmed else 'traced'}")
@@ -505,11 +519,11 @@ def semaphores_are_zero_after_a_clean_stop():
         grandchild = int(t.ask("hold"))
         with target() as later:
             during = semaphores(t.pid, f"{WORK}/ticker")
-            assert during == [1] * 5, during
-            assert semaphores(later.pid, f"{WORK}/ticker") == [1] * 5
+            assert during == [1] * 6, during
+            assert semaphores(later.pid, f"{WORK}/ticker") == [1] * 6
             h.stop()
             for pid in (t.pid, child, grandchild, later.pid):
-                assert semaphores(pid, f"{WORK}/ticker") == [0] * 5, pid
+                assert semaphores(pid, f"{WORK}/ticker") == [0] * 6, pid
             t.ask("tick 3")
             t.ask("plain 3")
 
@@ -518,11 +532,11 @@ def semaphores_are_zero_after_the_recorder_was_killed():
     with target() as t:
         h = Hits(f"pid:{t.pid}")
         child = int(t.ask("hold"))
-        assert semaphores(child, f"{WORK}/ticker") == [1] * 5
+        assert semaphores(child, f"{WORK}/ticker") == [1] * 6
         h.process.kill()
         h.process.wait()
         for pid in (t.pid, child):
-            assert semaphores(pid, f"{WORK}/ticker") == [0] * 5, pid
+            assert semaphores(pid, f"{WORK}/ticker") == [0] * 6, pid
         assert t.ask("tick 100") == "0"
         h = Hits(f"pid:{t.pid}")
         t.ask("tick 3")
@@ -543,7 +557,7 @@ def a_clash_with_another_tracer_is_named_and_the_rest_is_attached():
         assert h.said.count("is not traced") == 1, h.said
         h.expect(5, ["tick__begun", "tick__ended"])
         assert h.total("tick__passed") == 0
-        assert "attached=4 refused=1" in " ".join(h.lines), h.lines
+        assert "attached=5 refused=1" in " ".join(h.lines), h.lines
 
 
 def site_offset(probe):
@@ -563,12 +577,12 @@ def two_recorders_at_once_each_see_everything():
         b = Hits(f"pid:{t.pid}")
         t.ask("tick 50")
         a.stop()
-        assert semaphores(t.pid, f"{WORK}/ticker") == [1] * 5, "the other recorder's are gone"
+        assert semaphores(t.pid, f"{WORK}/ticker") == [1] * 6, "the other recorder's are gone"
         t.ask("tick 20")
         b.stop()
         a.expect(50)
         b.expect(70)
-        assert semaphores(t.pid, f"{WORK}/ticker") == [0] * 5
+        assert semaphores(t.pid, f"{WORK}/ticker") == [0] * 6
 
 
 def bystanders_are_listed_and_not_recorded():
@@ -585,7 +599,7 @@ def bystanders_are_listed_and_not_recorded():
 def a_path_admits_processes_that_start_later():
     with target() as t:
         h = Hits(f"path:{WORK}/ticker")
-        assert h.lines[-1] == "ready 5 1", h.lines
+        assert h.lines[-1] == "ready 6 1", h.lines
         with target() as later:
             later.ask("tick 6")
             t.ask("tick 4")
@@ -623,7 +637,7 @@ def with_all_a_new_program_is_attached_when_it_starts():
         assert f"attached {new}" not in " ".join(h.lines)
         with target(new) as t:
             h.wait_for(rf"exec pid={t.pid} slot=0 site=0 exec=0")
-            delay = int(h.wait_for(rf"looked pid={t.pid} known=5 fresh=1 delay_us=(\d+)")[1])
+            delay = int(h.wait_for(rf"looked pid={t.pid} known=6 fresh=1 delay_us=(\d+)")[1])
             t.ask("tick 5")
             first.ask("tick 2")
             h.stop()
@@ -664,6 +678,60 @@ def the_level_says_what_traps():
         assert h.total("tick__passed", "hits") == 0
 
 
+TRAPS, CARRIED, BOTH, OFF = (1, 0), (0, 1), (1, 1), (0, 0)
+
+
+def each_form_raises_its_half_of_the_words():
+    ends = {"ended": TRAPS}
+    with target() as t:
+        for form, level, rest in (("light", "debug", {"begun": CARRIED, "passed": CARRIED}),
+                                  ("default", "debug", {"begun": TRAPS, "passed": CARRIED}),
+                                  ("immediate", "debug", {"begun": TRAPS, "passed": TRAPS}),
+                                  ("light", "essential", {"begun": CARRIED, "passed": OFF}),
+                                  ("default", "essential", {"begun": TRAPS, "passed": OFF})):
+            h = Hits("-m", form, "-l", level, f"pid:{t.pid}")
+            got = words(t.pid, f"{WORK}/ticker")
+            assert {k: got[k] for k in (*ends, *rest)} == {**ends, **rest}, (form, level, got)
+            assert not any(x.startswith("unarmed") for x in h.lines), h.lines
+            t.ask("tick 7")
+            h.stop()
+            trapped = {p: h.total(f"tick__{p}", "hits") for p in ("begun", "passed", "ended")}
+            assert trapped == {p: 7 if {**ends, **rest}[p] == TRAPS else 0 for p in trapped}, (form, level, trapped)
+            assert set(words(t.pid, f"{WORK}/ticker").values()) == {OFF}
+
+
+def recorders_of_different_forms_share_the_words():
+    with target() as t:
+        light = Hits("-m", "light", "-l", "debug", f"pid:{t.pid}")
+        immediate = Hits("-m", "immediate", "-l", "essential", f"pid:{t.pid}")
+        got = words(t.pid, f"{WORK}/ticker")
+        assert {k: got[k] for k in ("begun", "passed", "ended")} == {"begun": BOTH, "passed": CARRIED, "ended": TRAPS}, got
+        t.ask("tick 11")
+        light.stop()
+        got = words(t.pid, f"{WORK}/ticker")
+        assert {k: got[k] for k in ("begun", "passed", "ended")} == {"begun": TRAPS, "passed": OFF, "ended": TRAPS}, got
+        t.ask("tick 2")
+        immediate.stop()
+        assert light.total("tick__ended", "hits") == 11 and light.total("tick__begun", "hits") == 0
+        assert immediate.total("tick__ended", "hits") == 13 and immediate.total("tick__begun", "hits") == 13
+        assert set(words(t.pid, f"{WORK}/ticker").values()) == {OFF}
+
+
+def probes_tells_who_traps_and_who_has_it_carried():
+    if not os.path.exists(f"{OUT}/outspan"):
+        return "the program is not built"
+    with target() as t:
+        h = Hits("-m", "light", "-l", "debug", f"pid:{t.pid}")
+        other = Hits("-m", "immediate", "-l", "debug", f"pid:{t.pid}")
+        command = [f"{OUT}/outspan", "probes", "-p", str(t.pid), "--catalogue", CATALOGUE, "--json"]
+        begun, = [x for x in run(*command).stdout.splitlines() if "tick__begun" in x]
+        assert '"wanted":true,"semaphore":1,"carry":1' in begun, begun
+        other.stop()
+        begun, = [x for x in run(*command).stdout.splitlines() if "tick__begun" in x]
+        assert '"wanted":true,"semaphore":0,"carry":1' in begun, begun
+        h.stop()
+
+
 def attaching_while_points_are_passed_harms_nothing():
     with target() as t:
         t.tell("spin")
@@ -672,7 +740,7 @@ def attaching_while_points_are_passed_harms_nothing():
             h = Hits(f"pid:{t.pid}")
             h.stop()
         assert int(t.ask("tick 0")) > 0
-        assert semaphores(t.pid, f"{WORK}/ticker") == [0] * 5
+        assert semaphores(t.pid, f"{WORK}/ticker") == [0] * 6
 
 
 def refusals_say_what_failed_and_what_to_do():
@@ -709,6 +777,10 @@ def doctor_finds_nothing_wrong_here():
         return "the program is not built"
     r = subprocess.run([f"{OUT}/outspan", "doctor", "--json"], capture_output=True, text=True)
     assert r.returncode == 0 and '"fail"' not in r.stdout, r
+    verdicts = "the kernel refuses to put a probe on it|a probe there [a-z' ]+|a child passed it and forked unharmed"
+    no_op = re.search(rf'"detail":"of (1 byte|10 bytes); 10 bytes: ({verdicts}); 5 bytes \(not used\): ({verdicts})"', r.stdout)
+    assert no_op and (no_op[1] == "10 bytes") == (no_op[2] == "a child passed it and forked unharmed"), r.stdout
+    print(f"# no-op of 10 bytes: {no_op[2]}; of 5 bytes: {no_op[3]}")
     shutil.copy(f"{OUT}/outspan", "/tmp/outspan-test-doctor")
     try:
         r = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/tmp/outspan-test-doctor", "doctor"],
@@ -724,12 +796,12 @@ def probes_says_what_is_wanted():
     with target() as t:
         command = [f"{OUT}/outspan", "probes", "-p", str(t.pid), "--catalogue", CATALOGUE, "--json"]
         off = run(*command).stdout.splitlines()
-        assert len(off) == 5 and all('"wanted":false,"semaphore":0' in x for x in off), off
+        assert len(off) == 6 and all('"wanted":false,"semaphore":0' in x for x in off), off
         h = Hits("-l", "essential", f"pid:{t.pid}")
         on = run(*command).stdout.splitlines()
         h.stop()
         wanted = [x for x in on if '"wanted":true,"semaphore":1' in x]
-        assert len(wanted) == 4 and not any("tick__passed" in x for x in wanted), on
+        assert len(wanted) == 5 and not any("tick__passed" in x for x in wanted), on
 
 
 TESTS = [f for f in list(globals().values()) if callable(f) and getattr(f, "__module__", None) == "__main__"

@@ -2,7 +2,8 @@
 # The build matrix: the same program under many compilers, options and linkers. Of each build:
 #  - it prints what it prints without trace points, and computes no argument for an unwanted point;
 #  - every site has its two notes, once, and they say the truth (tools/notes.py);
-#  - traced (as root), every step arrives whole and in order (matrix.expected).
+#  - traced (as root), every step arrives whole and in order: by itself (matrix.expected), and carried
+#    by its operation (matrix.carried).
 # usage: matrix.sh [BUILD_DIR] [NAME...]    prints TAP
 set -u
 cd "$(dirname "$0")/../.."
@@ -12,7 +13,7 @@ here=$PWD/tests/probes
 work=$(realpath -m "$out/tests/probes/matrix")
 rm -rf "$work"; mkdir -p "$work/include/outspan"
 names=job__started,job__asked,job__part_begun,job__part_sent,job__inner_begun,job__inner_done
-names=$names,job__part_done,job__finished,job__exit,child__begun,child__done,context
+names=$names,job__part_done,job__finished,job__exit,job__spill,child__begun,child__done,child__spill,context
 copies=
 n=0
 
@@ -34,9 +35,11 @@ tap() { # tap NAME OK TEXT
 skip() { n=$((n + 1)); echo "ok $n - $1 # SKIP $2"; }
 
 # Value of the parent: the id that the job took, unknown beforehand, low 16 bits zero.
-traced() { # traced FILE [LIBRARY]
-	ASAN_OPTIONS=detect_stack_use_after_return=0 "$work/attach" ${2:+-l "$2"} "$1" 2>&1 |
-		grep -v '^traced work=1$' | sed -E '/child__begun/s/=[0-9a-f]+0000 stamp=same [0-9a-f]+0000$/=PARENT stamp=same PARENT/'
+traced() { # traced OPTION FILE [LIBRARY]
+	ASAN_OPTIONS=detect_stack_use_after_return=0 "$work/attach" $1 ${3:+-l "$3"} "$2" 2>&1 |
+		grep -v '^traced work=1$' |
+		sed -E '/child__begun/s/=[0-9a-f]+0000 stamp=same [0-9a-f]+0000$/=PARENT stamp=same PARENT/
+			/^  seq=0 number=9 /s/ [0-9a-f]+0000$/ PARENT/'
 	return "${PIPESTATUS[0]}"
 }
 
@@ -50,10 +53,12 @@ examine() { # examine NAME FILE [LIBRARY]
 	if [ -n "$no_trace" ]; then
 		tap "$1" 0; return
 	fi
-	got=$(traced "$2" "${3:-}"); code=$?
+	got=$(traced "" "$2" "${3:-}"); code=$?
 	if [ $code = 77 ]; then no_trace=$got; tap "$1" 0; return; fi
 	notes=$(diff <(echo "$got") $here/matrix.expected)
 	tap "$1, traced" $? "$notes"
+	notes=$(diff <(traced -k "$2" "${3:-}") $here/matrix.carried)
+	tap "$1, carried" $? "$notes"
 }
 
 chosen() { [ -z "$only" ] || [[ " $only " == *" $1 "* ]]; }

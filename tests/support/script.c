@@ -22,6 +22,8 @@ struct operation {
 	uint64_t id;
 	uint32_t sequence;
 	uint16_t nested;
+	uint8_t block[OSP_EVENT_DATA]; /* steps that are carried */
+	size_t used;
 };
 
 struct process {
@@ -46,6 +48,7 @@ struct script {
 	size_t word_count;
 	uint64_t record[(sizeof(struct osp_record) + OSP_EVENT_DATA) / 8 + 1];
 	size_t data_size;
+	bool plain; /* the step's arguments travel in the header alone, if they travel alone */
 };
 
 static void __attribute__((noreturn, format(printf, 2, 3)))
@@ -182,9 +185,14 @@ static int push(struct script *s, struct osp_input in)
 
 /* ---- arguments ---- */
 
+static uint8_t *data_of(struct script *s)
+{
+	return (uint8_t *)s->record + sizeof(struct osp_record);
+}
+
 static void add_data(struct script *s, const void *bytes, size_t size)
 {
-	uint8_t *data = (uint8_t *)s->record + sizeof(struct osp_record);
+	uint8_t *data = data_of(s);
 	size_t padded = (size + 7) & ~(size_t)7;
 
 	if (s->data_size + padded > OSP_EVENT_DATA)
@@ -313,9 +321,7 @@ static void add_own(struct script *s, struct osp_record *r, const struct osp_poi
 			add_data(s, &value, sizeof(value));
 		}
 	}
-	/* A single integer travels in the header alone, as the kernel side does it. */
-	if (plain)
-		s->data_size = 0;
+	s->plain = plain || !p->arg_count;
 }
 
 static void add_foreign(struct script *s, struct osp_record *r, const struct osp_point *p)
@@ -383,9 +389,28 @@ static bool opens_span(const struct osp_point *p)
 	return false;
 }
 
+/* Behind what the operation's block holds already. */
+static void carry(struct script *s, struct operation *o)
+{
+	if (o->used + s->data_size > sizeof(o->block))
+		fail(s, "the block is full");
+	memcpy(o->block + o->used, data_of(s), s->data_size);
+	o->used += s->data_size;
+}
+
+/* The whole block goes into the record. */
+static void hand_over(struct script *s, struct osp_record *r, struct operation *o)
+{
+	r->flags |= OSP_RECORD_CLEARED;
+	memcpy(data_of(s), o->block, o->used);
+	s->data_size = o->used;
+	o->used = 0;
+}
+
 static void fill_step(struct script *s, struct osp_record *r, const struct osp_point *p)
 {
 	const char *name = get(s, "op");
+	struct osp_record_step step = {0};
 	struct operation *o;
 
 	if (!name)
@@ -396,7 +421,25 @@ static void fill_step(struct script *s, struct osp_record *r, const struct osp_p
 	r->sequence = o->sequence++;
 	r->nested = o->nested;
 	r->flags = has(s, "forked") ? OSP_RECORD_FORKED : 0;
+	r->stamp = r->time_ns;
+	r->number = p->header;
+	add_data(s, &step, sizeof(step));
 	add_own(s, r, p);
+	step = (struct osp_record_step){.stamp = r->stamp,
+					.sequence = r->sequence,
+					.number = r->number,
+					.nested = r->nested,
+					.size = (uint32_t)(s->data_size - sizeof(step)),
+					.flags = has(s, "forked") ? OSP_STEP_FORKED : 0};
+	if (!has(s, "carried"))
+		step.flags |= OSP_STEP_FIRED;
+	memcpy(data_of(s), &step, sizeof(step));
+	if (has(s, "carried") || has(s, "fired") || has(s, "flush"))
+		carry(s, o);
+	if (has(s, "flush"))
+		hand_over(s, r, o);
+	else if (s->plain)
+		s->data_size = 0;
 }
 
 static struct osp_record *begin_record(struct script *s, uint32_t slot, uint16_t kind)
@@ -430,6 +473,38 @@ static int push_record(struct script *s)
 					  .size = sizeof(*r) + s->data_size});
 }
 
+/* Own points are numbered in their provider's header as scripts have but one of. */
+static const struct osp_point *numbered(const struct script *s, uint16_t number)
+{
+	for (size_t i = 0; i < s->catalogue->point_count; i++)
+		if (!s->catalogue->points[i]->foreign && s->catalogue->points[i]->header == number)
+			return s->catalogue->points[i];
+	fail(s, "no point has the number %u", number);
+}
+
+static const struct osp_point *spill_of(const struct script *s, uint16_t number)
+{
+	return numbered(s, number)->operations[0]->spill;
+}
+
+/* What the kernel side does when a whole block does not fit into the ring. */
+static void lose_carried(struct script *s, struct process *p)
+{
+	const struct osp_record *r = (const void *)s->record;
+	struct osp_record_step step;
+
+	if (!(r->flags & OSP_RECORD_CLEARED))
+		return;
+	for (size_t at = 0; at < s->data_size; at += sizeof(step) + step.size) {
+		memcpy(&step, data_of(s) + at, sizeof(step));
+		if (step.flags & OSP_STEP_FIRED)
+			continue;
+		p->counters[numbered(s, step.number)->number].hits++;
+		p->counters[numbered(s, step.number)->number].lost[OSP_LOSS_RING_FULL]++;
+		p->lost++;
+	}
+}
+
 /* "1 op=a notify.start ...": a step; with the word "dropped" it is lost in the kernel. */
 static int read_step(struct script *s)
 {
@@ -444,6 +519,10 @@ static int read_step(struct script *s)
 	counter = &process->counters[p->number];
 	r = begin_record(s, slot, p->foreign ? OSP_RECORD_FOREIGN : OSP_RECORD_STEP);
 	r->point = p->number;
+	if (has(s, "carried")) {
+		fill_step(s, r, p);
+		return 0;
+	}
 	r->ordinal = counter->hits++;
 	if (p->foreign)
 		add_foreign(s, r, p);
@@ -452,9 +531,30 @@ static int read_step(struct script *s)
 	if (has(s, "dropped")) {
 		counter->lost[OSP_LOSS_RING_FULL]++;
 		process->lost++;
+		lose_carried(s, process);
 		return 0;
 	}
 	return push_record(s);
+}
+
+/* "spill 1 op=a": the block is full. */
+static int read_spill(struct script *s)
+{
+	uint32_t slot = slot_of(s, s->words[1]);
+	struct operation *o = find_operation(s, slot, get(s, "op"));
+	struct osp_record *r = begin_record(s, slot, OSP_RECORD_STEP);
+	const struct osp_record_step *first = (const void *)o->block;
+
+	r->point = spill_of(s, first->number)->number;
+	r->op_id = o->id;
+	r->sequence = o->sequence;
+	r->stamp = r->time_ns;
+	r->flags = has(s, "forked") ? OSP_RECORD_FORKED : 0;
+	hand_over(s, r, o);
+	if (!has(s, "dropped"))
+		return push_record(s);
+	lose_carried(s, &s->processes[slot]);
+	return 0;
 }
 
 /* "loss 1 n=3 [POINT]": steps of the process that left no trace but the count. */
@@ -491,7 +591,7 @@ static int read_process(struct script *s)
 						   .cmdline = get(s, "cmdline")}});
 }
 
-/* "sites 1 essential": the points up to the level are attached, the others are not. */
+/* "sites 1 essential [carry]": the points up to the level are attached, the others are not. */
 static int read_sites(struct script *s)
 {
 	enum osp_level level;
@@ -500,13 +600,13 @@ static int read_sites(struct script *s)
 	if (osp_level_from_str(s->words[2], &level))
 		fail(s, "bad level %s", s->words[2]);
 	for (size_t i = 0; i < s->catalogue->point_count && !r; i++)
-		r = push(s,
-			 (struct osp_input){
-				 .kind = OSP_INPUT_SITES,
-				 .sites = {.slot = slot_of(s, s->words[1]),
-					   .point = (uint16_t)i,
-					   .sites = 1,
-					   .attached = s->catalogue->points[i]->level <= level}});
+		r = push(s, (struct osp_input){
+				    .kind = OSP_INPUT_SITES,
+				    .sites = {.slot = slot_of(s, s->words[1]),
+					      .point = (uint16_t)i,
+					      .sites = 1,
+					      .attached = s->catalogue->points[i]->level <= level,
+					      .fires = !has(s, "carry")}});
 	return r;
 }
 
@@ -582,7 +682,7 @@ static const struct {
 	{"detach", read_attach, 3},   {"loss", read_loss, 2},	{"exit", read_notice, 2},
 	{"fork", read_notice, 3},     {"exec", read_notice, 3}, {"counters", read_counters, 1},
 	{"tick", read_plain, 1},      {"stop", read_plain, 1},	{"clock", read_plain, 1},
-	{"setting", read_plain, 3},
+	{"setting", read_plain, 3},   {"spill", read_spill, 3},
 };
 
 int script_line(struct script *s, const char *line)

@@ -318,7 +318,32 @@ static void control_point_closes_the_header(void **state)
 		assert_int_equal(c->points[i]->header, i);
 		assert_int_equal(c->points[i]->number, i);
 		assert_int_equal(c->points[i]->control, i == c->point_count - 1);
+		assert_int_equal(c->points[i]->spill,
+				 i >= c->point_count - 1 - c->operation_count &&
+					 i < c->point_count - 1);
 	}
+	osp_catalogue_free(&c);
+}
+
+/* Every operation of our own has one, which is none of its steps. */
+static void operations_have_a_point_to_spill_at(void **state)
+{
+	struct osp_catalogue *c = load(SHIPPED);
+
+	(void)state;
+	for (size_t i = 0; i < c->operation_count; i++) {
+		const struct osp_operation *op = c->operations[i];
+
+		assert_non_null(op->spill);
+		assert_string_equal(op->spill->name, "spill");
+		assert_int_equal(op->spill->level, OSP_LEVEL_ESSENTIAL);
+		assert_int_equal(op->spill->arg_count, 0);
+		assert_ptr_equal(op->spill->operations[0], op);
+		assert_int_not_equal(op->spill->digest, op->points[0]->digest);
+		for (size_t k = 0; k < op->point_count; k++)
+			assert_ptr_not_equal(op->points[k], op->spill);
+	}
+	assert_non_null(osp_catalogue_find_point(c, "lonelypsp", "handle_notify__spill"));
 	osp_catalogue_free(&c);
 }
 
@@ -463,9 +488,10 @@ static void several_files_share_one_numbering(void **state)
 
 	(void)state;
 	assert_int_equal(osp_catalogue_add(c, "second", b, strlen(b), &error), 0);
-	assert_int_equal(c->point_count, 3);
-	assert_int_equal(osp_catalogue_find_point(c, "a", "context")->number, 1);
-	assert_int_equal(osp_catalogue_find_point(c, "b", "o__go")->number, 2);
+	assert_int_equal(c->point_count, 5);
+	assert_int_equal(osp_catalogue_find_point(c, "a", "o__spill")->number, 1);
+	assert_int_equal(osp_catalogue_find_point(c, "a", "context")->number, 2);
+	assert_int_equal(osp_catalogue_find_point(c, "b", "o__go")->number, 3);
 	assert_int_equal(osp_catalogue_find_point(c, "b", "o__go")->header, 0);
 	assert_int_equal(c->operations[1]->number, 1);
 	assert_int_equal(c->file_count, 2);
@@ -511,6 +537,7 @@ int main(void)
 		cmocka_unit_test(shipped_points_have_names_levels_and_docs),
 		cmocka_unit_test(shipped_arguments_have_types_classes_and_attributes),
 		cmocka_unit_test(control_point_closes_the_header),
+		cmocka_unit_test(operations_have_a_point_to_spill_at),
 		cmocka_unit_test(shipped_links_carry_evidence_and_grades),
 		cmocka_unit_test(implementations_say_what_they_lack),
 		cmocka_unit_test(open_spans_follow_from_the_state),

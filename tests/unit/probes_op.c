@@ -13,6 +13,8 @@
 #include <cmocka.h>
 
 #include "outspan/lonelypsp.h"
+#include "bpf/event.h"
+#include "probes/block.h"
 #include "probes/catalogue.h"
 
 static struct osp_catalogue *catalogue;
@@ -61,9 +63,20 @@ static void want_all(void)
 		LONELYPSP_WANTED[i] = !catalogue->points[i]->control;
 }
 
-static const struct outspan_step *step_of(const struct outspan_op *op)
+static const struct outspan_step *first_of(const struct outspan_op *op)
 {
 	return (const struct outspan_step *)(const void *)(op + 1);
+}
+
+/* The step that was stamped last; the end leaves its bytes where they were. */
+static const struct outspan_step *step_of(const struct outspan_op *op)
+{
+	const struct outspan_step *step = first_of(op);
+
+	while (step->sequence + 1 != op->sequence)
+		step = (const struct outspan_step *)(const void *)((const char *)(step + 1) +
+								   step->size);
+	return step;
 }
 
 static const unsigned char *data_of(const struct outspan_op *op)
@@ -207,9 +220,9 @@ static void step_holds_the_arguments_in_the_order_of_the_catalogue(void **state)
 	assert_int_equal(step_of(&op.head)->size, sizeof(expected));
 	assert_int_equal(step_of(&op.head)->sequence, 0);
 	assert_int_equal(step_of(&op.head)->number, number_of("notify__start_without_hash"));
-	assert_int_equal(step_of(&op.head)->flags, 0);
+	assert_int_equal(step_of(&op.head)->flags, OUTSPAN_STEP_FIRED);
 	assert_int_equal(op.head.sequence, 1);
-	assert_int_equal(op.head.used, sizeof(struct outspan_op));
+	assert_int_equal(op.head.used, sizeof(struct outspan_op) + 24 + sizeof(expected));
 	assert_int_equal(op.head.magic, OUTSPAN_MAGIC);
 }
 
@@ -232,16 +245,15 @@ static void long_text_keeps_its_true_size(void **state)
 	assert_int_equal(step_of(&op.head)->size, 8 + 256 + 8 + 8);
 }
 
-/* The largest step of every operation fits its block, to the byte. */
-static void largest_step_fills_the_block(void **state)
+/* A step is begun where it fits at its largest, else the block is handed over and cleared first. */
+static void full_block_spills_before_the_next_step(void **state)
 {
 	char long_text[2000];
 	struct {
 		struct lonelypsp_subscribe_exact op;
 		unsigned char behind[64];
 	} x;
-	struct lonelypsp_subscribe_exact_change_sending s;
-	struct lonelypsp_subscribe_exact_change_response_received s1;
+	const uint32_t head = sizeof(struct outspan_op), largest = 24 + 4 * (8 + 256) + 8 + 32;
 	struct outspan_context out;
 
 	(void)state;
@@ -250,14 +262,77 @@ static void largest_step_fills_the_block(void **state)
 	memset(long_text, 'x', sizeof(long_text));
 	memset(&x, 0xaa, sizeof(x));
 	(void)lonelypsp_subscribe_exact_begin(&x.op).op;
-	s = lonelypsp_subscribe_exact_at_change_sending(&x.op);
-	s1 = lonelypsp_subscribe_exact__sending_request(s, long_text, 2000, long_text, 2000,
-							long_text, 2000, long_text, 2000, &out);
-	(void)s1;
-	assert_int_equal(step_of(&x.op.head)->size, 4 * (8 + 256) + 8 + 32);
-	assert_int_equal(sizeof(x.op), sizeof(struct outspan_op) + 24 + 4 * (8 + 256) + 8 + 32);
+	assert_true(sizeof(x.op) - head >= 2 * largest);
+	for (uint32_t n = 0; n < 20; n++) {
+		uint32_t before = x.op.head.used;
+		bool spills = x.op.head.size - before < largest;
+
+		(void)lonelypsp_subscribe_exact__sending_request(
+			lonelypsp_subscribe_exact_at_change_sending(&x.op), long_text, 2000,
+			long_text, 2000, long_text, 2000, long_text, 2000, &out)
+			.op;
+		assert_int_equal(x.op.head.used, (spills ? head : before) + largest);
+		assert_int_equal(x.op.head.sequence, n + 1);
+		if (spills) {
+			assert_int_equal(first_of(&x.op.head)->sequence, n);
+			assert_int_equal(first_of(&x.op.head)->size, largest - 24);
+		}
+	}
 	for (size_t i = 0; i < sizeof(x.behind); i++)
 		assert_int_equal(x.behind[i], 0xaa);
+}
+
+/* No operation has a step that its block cannot hold. */
+static void blocks_hold_their_largest_step(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < catalogue->operation_count; i++) {
+		const struct osp_operation *op = catalogue->operations[i];
+
+		for (size_t k = 0; k < op->point_count; k++)
+			assert_true(osp_block_step(op->points[k]) <= osp_block_room(op));
+		assert_true(osp_block_room(op) <= OSP_EVENT_DATA && osp_block_room(op) % 8 == 0);
+	}
+}
+
+static void steps_are_carried_until_the_end_clears_them(void **state)
+{
+	struct lonelypsp_notify op = LONELYPSP_NOTIFY_INIT;
+	const struct outspan_step *step = first_of(&op.head);
+	struct lonelypsp_notify_sending s;
+
+	(void)state;
+	want_all();
+	s = lonelypsp_notify__hashed(
+		lonelypsp_notify__start_without_hash(lonelypsp_notify_begin(&op), "t", 1, 5, true));
+	(void)s;
+	assert_int_equal(step->sequence, 0);
+	step = (const struct outspan_step *)(const void *)((const char *)(step + 1) + step->size);
+	assert_int_equal(step->sequence, 1);
+	assert_int_equal(step->number, number_of("notify__hashed"));
+	assert_int_equal(op.head.used, (const char *)(step + 1) - (const char *)&op);
+	lonelypsp_notify_leave(&op, 0);
+	assert_int_equal(op.head.used, sizeof(struct outspan_op));
+	assert_int_equal(op.head.sequence, 3);
+}
+
+/* fire and carry are halves of one word; only fire says that the site traps. */
+static void only_points_whose_sites_trap_are_fired(void **state)
+{
+	struct lonelypsp_notify op = LONELYPSP_NOTIFY_INIT;
+
+	(void)state;
+	LONELYPSP_WANTED[number_of("notify__start_without_hash")] = 1 << 16;
+	LONELYPSP_WANTED[number_of("notify__hashed")] = 1 << 16 | 2;
+	(void)lonelypsp_notify__hashed(
+		lonelypsp_notify__start_without_hash(lonelypsp_notify_begin(&op), "t", 1, 5, true))
+		.op;
+	assert_int_equal(first_of(&op.head)->flags, 0);
+	assert_int_equal(step_of(&op.head)->flags, OUTSPAN_STEP_FIRED);
+	LONELYPSP_WANTED[number_of("notify__exit")] = 1 << 16;
+	lonelypsp_notify_leave(&op, 0);
+	assert_int_equal(step_of(&op.head)->flags, 0);
+	assert_int_equal(op.head.used, sizeof(struct outspan_op));
 }
 
 static void spans_are_numbered_as_they_open(void **state)
@@ -586,7 +661,7 @@ static int copy_is_marked(struct lonelypsp_notify *op)
 	(void)lonelypsp_notify__sending_request(lonelypsp_notify_at_sending(op), "b", 1, "id", 2,
 						&out)
 		.op;
-	if (step_of(&op->head)->flags != OUTSPAN_STEP_FORKED)
+	if (step_of(&op->head)->flags != (OUTSPAN_STEP_FORKED | OUTSPAN_STEP_FIRED))
 		return 1;
 	if (out.valid) /* it would name a span of the parent's */
 		return 2;
@@ -605,7 +680,7 @@ static void copy_of_an_operation_belongs_to_the_parent(void **state)
 	(void)lonelypsp_notify__sending_request(lonelypsp_notify_at_sending(&op), "b", 1, "id", 2,
 						&out)
 		.op;
-	assert_int_equal(step_of(&op.head)->flags, 0);
+	assert_int_equal(step_of(&op.head)->flags, OUTSPAN_STEP_FIRED);
 }
 
 static int child_has_ids_of_its_own(struct lonelypsp_notify *op)
@@ -631,7 +706,7 @@ static int copy_without_id_takes_none(struct lonelypsp_notify *op)
 {
 	want_all();
 	(void)lonelypsp_notify__hashed(lonelypsp_notify_at_hashed(op)).op;
-	return op->head.id == 0 && step_of(&op->head)->flags == OUTSPAN_STEP_FORKED ? 0 : 1;
+	return op->head.id == 0 && step_of(&op->head)->flags & OUTSPAN_STEP_FORKED ? 0 : 1;
 }
 
 static void copy_that_had_no_id_takes_none(void **state)
@@ -675,7 +750,19 @@ static void block_and_step_have_the_layout_of_the_abi(void **state)
 {
 	(void)state;
 	assert_int_equal(sizeof(struct outspan_op), 72);
-	assert_int_equal(sizeof(struct outspan_step), 24);
+	assert_int_equal(sizeof(struct outspan_step), sizeof(struct osp_record_step));
+	assert_int_equal(offsetof(struct outspan_step, sequence),
+			 offsetof(struct osp_record_step, sequence));
+	assert_int_equal(offsetof(struct outspan_step, number),
+			 offsetof(struct osp_record_step, number));
+	assert_int_equal(offsetof(struct outspan_step, nested),
+			 offsetof(struct osp_record_step, nested));
+	assert_int_equal(offsetof(struct outspan_step, size),
+			 offsetof(struct osp_record_step, size));
+	assert_int_equal(offsetof(struct outspan_step, flags),
+			 offsetof(struct osp_record_step, flags));
+	assert_int_equal((int)OUTSPAN_STEP_FORKED, (int)OSP_STEP_FORKED);
+	assert_int_equal((int)OUTSPAN_STEP_FIRED, (int)OSP_STEP_FIRED);
 	assert_int_equal(offsetof(struct outspan_op, id), 8);
 	assert_int_equal(offsetof(struct outspan_op, owner), 16);
 	assert_int_equal(offsetof(struct outspan_op, used), 24);
@@ -697,7 +784,10 @@ int main(void)
 		TEST(arguments_are_computed_only_for_wanted_points),
 		TEST(step_holds_the_arguments_in_the_order_of_the_catalogue),
 		TEST(long_text_keeps_its_true_size),
-		TEST(largest_step_fills_the_block),
+		TEST(full_block_spills_before_the_next_step),
+		TEST(blocks_hold_their_largest_step),
+		TEST(steps_are_carried_until_the_end_clears_them),
+		TEST(only_points_whose_sites_trap_are_fired),
 		TEST(spans_are_numbered_as_they_open),
 		TEST(ids_leave_room_for_the_nested_spans),
 		TEST(no_context_is_sent_that_nobody_asked_for),

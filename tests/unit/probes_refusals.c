@@ -166,7 +166,7 @@ static const struct row point_rows[] = {
 	 "f:5: operations.a.points.go: args: expected at most 12 arguments"},
 	{"too many bytes",
 	 ARGS("{a: {type: str, max: 1024}, b: {type: str, max: 1024}, c: {type: str, max: 1024}, d: {type: str, max: 1024}}"),
-	 "f:5: operations.a.points.go: args: expected at most 3584 bytes in all, got 4128"},
+	 "f:5: operations.a.points.go: args: expected at most 3560 bytes in all, got 4128"},
 	{"the name of a size", ARGS("{n: {type: str}, n_size: u8}"),
 	 "f:5: operations.a.points.go: args.n_size: expected another name: it is the size of a "
 	 "text beside it"},

@@ -12,6 +12,8 @@
 
 static struct osp_point own = {
 	.number = 0,
+	.header = 0,
+	.provider = "mine",
 	.name = "own",
 	.args = {{.name = "word", .type = OSP_TYPE_STR, .max = 16},
 		 {.name = "count", .type = OSP_TYPE_UINT, .bytes = 4},
@@ -21,12 +23,15 @@ static struct osp_point own = {
 };
 static struct osp_point plain = {
 	.number = 1,
+	.header = 1,
+	.provider = "mine",
 	.name = "plain",
 	.args = {{.name = "error", .type = OSP_TYPE_INT, .bytes = 4}},
 	.arg_count = 1,
 };
 static struct osp_point foreign = {
 	.number = 2,
+	.provider = "theirs",
 	.name = "foreign",
 	.foreign = true,
 	.args = {{.name = "text", .type = OSP_TYPE_STR, .max = 8, .source = 1},
@@ -36,8 +41,11 @@ static struct osp_point foreign = {
 		 {.name = "flag", .type = OSP_TYPE_BOOL, .source = 5}},
 	.arg_count = 5,
 };
-static struct osp_point *points[] = {&own, &plain, &foreign};
-static const struct osp_catalogue catalogue = {.points = points, .point_count = 3};
+static struct osp_point spill = {
+	.number = 3, .header = 2, .provider = "mine", .name = "spill", .spill = true};
+static struct osp_point *points[] = {&own, &plain, &foreign, &spill};
+static const struct osp_catalogue catalogue = {.points = points, .point_count = 4};
+static struct osp_numbers_set *numbers;
 
 static struct {
 	struct osp_record record;
@@ -72,16 +80,45 @@ static void add_sized(uint32_t true_size, uint32_t kept, const char *data)
 	add(data, kept);
 }
 
+static int start(struct osp_decoder *d, size_t size)
+{
+	static struct osp_decode_with with;
+
+	with = (struct osp_decode_with){.catalogue = &catalogue, .numbers = numbers};
+	return osp_decode_start(d, &with, &bytes.record, size);
+}
+
 static int decode_size(struct osp_event *e, size_t size)
 {
 	struct osp_decoder d;
-	int r = osp_decode_start(&d, &catalogue, &bytes.record, size);
+	int r = start(&d, size);
 
 	if (!r)
 		r = osp_decode_next(&d, e);
 	if (!r)
 		assert_int_equal(osp_decode_next(&d, e), 1);
 	return r;
+}
+
+/* The head of a step; its size is told by end_step. */
+static size_t begin_step(uint32_t sequence, uint16_t number, uint32_t flags)
+{
+	struct osp_record_step s = {.stamp = 1000 + sequence,
+				    .sequence = sequence,
+				    .number = number,
+				    .nested = 9,
+				    .flags = flags};
+	size_t at = used;
+
+	add(&s, sizeof(s));
+	return at;
+}
+
+static void end_step(size_t at)
+{
+	struct osp_record_step *s = (struct osp_record_step *)((uint8_t *)bytes.data + at);
+
+	s->size = (uint32_t)(used - at - sizeof(*s));
 }
 
 static int decode(struct osp_event *e)
@@ -95,11 +132,15 @@ static void fill_own(void)
 	static const struct osp_event_context context = {
 		.trace_id = {1}, .span_id = {2}, .flags = 1};
 
+	size_t at;
+
 	begin(OSP_RECORD_STEP, 0);
+	at = begin_step(0, 0, OSP_STEP_FIRED);
 	add_sized(20, 5, "hello");
 	add_u64(42);
 	add_sized(25, 32, (const char *)&context);
 	add_u64((uint64_t)-3);
+	end_step(at);
 }
 
 static void own_arguments_are_read_as_they_lie_in_the_block(void **state)
@@ -125,13 +166,16 @@ static void own_arguments_are_read_as_they_lie_in_the_block(void **state)
 static void an_absent_context_is_not_present(void **state)
 {
 	struct osp_event e;
+	size_t at;
 
 	(void)state;
 	begin(OSP_RECORD_STEP, 0);
+	at = begin_step(0, 0, 0);
 	add_sized(0, 0, "");
 	add_u64(0);
 	add_sized(0, 0, "");
 	add_u64(0);
+	end_step(at);
 	assert_int_equal(decode(&e), 0);
 	assert_true(e.values[0].present);
 	assert_int_equal(e.values[0].size, 0);
@@ -175,8 +219,10 @@ static void every_other_layout_is_refused(void **state)
 	for (used = 0; used < whole; used++)
 		assert_int_equal(decode(&e), -EBADMSG);
 	used = whole + 8;
+	end_step(0);
 	assert_int_equal(decode(&e), -EBADMSG);
 	used = whole;
+	end_step(0);
 	bytes.record.data_size = (int32_t)whole;
 	assert_int_equal(decode_size(&e, sizeof(bytes.record) + whole - 1), -EBADMSG);
 	assert_int_equal(decode_size(&e, sizeof(bytes.record) - 1), -EBADMSG);
@@ -187,18 +233,21 @@ static void sizes_that_cannot_be_are_refused(void **state)
 	static const uint32_t sizes[][2] = {
 		{17, 17}, {4, 5}, {UINT32_MAX, UINT32_MAX}, {0, 0xfffffff9}};
 	struct osp_event e;
+	size_t at;
 
 	(void)state;
 	for (size_t i = 0; i < 4; i++) {
 		fill_own();
-		memcpy(bytes.data, sizes[i], sizeof(sizes[i]));
+		memcpy(bytes.data + 3, sizes[i], sizeof(sizes[i]));
 		assert_int_equal(decode(&e), -EBADMSG);
 	}
 	begin(OSP_RECORD_STEP, 0);
+	at = begin_step(0, 0, 0);
 	add_sized(0, 0, "");
 	add_u64(0);
 	add_sized(25, 24, "123456789012345678901234");
 	add_u64(0);
+	end_step(at);
 	assert_int_equal(decode(&e), -EBADMSG);
 }
 
@@ -207,7 +256,7 @@ static void unknown_points_and_kinds_are_refused(void **state)
 	struct osp_event e;
 
 	(void)state;
-	begin(OSP_RECORD_STEP, 3);
+	begin(OSP_RECORD_STEP, 4);
 	assert_int_equal(decode(&e), -EBADMSG);
 	begin(OSP_RECORD_STEP, 2);
 	assert_int_equal(decode(&e), -EBADMSG);
@@ -215,6 +264,203 @@ static void unknown_points_and_kinds_are_refused(void **state)
 	assert_int_equal(decode(&e), -EBADMSG);
 	begin(OSP_RECORD_EXIT, 1);
 	assert_int_equal(decode(&e), -EBADMSG);
+}
+
+/* ---- many steps in one record ---- */
+
+/* Two plain steps and a third that traps: sequences 4, 5 and 6. */
+static void fill_block(void)
+{
+	static const uint16_t number[] = {1, 1, 1};
+
+	begin(OSP_RECORD_STEP, 1);
+	bytes.record.sequence = 6;
+	bytes.record.flags = OSP_RECORD_CLEARED;
+	bytes.record.stamp = 1006;
+	bytes.record.time_ns = 5000;
+	for (uint32_t i = 0; i < 3; i++) {
+		size_t at = begin_step(4 + i, number[i], i == 1 ? OSP_STEP_FIRED : 0);
+
+		add_u64(100 + i);
+		end_step(at);
+	}
+}
+
+struct decoded {
+	int results[8];
+	struct osp_event events[8];
+	size_t count;
+	bool trapped;
+};
+
+/* Everything that comes of the record. */
+static void decode_all(struct decoded *all)
+{
+	struct osp_decoder d;
+	int r;
+
+	bytes.record.data_size = (int32_t)used;
+	memset(all, 0, sizeof(*all));
+	assert_int_equal(start(&d, sizeof(bytes.record) + used), 0);
+	while ((r = osp_decode_next(&d, &all->events[all->count])) <= 0) {
+		all->results[all->count++] = r;
+		assert_true(all->count < 8);
+	}
+	assert_int_equal(r, 1);
+	all->trapped = d.trapped;
+}
+
+static struct osp_record_step *step_at(size_t i)
+{
+	return (struct osp_record_step *)((uint8_t *)bytes.data + i * 32);
+}
+
+static void carried_steps_come_before_the_one_that_trapped(void **state)
+{
+	struct decoded all;
+
+	(void)state;
+	fill_block();
+	decode_all(&all);
+	assert_int_equal(all.count, 3);
+	for (uint32_t i = 0; i < 3; i++) {
+		const struct osp_event *e = &all.events[i];
+
+		assert_int_equal(all.results[i], 0);
+		assert_ptr_equal(e->point, &plain);
+		assert_int_equal(e->sequence, 4 + i);
+		assert_int_equal(e->nested, 9);
+		assert_int_equal(e->values[0].i64, 100 + i);
+		assert_int_equal(e->trapped, i == 2);
+		assert_int_equal(e->fired, i == 1);
+		assert_int_equal(e->time_ns, 4998 + i);
+		assert_true(e->whole);
+	}
+	assert_true(all.trapped);
+}
+
+static void a_full_block_brings_steps_of_which_none_trapped(void **state)
+{
+	struct decoded all;
+
+	(void)state;
+	fill_block();
+	bytes.record.point = 3;
+	bytes.record.sequence = 7;
+	decode_all(&all);
+	assert_int_equal(all.count, 3);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_false(all.events[i].trapped);
+	assert_false(all.trapped);
+	used = 0;
+	decode_all(&all);
+	assert_int_equal(all.count, 0);
+}
+
+static void a_step_that_makes_no_sense_spares_the_others(void **state)
+{
+	struct decoded all;
+
+	(void)state;
+	fill_block();
+	step_at(1)->number = 7; /* nobody's */
+	decode_all(&all);
+	assert_int_equal(all.count, 3);
+	assert_int_equal(all.results[1], -EBADMSG);
+	assert_null(all.events[1].point);
+	assert_int_equal(all.results[2], 0);
+	fill_block();
+	step_at(1)->number = 2; /* spill is no step */
+	decode_all(&all);
+	assert_null(all.events[1].point);
+	fill_block();
+	step_at(0)->number = 0; /* with other arguments */
+	decode_all(&all);
+	assert_int_equal(all.results[0], -EBADMSG);
+	assert_ptr_equal(all.events[0].point, &own);
+	assert_int_equal(all.results[1], 0);
+	assert_true(all.trapped);
+}
+
+static void behind_a_head_that_makes_no_sense_there_is_nothing(void **state)
+{
+	static const uint32_t sizes[] = {1, 4, 7, 9, 1u << 31, UINT32_MAX, UINT32_MAX - 7, 96};
+	struct decoded all;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		fill_block();
+		step_at(1)->size = sizes[i];
+		decode_all(&all);
+		assert_int_equal(all.count, 2);
+		assert_int_equal(all.results[0], 0);
+		assert_int_equal(all.results[1], -EBADMSG);
+		assert_false(all.trapped);
+	}
+	for (uint32_t sequence = 0; sequence < 5; sequence++) { /* must rise */
+		fill_block();
+		step_at(1)->sequence = sequence;
+		decode_all(&all);
+		assert_int_equal(all.count, 2);
+		assert_null(all.events[1].point);
+	}
+	fill_block();
+	step_at(1)->sequence = 7; /* behind the one that trapped */
+	decode_all(&all);
+	assert_int_equal(all.count, 2);
+	for (size_t cut = 1; cut < 96; cut++) { /* the end is missing */
+		fill_block();
+		used = cut;
+		decode_all(&all);
+		assert_int_equal(all.count, cut / 32 + (cut % 32 > 0));
+		assert_false(all.trapped);
+	}
+}
+
+static void a_table_says_which_points_the_numbers_are(void **state)
+{
+	struct osp_numbers table = {.point = {[1] = 1, [9] = 2, [10] = 3, [11] = 4, [12] = 900}};
+	struct decoded all;
+
+	(void)state;
+	osp_numbers_add(numbers, 5, &table);
+	fill_block();
+	bytes.record.numbers = 5;
+	step_at(0)->number = 9;
+	step_at(1)->number = 1023;
+	decode_all(&all);
+	assert_ptr_equal(all.events[0].point, &plain);
+	assert_null(all.events[1].point);
+	assert_ptr_equal(all.events[2].point, &plain);
+	for (uint16_t number = 10; number <= 12; number++) { /* foreign, spill, none */
+		fill_block();
+		bytes.record.numbers = 5;
+		step_at(0)->number = number;
+		decode_all(&all);
+		assert_null(all.events[0].point);
+	}
+	fill_block();
+	bytes.record.numbers = 6; /* never told: the loaded catalogue's */
+	decode_all(&all);
+	assert_ptr_equal(all.events[0].point, &plain);
+	bytes.record.numbers = UINT16_MAX;
+	decode_all(&all);
+	assert_ptr_equal(all.events[0].point, &plain);
+	osp_numbers_add(numbers, UINT32_MAX, &table);
+	osp_numbers_add(numbers, OSP_EVENT_NUMBERS, &table);
+}
+
+static int make_numbers(void **state)
+{
+	(void)state;
+	return osp_numbers_new(&numbers, &catalogue);
+}
+
+static int free_numbers(void **state)
+{
+	(void)state;
+	osp_numbers_free(&numbers);
+	return 0;
 }
 
 /* Five values and their bytes; `text` and `body` are what was kept of them. */
@@ -301,10 +547,15 @@ int main(void)
 		cmocka_unit_test(every_other_layout_is_refused),
 		cmocka_unit_test(sizes_that_cannot_be_are_refused),
 		cmocka_unit_test(unknown_points_and_kinds_are_refused),
+		cmocka_unit_test(carried_steps_come_before_the_one_that_trapped),
+		cmocka_unit_test(a_full_block_brings_steps_of_which_none_trapped),
+		cmocka_unit_test(a_step_that_makes_no_sense_spares_the_others),
+		cmocka_unit_test(behind_a_head_that_makes_no_sense_there_is_nothing),
+		cmocka_unit_test(a_table_says_which_points_the_numbers_are),
 		cmocka_unit_test(foreign_arguments_follow_their_table),
 		cmocka_unit_test(foreign_values_that_were_cut_off_say_so),
 		cmocka_unit_test(foreign_tables_that_point_outside_are_refused),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_numbers, free_numbers);
 }

@@ -71,7 +71,7 @@ static void site(uint32_t slot, uint16_t point, bool attached, int64_t time_ns)
 {
 	struct osp_input in = {.kind = OSP_INPUT_SITES, .time_ns = time_ns};
 
-	in.sites = (struct osp_input_sites){slot, point, 2, attached};
+	in.sites = (struct osp_input_sites){slot, point, 2, attached, attached};
 	assert_int_equal(osp_roster_add_sites(roster, &in), 0);
 }
 

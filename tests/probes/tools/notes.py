@@ -73,7 +73,7 @@ def check(elf, provider, wanted_names, copies):
         who, probe = (x.decode() for x in desc[40:].split(b"\0")[:2])
         if who != provider:
             continue
-        if (name, kind, abi, zero) != (b"outspan", 1, 1, 0) or note_base != base or not digest:
+        if (name, kind, abi, zero) != (b"outspan", 1, 2, 0) or note_base != base or not digest:
             bad.append(f"{probe}: outspan note {name} {kind} {abi} {zero} base {note_base:#x}")
         if (probe in seen and not copies) or probe not in sites:
             bad.append(f"{probe}: {'two' if probe in seen else 'no stapsdt note beside the'} outspan note")

@@ -1,0 +1,82 @@
+/*
+ * Tables of header numbers (user/numbers.h). Fed by the pipeline with what the recorder has learnt
+ * from the notes of binaries; asked by decode for every step of a block. Owns the tables, and one
+ * per provider made from the catalogue, for records of binaries of which nothing was told.
+ */
+#include "user/numbers.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct osp_numbers_set {
+	const struct osp_catalogue *catalogue; /* borrowed */
+	struct osp_numbers tables[OSP_EVENT_NUMBERS];
+	bool told[OSP_EVENT_NUMBERS];
+	const char *provider[OSP_EVENT_NUMBERS]; /* borrowed: the catalogue's; of `own` */
+	struct osp_numbers own[OSP_EVENT_NUMBERS];
+};
+
+static size_t find_provider(const struct osp_numbers_set *s, const char *name)
+{
+	size_t i = 0;
+
+	while (i < OSP_EVENT_NUMBERS && s->provider[i] && strcmp(s->provider[i], name) != 0)
+		i++;
+	return i;
+}
+
+int osp_numbers_new(struct osp_numbers_set **out, const struct osp_catalogue *c)
+{
+	struct osp_numbers_set *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->catalogue = c;
+	for (size_t i = 0; i < c->point_count; i++) {
+		const struct osp_point *p = c->points[i];
+		size_t n = p->foreign ? OSP_EVENT_NUMBERS : find_provider(s, p->provider);
+
+		if (n == OSP_EVENT_NUMBERS)
+			continue;
+		s->provider[n] = p->provider;
+		s->own[n].point[p->header] = (uint16_t)(p->number + 1);
+	}
+	*out = s;
+	return 0;
+}
+
+void osp_numbers_free(struct osp_numbers_set **s)
+{
+	free(*s);
+	*s = NULL;
+}
+
+void osp_numbers_add(struct osp_numbers_set *s, uint32_t table, const struct osp_numbers *numbers)
+{
+	if (!table || table >= OSP_EVENT_NUMBERS)
+		return;
+	s->tables[table] = *numbers;
+	s->told[table] = true;
+}
+
+const struct osp_point *osp_numbers_find(const struct osp_numbers_set *s, uint32_t table,
+					 const struct osp_point *like, uint32_t number)
+{
+	const struct osp_numbers *t = NULL;
+	size_t provider;
+	uint16_t point;
+
+	if (table < OSP_EVENT_NUMBERS && s->told[table]) {
+		t = &s->tables[table];
+	} else {
+		provider = find_provider(s, like->provider);
+		t = provider < OSP_EVENT_NUMBERS ? &s->own[provider] : NULL;
+	}
+	point = t && number < OSP_EVENT_POINTS ? t->point[number] : 0;
+	if (!point || point > s->catalogue->point_count ||
+	    s->catalogue->points[point - 1]->foreign || s->catalogue->points[point - 1]->spill)
+		return NULL;
+	return s->catalogue->points[point - 1];
+}
