@@ -10,22 +10,11 @@
 #include <errno.h>
 #include <string.h>
 
-enum { CONTEXT_TRUE_SIZE = 25, RATE_NS = 1000000 };
+enum { CONTEXT_TRUE_SIZE = 25 };
 
 bool osp_decode_has_steps(const struct osp_record *record)
 {
 	return record->kind == OSP_RECORD_STEP || record->kind == OSP_RECORD_FOREIGN;
-}
-
-/* Nanoseconds per tick, over all that was recorded; 1 as long as that is too short. */
-static void learn_rate(struct osp_decode_clock *c, const struct osp_record *r)
-{
-	int64_t passed = (int64_t)r->time_ns - c->time_ns;
-
-	if (!c->rate)
-		*c = (struct osp_decode_clock){r->stamp, (int64_t)r->time_ns, 1ull << 32};
-	else if (r->stamp > c->stamp && passed > RATE_NS && passed < INT64_MAX >> 32)
-		c->rate = (uint64_t)(((unsigned __int128)passed << 32) / (r->stamp - c->stamp));
 }
 
 int osp_decode_start(struct osp_decoder *d, struct osp_decode_with *with,
@@ -45,24 +34,27 @@ int osp_decode_start(struct osp_decoder *d, struct osp_decode_with *with,
 				  .data = (const uint8_t *)(record + 1),
 				  .size = record->data_size > 0 ? (size_t)record->data_size : 0,
 				  .spill = c->points[record->point]->spill};
-	learn_rate(&with->clock, record);
+	if (record->stamp && osp_stamps_ready(with->stamps))
+		osp_stamps_check(with->stamps, record->stamp, (int64_t)record->time_ns);
 	return 0;
 }
 
 /*
- * All times of an operation come from one clock. Until there is a calibrated one this is the
- * record's time, less what the counter has run since the step.
+ * All times of an operation come from one clock: the counter. No step is younger than the record
+ * that brings it. Without readings of the counter (captures made by hand) its ticks are ns.
  */
 static int64_t step_time(const struct osp_decoder *d, uint64_t stamp)
 {
 	const struct osp_record *r = d->record;
-	uint64_t behind = r->stamp - stamp;
-	unsigned __int128 ns;
+	int64_t time_ns = (int64_t)r->time_ns, at;
 
 	if (!r->stamp || stamp > r->stamp)
-		return (int64_t)r->time_ns;
-	ns = (unsigned __int128)behind * d->with->clock.rate >> 32;
-	return ns < r->time_ns ? (int64_t)(r->time_ns - (uint64_t)ns) : 0;
+		return time_ns;
+	if (osp_stamps_ready(d->with->stamps))
+		at = osp_stamps_time(d->with->stamps, stamp);
+	else
+		at = r->stamp - stamp < r->time_ns ? time_ns - (int64_t)(r->stamp - stamp) : 0;
+	return at < time_ns ? at : time_ns;
 }
 
 static bool is_sized(const struct osp_arg *a)

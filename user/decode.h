@@ -11,19 +11,13 @@
 #include "user/event.h"
 #include "user/input.h"
 #include "user/numbers.h"
-
-/* How fast the counter runs, as far as the records have shown. Zeros: nothing is known yet. */
-struct osp_decode_clock {
-	uint64_t stamp; /* of the first record, and its time */
-	int64_t time_ns;
-	uint64_t rate; /* ns per tick, 32.32 */
-};
+#include "user/stamp.h"
 
 /* What all records are decoded with; borrowed by the decoder. */
 struct osp_decode_with {
 	const struct osp_catalogue *catalogue;
 	const struct osp_numbers_set *numbers;
-	struct osp_decode_clock clock;
+	struct osp_stamps *stamps;
 };
 
 /* A record being decoded. */

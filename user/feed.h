@@ -46,6 +46,10 @@ int osp_feed_sites(struct osp_feed *f, uint32_t slot, const struct osp_found *fo
 
 int osp_feed_tick(struct osp_feed *f);
 int osp_feed_clock(struct osp_feed *f);
+
+/* Reads the CPU counter together with boot time: twice before the first record, then at ticks. */
+int osp_feed_stamp(struct osp_feed *f);
+
 int osp_feed_setting(struct osp_feed *f, const char *name, const char *value);
 
 /* Attach or detach of everything begins or ends; slot UINT32_MAX = all processes. */

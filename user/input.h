@@ -19,6 +19,7 @@ enum osp_input_kind {
 	OSP_INPUT_TICK,	    /* nothing but the time: drives time-outs */
 	OSP_INPUT_COUNTERS, /* kernel counters of one (process, point): none are left in the ring */
 	OSP_INPUT_CLOCK,    /* boot and wall time, read together */
+	OSP_INPUT_STAMP,    /* the CPU counter and boot time, read together */
 	OSP_INPUT_SETTING,  /* a fact about the session: name, value */
 	OSP_INPUT_NUMBERS,  /* points by the numbers of a binary's header, before its records */
 	OSP_INPUT_STOP,	    /* detach is done, the ring is drained, the counters are in */
@@ -58,6 +59,11 @@ struct osp_input_clock {
 	int64_t wall_ns, error_ns;
 };
 
+struct osp_input_stamp {
+	uint64_t stamp;
+	int64_t low_ns, high_ns; /* boot time just before and after */
+};
+
 struct osp_input_setting {
 	const char *name, *value;
 };
@@ -80,6 +86,7 @@ struct osp_input {
 		struct osp_input_attach attach;
 		struct osp_input_counters counters;
 		struct osp_input_clock clock;
+		struct osp_input_stamp stamp;
 		struct osp_input_setting setting;
 		struct osp_input_numbers numbers;
 	};

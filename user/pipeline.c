@@ -12,6 +12,8 @@
 #include "user/pipeline.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +43,7 @@ struct osp_pipeline {
 	struct osp_order order;
 	struct osp_numbers_set *numbers;
 	struct osp_decode_with with;
+	struct osp_stamps stamps;
 	struct osp_tracee *tracee; /* whose record is on its way */
 	bool started, stopped;
 	int failed; /* the sink's error: nothing goes through any more */
@@ -349,14 +352,39 @@ static int push_counters(struct osp_pipeline *p, const struct osp_input *in)
 	return r;
 }
 
+static int tell_number(struct osp_pipeline *p, const char *name, uint64_t number)
+{
+	char text[24];
+	struct osp_part part = {.kind = OSP_PART_SESSION, .session = {name, text}};
+
+	snprintf(text, sizeof(text), "%" PRIu64, number);
+	return tell(p, &part);
+}
+
+/* How far the times of own steps may be off boot time, and what was odd about the counter. */
+static int tell_stamps(struct osp_pipeline *p)
+{
+	int r;
+
+	if (!osp_stamps_ready(&p->stamps))
+		return 0;
+	r = tell_number(p, "step_clock_error_ns", (uint64_t)p->stamps.worst_ns);
+	if (!r && p->stamps.jumps)
+		r = tell_number(p, "step_clock_jumps", p->stamps.jumps);
+	if (!r && p->stamps.contradictions)
+		r = tell_number(p, "step_clock_contradictions", p->stamps.contradictions);
+	return r;
+}
+
 static int push_clock(struct osp_pipeline *p, const struct osp_input *in)
 {
 	struct osp_part part = {.kind = OSP_PART_CLOCK,
 				.clock = {.boot_ns = in->time_ns,
 					  .offset_ns = in->clock.wall_ns - in->time_ns,
 					  .error_ns = in->clock.error_ns}};
+	int r = tell(p, &part);
 
-	return tell(p, &part);
+	return r ? r : tell_stamps(p);
 }
 
 /* The command line is one of them, and holds what somebody typed: as UTF-8, or escaped. */
@@ -439,6 +467,9 @@ static int push_kind(struct osp_pipeline *p, const struct osp_input *in)
 		return push_counters(p, in);
 	case OSP_INPUT_CLOCK:
 		return push_clock(p, in);
+	case OSP_INPUT_STAMP:
+		osp_stamps_add(&p->stamps, in->stamp.stamp, in->stamp.low_ns, in->stamp.high_ns);
+		return 0;
 	case OSP_INPUT_SETTING:
 		return push_setting(p, in);
 	case OSP_INPUT_NUMBERS:
@@ -525,7 +556,8 @@ static int build(struct osp_pipeline *p, const struct osp_pipeline_limits *given
 		r = osp_stitch_new(&p->stitch, c, p->roster, &limits, &stitched);
 	if (!r)
 		r = osp_numbers_new(&p->numbers, c);
-	p->with = (struct osp_decode_with){.catalogue = c, .numbers = p->numbers};
+	osp_stamps_init(&p->stamps);
+	p->with = (struct osp_decode_with){c, p->numbers, &p->stamps};
 	osp_order_init(&p->order, on_event, p);
 	return r;
 }

@@ -167,6 +167,10 @@ static int put_input(struct osp_raw *r, const struct osp_input *in)
 	case OSP_INPUT_CLOCK:
 		e = put_u64(r, (uint64_t)in->clock.wall_ns);
 		return e ? e : put_u64(r, (uint64_t)in->clock.error_ns);
+	case OSP_INPUT_STAMP:
+		e = put_u64(r, in->stamp.stamp);
+		e = e ? e : put_u64(r, (uint64_t)in->stamp.low_ns);
+		return e ? e : put_u64(r, (uint64_t)in->stamp.high_ns);
 	case OSP_INPUT_SETTING:
 		e = put_text(r, in->setting.name);
 		return e ? e : put_text(r, in->setting.value);
@@ -419,6 +423,11 @@ static void get_input(struct osp_raw *r, struct osp_input *in)
 	case OSP_INPUT_CLOCK:
 		in->clock.wall_ns = (int64_t)get_u64(r);
 		in->clock.error_ns = (int64_t)get_u64(r);
+		break;
+	case OSP_INPUT_STAMP:
+		in->stamp.stamp = get_u64(r);
+		in->stamp.low_ns = (int64_t)get_u64(r);
+		in->stamp.high_ns = (int64_t)get_u64(r);
 		break;
 	case OSP_INPUT_SETTING:
 		in->setting.name = get_text(r);

@@ -260,7 +260,9 @@ static int start(struct recorder *r)
 	setpriority(PRIO_PROCESS, 0, -20);
 	r->began_ns = osp_feed_now();
 	e = tell_settings(r);
+	e = e ? e : osp_feed_stamp(r->feed);
 	e = e ? e : attach_all(r);
+	e = e ? e : osp_feed_stamp(r->feed);
 	e = e ? e : osp_batch_flush(r->batch);
 	if (e)
 		return e;
@@ -303,6 +305,7 @@ static int on_tick(struct recorder *r)
 	if (read(r->timer, &count, sizeof(count)) < 0)
 		return 0;
 	e = osp_feed_tick(r->feed);
+	e = e ? e : osp_feed_stamp(r->feed);
 	if (!e && ++r->ticks % CLOCK_TICKS == 0)
 		e = osp_feed_clock(r->feed);
 	e = e ? e : osp_follow_tick(r->follow);

@@ -16,6 +16,7 @@
 enum {
 	BASE_NS = 1000000000, /* the rate comes from an interval of at least this */
 	MEET_NS = 500000000,  /* a deviation is made good within this time */
+	BELIEVED_NS = 100000, /* records that contradict by more come from a program that lies */
 	DRIFT_NS = 2000,      /* deviation that needs no explanation, and per second ... */
 	DRIFT_PPM = 1000,     /* ... this much: twice what adjtimex may slew */
 };
@@ -140,7 +141,7 @@ void osp_stamps_add(struct osp_stamps *s, uint64_t stamp, int64_t low_ns, int64_
 	if (!s->made) {
 		if (rate_between(&s->base, &r)) {
 			add_segment(s, s->base.stamp, s->base.boot_ns, rate_between(&s->base, &r));
-			s->error_ns = s->base.half_ns + r.half_ns;
+			s->error_ns = s->worst_ns = s->base.half_ns + r.half_ns;
 		}
 		s->last = r;
 		return;
@@ -156,6 +157,8 @@ void osp_stamps_add(struct osp_stamps *s, uint64_t stamp, int64_t low_ns, int64_
 	s->error_ns = r.half_ns + (magnitude(off) > drift ? 0 : magnitude(off));
 	if (s->envelope_ns < 0)
 		s->error_ns += -s->envelope_ns;
+	if (s->error_ns > s->worst_ns)
+		s->worst_ns = s->error_ns;
 	s->envelope_ns = INT64_MAX;
 	s->last = r;
 }
@@ -164,7 +167,7 @@ void osp_stamps_check(struct osp_stamps *s, uint64_t stamp, int64_t record_ns)
 {
 	int64_t after = record_ns - osp_stamps_time(s, stamp);
 
-	if (after < s->envelope_ns)
-		s->envelope_ns = after;
 	s->contradictions += after < 0;
+	if (after > -BELIEVED_NS && after < s->envelope_ns)
+		s->envelope_ns = after;
 }

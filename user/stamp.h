@@ -32,6 +32,7 @@ struct osp_stamps {
 	struct osp_stamp_reading base, next_base,
 		last;	     /* the rate comes from base and the latest */
 	int64_t error_ns;    /* bound of the error of times after the last reading */
+	int64_t worst_ns;    /* the largest it has been */
 	int64_t envelope_ns; /* least (record's time - its step's time) since the last reading */
 	uint64_t jumps;	     /* readings that did not continue what was known: suspend, ... */
 	uint64_t contradictions; /* records older than the step they were made by */

@@ -82,9 +82,11 @@ static void add_sized(uint32_t true_size, uint32_t kept, const char *data)
 
 static int start(struct osp_decoder *d, size_t size)
 {
+	static struct osp_stamps stamps;
 	static struct osp_decode_with with;
 
-	with = (struct osp_decode_with){.catalogue = &catalogue, .numbers = numbers};
+	osp_stamps_init(&stamps);
+	with = (struct osp_decode_with){&catalogue, numbers, &stamps};
 	return osp_decode_start(d, &with, &bytes.record, size);
 }
 

@@ -61,6 +61,7 @@ static size_t all_inputs(struct osp_input inputs[16])
 	const struct osp_input all[] = {
 		{.kind = OSP_INPUT_SETTING, .time_ns = 1, .setting = {"version", ""}},
 		{.kind = OSP_INPUT_CLOCK, .time_ns = 2, .clock = {-5, 6}},
+		{.kind = OSP_INPUT_STAMP, .time_ns = 2, .stamp = {1ull << 63, 8, 9}},
 		{.kind = OSP_INPUT_PROCESS,
 		 .time_ns = 3,
 		 .process = {1, 2, 3, 4, 5, 6, 7, "comm", "/bin/exe", "exe -x 'y z'"}},
@@ -137,6 +138,11 @@ static void check_input(const struct osp_input *got, const struct osp_input *in)
 		assert_int_equal(got->counters.point, 2);
 		assert_memory_equal(&got->counters.counter, &in->counters.counter,
 				    sizeof(in->counters.counter));
+		break;
+	case OSP_INPUT_STAMP:
+		assert_true(got->stamp.stamp == 1ull << 63);
+		assert_int_equal(got->stamp.low_ns, 8);
+		assert_int_equal(got->stamp.high_ns, 9);
 		break;
 	case OSP_INPUT_CLOCK:
 		assert_int_equal(got->clock.wall_ns, -5);
@@ -226,9 +232,9 @@ static void a_file_cut_anywhere_gives_what_is_whole(void **state)
 		most = inputs;
 	}
 	/* Whole are: nothing behind the catalogue, and all but the last input, and so on. */
-	assert_int_equal(whole, 11);
+	assert_int_equal(whole, 12);
 	assert_int_equal(read_all(bytes, size, &inputs), 1);
-	assert_int_equal(inputs, 10);
+	assert_int_equal(inputs, 11);
 }
 
 static void a_byte_changed_anywhere_does_no_harm(void **state)
