@@ -211,8 +211,7 @@ int osp_cmd_record(int argc, char **argv)
 	struct osp_buffer line = OSP_BUFFER_INIT(4096);
 	struct osp_catalogue *catalogue = NULL;
 	struct options o = {
-		.record = {.wanted = {.form = OSP_FORM_IMMEDIATE, .level = OSP_LEVEL_DETAIL},
-			   .ring_bytes = 16 << 20}};
+		.record = {.wanted = {.level = OSP_LEVEL_DETAIL}, .ring_bytes = 16 << 20}};
 	int r;
 
 	argp_err_exit_status = OSP_EXIT_USAGE;
