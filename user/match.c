@@ -457,7 +457,7 @@ int osp_match_find(struct osp_matcher *m, struct osp_match_end *e)
 	int r = 0;
 
 	for (size_t i = 0; i < e->rule->match_count && !r; i++)
-		if (e->values[i].same.at)
+		if (e->values[i].same.hash)
 			r = meet_same(m, e, &e->values[i]);
 	for (struct osp_list *l = e->pairs.next; l != &e->pairs && !r; l = l->next)
 		r = meet(m, pair_at(e, l)->from, pair_at(e, l)->to);

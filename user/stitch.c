@@ -210,9 +210,9 @@ static int tell_part(struct osp_stitch *s, struct osp_open *o, bool complete)
 /* The one below it on a thread's stack is the top again. */
 static void unbind(struct osp_stitch *s, struct osp_open *o)
 {
-	struct osp_open *top = o->by_key.at ? NULL : find_key(s, &o->key);
+	struct osp_open *top = o->by_key.hash ? NULL : find_key(s, &o->key);
 
-	if (o->by_key.at) {
+	if (o->by_key.hash) {
 		osp_chain_remove(&s->open, &o->by_key);
 		if (o->below)
 			osp_chain_add(&s->open, &o->below->by_key, o->key.hash);

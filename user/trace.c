@@ -93,7 +93,7 @@ void osp_trace_free(struct osp_forest **forest)
 	if (!f)
 		return;
 	for (size_t i = 0; i <= f->by_id.mask; i++)
-		for (struct osp_chain *c = f->by_id.heads[i]; c; c = c->next)
+		for (struct osp_chain *c = osp_chain_first(f->by_id.heads[i]); c; c = c->next)
 			free_edges(osp_chain_entry(c, struct osp_trace_node, by_id));
 	osp_chains_clear(&f->by_id);
 	osp_pool_clear(&f->nodes);
