@@ -351,6 +351,7 @@ static int add_evidence(struct osp_linker *l, struct osp_open *o, size_t role, s
 
 	if (!gather(o, r, &r->needs[match], span, &v))
 		return 0;
+	osp_match_expect(l->matcher, r->rule, match, v.hash);
 	error = find_end(l, o, role, span, false, end);
 	if (error)
 		return error;

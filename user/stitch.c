@@ -164,6 +164,20 @@ static bool add_key_argument(struct passing *p)
 	return false;
 }
 
+static void set_hash(struct osp_open_key *k)
+{
+	k->hash = osp_hash_words(k->words[0] ^ k->words[2], k->words[1]);
+}
+
+void osp_stitch_expect(const struct osp_stitch *s, uint32_t slot, uint64_t op_id)
+{
+	struct osp_open_key key = {.words = {op_id, (uint64_t)OSP_KEY_OP << 48 | slot}};
+
+	set_hash(&key);
+	osp_chain_expect(&s->open, key.hash);
+	osp_closed_expect(&s->closed, &key);
+}
+
 static bool make_key(struct passing *p)
 {
 	bool given = true;
@@ -179,7 +193,7 @@ static bool make_key(struct passing *p)
 		if (p->operation->key == OSP_KEY_ARG)
 			given = add_key_argument(p);
 	}
-	p->key.hash = osp_hash_words(p->key.words[0] ^ p->key.words[2], p->key.words[1]);
+	set_hash(&p->key);
 	return given;
 }
 
