@@ -247,6 +247,12 @@ static void *take(struct osp_open_pool *pool, struct osp_open *o, size_t size)
 	return at;
 }
 
+/* Of the memory just taken only so much is needed. */
+static void give_back(struct osp_open *o, size_t taken, size_t needed)
+{
+	o->blocks->used -= ((taken + 7) & ~(size_t)7) - ((needed + 7) & ~(size_t)7);
+}
+
 void *osp_open_copy(struct osp_open_pool *pool, struct osp_open *o, const void *bytes, size_t size)
 {
 	void *at = take(pool, o, size);
@@ -560,29 +566,29 @@ static int set_name(struct osp_open_pool *pool, struct osp_open *o, size_t span)
 {
 	const struct osp_value *values[OSP_TITLE_HOLES] = {NULL};
 	struct osp_open_span *info = &o->span_infos[span];
+	const struct osp_title *t = title_of(o, span);
 	struct osp_value texts[OSP_TITLE_HOLES];
-	char name[OSP_TITLE_MAX + 1];
-	size_t size;
-	char *copy;
+	char *name;
 
-	if (info->named)
-		return 0;
-	for (size_t h = 0; h < OSP_TITLE_HOLES; h++) {
+	for (size_t h = 0; h < t->hole_count; h++) {
 		uint32_t i = info->holes[h] - 1;
 
 		if (!info->holes[h] || i >= o->attribute_count)
 			continue;
-		texts[h] = o->attributes[i].value;
+		values[h] = &o->attributes[i].value;
 		/* A text that is not UTF-8 is kept as bytes; people read it better escaped. */
-		if (o->attribute_infos[i].arg->type == OSP_TYPE_STR)
+		if (values[h]->type == OSP_VALUE_BYTES &&
+		    o->attribute_infos[i].arg->type == OSP_TYPE_STR) {
+			texts[h] = *values[h];
 			texts[h].type = OSP_VALUE_STR;
-		values[h] = &texts[h];
+			values[h] = &texts[h];
+		}
 	}
-	size = osp_title_format(title_of(o, span), values, name);
-	copy = osp_open_copy(pool, o, name, size + 1);
-	if (!copy)
+	name = take(pool, o, OSP_TITLE_MAX + 1);
+	if (!name)
 		return -ENOMEM;
-	o->spans[span].name = copy;
+	give_back(o, OSP_TITLE_MAX + 1, osp_title_format(t, values, name) + 1);
+	o->spans[span].name = name;
 	info->named = true;
 	return 0;
 }
@@ -592,7 +598,7 @@ int osp_open_row(struct osp_open_pool *pool, struct osp_open *o, struct osp_row 
 	const struct osp_operation *operation = o->operation;
 
 	for (size_t i = 0; i < o->span_count; i++) {
-		int r = set_name(pool, o, i);
+		int r = o->span_infos[i].named ? 0 : set_name(pool, o, i);
 
 		if (r)
 			return r;
