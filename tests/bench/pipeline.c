@@ -226,7 +226,7 @@ static int decode_batch(const struct bench *b)
 			seen++;
 		at += (size + 7) & ~(size_t)7;
 	}
-	return seen ? 0 : -EBADMSG;
+	return seen == b->batch_count ? 0 : -EBADMSG;
 }
 
 static int push_batch(const struct bench *b, struct osp_pipeline *p)
