@@ -214,8 +214,8 @@ static int resize(void **array, size_t bytes)
 	return 0;
 }
 
-static int make_room(struct osp_open_pool *pool, struct osp_open *o, struct pair p, size_t need,
-		     size_t *room)
+static int extend(struct osp_open_pool *pool, struct osp_open *o, struct pair p, size_t need,
+		  size_t *room)
 {
 	size_t next = *room ? *room : 8, more;
 
@@ -325,8 +325,8 @@ int osp_open_add_span(struct osp_open_pool *pool, struct osp_open *o, int8_t kin
 	if (o->span_count >= pool->max_steps || o->span_count >= UINT16_MAX)
 		return -ENOSPC;
 	r = o->span_count < o->span_room ? 0
-					 : make_room(pool, o, PAIR(o->spans, o->span_infos),
-						     o->span_count + 1, &o->span_room);
+					 : extend(pool, o, PAIR(o->spans, o->span_infos),
+						  o->span_count + 1, &o->span_room);
 	if (r)
 		return r;
 	o->spans[o->span_count] = (struct osp_row_span){
@@ -486,11 +486,11 @@ static int make_step_room(struct osp_open_pool *pool, struct osp_open *o, size_t
 	int r = 0;
 
 	if (o->step_count == o->step_room)
-		r = make_room(pool, o, PAIR(o->steps, o->step_infos), o->step_count + 1,
-			      &o->step_room);
+		r = extend(pool, o, PAIR(o->steps, o->step_infos), o->step_count + 1,
+			   &o->step_room);
 	if (!r && need > o->attribute_room)
-		r = make_room(pool, o, PAIR(o->attributes, o->attribute_infos), need,
-			      &o->attribute_room);
+		r = extend(pool, o, PAIR(o->attributes, o->attribute_infos), need,
+			   &o->attribute_room);
 	return r;
 }
 
