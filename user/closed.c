@@ -1,66 +1,70 @@
 /*
- * The stitcher's memory of closed operations (user/closed.h): a ring of their keys with a table
- * over it. Owns both; fixed in size.
+ * The stitcher's memory of closed operations (user/closed.h): sets of a few hashes of keys, so that
+ * one look touches one piece of memory. Of a full set the oldest is forgotten.
  */
 #include "user/closed.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
-struct osp_closed_entry {
-	struct osp_chain by_key;
-	uint64_t words[3];
-	int64_t time_ns;
+#include "user/base/pages.h"
+
+enum { WAYS = 4 };
+
+struct osp_closed_set {
+	struct {
+		uint64_t hash; /* 0 = unused */
+		int64_t time_ns;
+	} ways[WAYS]; /* newest first */
 };
+
+static size_t sets_size(const struct osp_closed *c)
+{
+	return (c->mask + 1) * sizeof(*c->sets);
+}
 
 int osp_closed_init(struct osp_closed *c, size_t max)
 {
-	*c = (struct osp_closed){.max = max};
-	c->entries = calloc(max, sizeof(*c->entries));
-	return c->entries ? osp_chains_init(&c->by_key, max) : -ENOMEM;
+	size_t count = 1;
+
+	while (count * WAYS < max)
+		count *= 2;
+	c->mask = count - 1;
+	c->sets = osp_pages_alloc(sets_size(c));
+	return c->sets ? 0 : -ENOMEM;
 }
 
 void osp_closed_clear(struct osp_closed *c)
 {
-	osp_chains_clear(&c->by_key);
-	free(c->entries);
-	c->entries = NULL;
+	osp_pages_free(c->sets, sets_size(c));
+	c->sets = NULL;
 }
 
-static struct osp_closed_entry *find_entry(const struct osp_closed *c,
-					   const struct osp_open_key *key)
+void osp_closed_expect(const struct osp_closed *c, const struct osp_open_key *key)
 {
-	struct osp_chain *n = osp_chain_find(&c->by_key, key->hash);
-
-	for (; n; n = osp_chain_next(n)) {
-		struct osp_closed_entry *e = osp_chain_entry(n, struct osp_closed_entry, by_key);
-
-		if (!memcmp(e->words, key->words, sizeof(e->words)))
-			return e;
-	}
-	return NULL;
+	__builtin_prefetch(&c->sets[key->hash & c->mask], 1);
 }
 
 void osp_closed_add(struct osp_closed *c, const struct osp_open_key *key, int64_t time_ns)
 {
-	struct osp_closed_entry *e = find_entry(c, key);
+	struct osp_closed_set *s = &c->sets[key->hash & c->mask];
+	int i = 0;
 
-	if (!e) {
-		e = &c->entries[c->next];
-		c->next = (c->next + 1) % c->max;
-		osp_chain_remove(&c->by_key, &e->by_key);
-		memcpy(e->words, key->words, sizeof(e->words));
-		osp_chain_add(&c->by_key, &e->by_key, key->hash);
-	}
-	e->time_ns = time_ns;
+	while (i < WAYS - 1 && s->ways[i].hash != key->hash)
+		i++;
+	for (; i > 0; i--)
+		s->ways[i] = s->ways[i - 1];
+	s->ways[0].hash = key->hash;
+	s->ways[0].time_ns = time_ns;
 }
 
 bool osp_closed_find(const struct osp_closed *c, const struct osp_open_key *key, int64_t *time_ns)
 {
-	const struct osp_closed_entry *e = find_entry(c, key);
+	const struct osp_closed_set *s = &c->sets[key->hash & c->mask];
 
-	if (e)
-		*time_ns = e->time_ns;
-	return e;
+	for (int i = 0; i < WAYS; i++)
+		if (s->ways[i].hash == key->hash) {
+			*time_ns = s->ways[i].time_ns;
+			return true;
+		}
+	return false;
 }

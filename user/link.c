@@ -343,39 +343,44 @@ static int find_end(struct osp_linker *l, struct osp_open *o, size_t role, size_
 }
 
 static int add_evidence(struct osp_linker *l, struct osp_open *o, size_t role, size_t match,
-			size_t span, struct osp_match_end **end)
+			const struct value *v, size_t span, struct osp_match_end **end)
 {
-	const struct role *r = &o->link->plan->roles[role];
-	struct value v;
-	int error;
+	int error = find_end(l, o, role, span, false, end);
 
-	if (!gather(o, r, &r->needs[match], span, &v))
-		return 0;
-	error = find_end(l, o, role, span, false, end);
 	if (error)
 		return error;
 	if ((*end)->values[match].present) {
-		if (!memcmp((*end)->values[match].hash, v.hash, sizeof(v.hash)))
+		if (!memcmp((*end)->values[match].hash, v->hash, sizeof(v->hash)))
 			return 0;
 		error = find_end(l, o, role, span, true, end);
 	}
 	if (!error)
-		osp_match_add_value(l->matcher, *end, match, v.hash, v.time_ns);
+		osp_match_add_value(l->matcher, *end, match, v->hash, v->time_ns);
 	return error;
 }
 
+/* All evidence is gathered first, so that the matcher's memory moves while the end is made. */
 static int play_role(struct osp_linker *l, struct osp_open *o, size_t role, uint64_t set,
 		     size_t span)
 {
 	const struct role *r = &o->link->plan->roles[role];
 	size_t target = r->span < 0 ? 0 : enclosing(o, span, r->span);
+	struct value values[OSP_MATCH_MAX];
 	struct osp_match_end *end = NULL;
+	unsigned int complete = 0;
 
 	if (r->span >= 0 && !target)
 		return 0;
 	for (size_t i = 0; i < r->rule->match_count; i++) {
-		int error =
-			r->needs[i].values & set ? add_evidence(l, o, role, i, target, &end) : 0;
+		if (!(r->needs[i].values & set) || !gather(o, r, &r->needs[i], target, &values[i]))
+			continue;
+		osp_match_expect(l->matcher, r->rule, i, values[i].hash);
+		complete |= 1u << i;
+	}
+	for (size_t i = 0; i < r->rule->match_count; i++) {
+		int error = complete >> i & 1
+				    ? add_evidence(l, o, role, i, &values[i], target, &end)
+				    : 0;
 
 		if (error)
 			return error;

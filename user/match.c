@@ -80,9 +80,20 @@ static size_t number_of(const struct osp_match_value *v)
 	return (size_t)(v - v->end->values);
 }
 
+static uint64_t hash_evidence(const struct osp_link *rule, size_t n, const uint64_t hash[2])
+{
+	return osp_hash_words(hash[0], (uint64_t)rule->number << 8 | n);
+}
+
 static uint64_t hash_of(const struct osp_match_value *v)
 {
-	return osp_hash_words(v->hash[0], (uint64_t)v->end->rule->number << 8 | number_of(v));
+	return hash_evidence(v->end->rule, number_of(v), v->hash);
+}
+
+void osp_match_expect(const struct osp_matcher *m, const struct osp_link *rule, size_t n,
+		      const uint64_t hash[2])
+{
+	osp_chain_expect(&m->values, hash_evidence(rule, n, hash));
 }
 
 static struct osp_match_value *value_at(struct osp_chain *c)
@@ -144,6 +155,22 @@ static bool partner_is_seen(const struct osp_matcher *m, const struct osp_match_
 				return true;
 	}
 	return false;
+}
+
+/* The end is removed soon: it, and what it is found by, may begin to move. */
+static void expect_removal(const struct osp_matcher *m, const struct osp_list *by_age)
+{
+	const struct osp_match_end *e = osp_list_entry(by_age, struct osp_match_end, by_age);
+	const struct osp_match_end *next;
+
+	if (by_age == &m->by_age || by_age->next == &m->by_age)
+		return;
+	for (size_t i = 0; i < e->rule->match_count; i++)
+		osp_chain_expect(&m->values, e->values[i].same.hash);
+	__builtin_prefetch(e->node);
+	next = osp_list_entry(by_age->next, struct osp_match_end, by_age);
+	for (size_t at = 0; at < sizeof(*next); at += 64)
+		__builtin_prefetch((const char *)next + at);
 }
 
 static void remove_end(struct osp_matcher *m, struct osp_match_end *e)
@@ -407,6 +434,7 @@ int osp_match_add_end(struct osp_matcher *m, const struct osp_link *rule, bool t
 		int r;
 
 		e = osp_list_entry(m->by_age.next, struct osp_match_end, by_age);
+		expect_removal(m, m->by_age.next->next);
 		m->stats.evicted++;
 		r = judge(m, e);
 		remove_end(m, e);
@@ -457,7 +485,7 @@ int osp_match_find(struct osp_matcher *m, struct osp_match_end *e)
 	int r = 0;
 
 	for (size_t i = 0; i < e->rule->match_count && !r; i++)
-		if (e->values[i].same.at)
+		if (e->values[i].same.hash)
 			r = meet_same(m, e, &e->values[i]);
 	for (struct osp_list *l = e->pairs.next; l != &e->pairs && !r; l = l->next)
 		r = meet(m, pair_at(e, l)->from, pair_at(e, l)->to);

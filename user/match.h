@@ -68,6 +68,10 @@ void osp_match_free(struct osp_matcher **m);
 int osp_match_add_end(struct osp_matcher *m, const struct osp_link *rule, bool to,
 		      struct osp_trace_node *node, struct osp_match_end **out);
 
+/* Evidence of match number `n` will be given or sought soon: memory may begin to move. */
+void osp_match_expect(const struct osp_matcher *m, const struct osp_link *rule, size_t n,
+		      const uint64_t hash[2]);
+
 /* Gives the end the evidence of match number `n`. It had none. */
 void osp_match_add_value(struct osp_matcher *m, struct osp_match_end *e, size_t n,
 			 const uint64_t hash[2], int64_t time_ns);

@@ -1,6 +1,7 @@
 /*
  * State sets over the catalogue's transitions (probes/catalogue.h), fed by the stitcher with one
- * point at a time. Owns nothing but a table of transitions sorted by point. The end is no state:
+ * point at a time. Owns nothing but a table of transitions sorted by point
+ * and a memory of steps. The end is no state:
  * a step whose every possible transition leads there ends the operation. If some do and some do
  * not (after a loss, say), the operation goes on, and its time-out has the last word.
  */
@@ -8,11 +9,24 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "user/base/hash.h"
 
 struct move {
 	uint64_t from; /* states it leaves; all of them for "*" */
 	const struct osp_transition *transition;
 };
+
+/* A step made before: operations of one kind make the same ones again and again. */
+struct memo {
+	const struct osp_nfa_view *view;
+	const struct osp_point *point; /* NULL = none yet */
+	uint64_t live;		       /* before the step */
+	struct osp_nfa_step step;
+};
+
+enum { MEMOS = 128 };
 
 struct osp_nfa {
 	const struct osp_operation *operation; /* borrowed: the catalogue's */
@@ -20,6 +34,7 @@ struct osp_nfa {
 	size_t point_end; /* highest point number + 1 */
 	uint32_t *first;  /* by point number: its moves are first[n] .. first[n + 1] - 1 */
 	struct move *moves;
+	struct memo *memos; /* MEMOS of them, by hash; forgotten when a view is made */
 };
 
 static uint64_t bit(unsigned int state)
@@ -66,7 +81,8 @@ int osp_nfa_new(struct osp_nfa **out, const struct osp_operation *operation)
 			a->point_end = operation->transitions[i].point->number + 1u;
 	a->first = calloc(a->point_end + 1, sizeof(*a->first));
 	a->moves = calloc(operation->transition_count + 1, sizeof(*a->moves));
-	if (!a->first || !a->moves) {
+	a->memos = calloc(MEMOS, sizeof(*a->memos));
+	if (!a->first || !a->moves || !a->memos) {
 		osp_nfa_free(&a);
 		return -ENOMEM;
 	}
@@ -81,6 +97,7 @@ void osp_nfa_free(struct osp_nfa **a)
 		return;
 	free((*a)->first);
 	free((*a)->moves);
+	free((*a)->memos);
 	free(*a);
 	*a = NULL;
 }
@@ -104,6 +121,7 @@ void osp_nfa_init_view(const struct osp_nfa *a, const uint8_t *visible, struct o
 	const struct osp_operation *o = a->operation;
 	bool grew = true;
 
+	memset(a->memos, 0, MEMOS * sizeof(*a->memos)); /* one may be of a view that was here */
 	for (unsigned int s = 0; s < OSP_CATALOGUE_STATES; s++)
 		view->reach[s] = bit(s);
 	/* At most one round per state: sets only grow. */
@@ -176,8 +194,8 @@ static void take_moves(const struct osp_nfa *a, uint64_t live, const struct osp_
 	}
 }
 
-void osp_nfa_step(const struct osp_nfa *a, const struct osp_nfa_view *view, uint64_t live,
-		  const struct osp_point *point, struct osp_nfa_step *out)
+static void make_step(const struct osp_nfa *a, const struct osp_nfa_view *view, uint64_t live,
+		      const struct osp_point *point, struct osp_nfa_step *out)
 {
 	*out = (struct osp_nfa_step){0};
 	take_moves(a, live, point, out);
@@ -187,4 +205,18 @@ void osp_nfa_step(const struct osp_nfa *a, const struct osp_nfa_view *view, uint
 	}
 	out->ends = out->taken && !out->live;
 	out->live = close_set(view, out->live);
+}
+
+void osp_nfa_step(const struct osp_nfa *a, const struct osp_nfa_view *view, uint64_t live,
+		  const struct osp_point *point, struct osp_nfa_step *out)
+{
+	struct memo *m = &a->memos[osp_hash_words(live ^ (uintptr_t)view, point->number) % MEMOS];
+
+	if (m->point != point || m->live != live || m->view != view) {
+		make_step(a, view, live, point, &m->step);
+		m->point = point;
+		m->live = live;
+		m->view = view;
+	}
+	*out = m->step;
 }

@@ -21,22 +21,35 @@ struct osp_open_block {
 
 /* ---- titles ---- */
 
-static const int8_t *holes_of(const struct osp_open_titles *t, const struct osp_point *p,
-			      size_t arg)
+static const struct osp_open_arg *args_of(const struct osp_open_titles *t,
+					  const struct osp_point *p)
 {
-	size_t point = p->number - t->first_point;
-
-	return t->holes + (point * OSP_CATALOGUE_ARGS + arg) * t->kinds;
+	return t->args[p->number - t->first_point];
 }
 
-static void find_holes(struct osp_open_titles *t, const struct osp_point *p)
+static bool is_sized(enum osp_type type)
 {
-	for (size_t a = 0; a < p->arg_count; a++) {
-		int8_t *holes = (int8_t *)holes_of(t, p, a);
+	return type == OSP_TYPE_STR || type == OSP_TYPE_BYTES || type == OSP_TYPE_CONTEXT_IN ||
+	       type == OSP_TYPE_CONTEXT_OUT;
+}
 
-		holes[0] = (int8_t)osp_title_find(&t->operation, p->args[a].name);
-		for (size_t i = 1; i < t->kinds; i++)
-			holes[i] = (int8_t)osp_title_find(&t->spans[i - 1], p->args[a].name);
+static void plan_arg(const struct osp_open_titles *t, const struct osp_operation *o,
+		     const struct osp_arg *a, struct osp_open_arg *out)
+{
+	out->how = is_sized(a->type) ? OSP_OPEN_SIZED
+		   : a->enumeration  ? OSP_OPEN_ENUM
+				     : OSP_OPEN_WORD;
+	if (a->class == OSP_CLASS_SECRET || a->class == OSP_CLASS_PAYLOAD || a->type == OSP_TYPE_OP)
+		out->how = OSP_OPEN_NOT;
+	out->type = a->type == OSP_TYPE_INT    ? OSP_VALUE_I64
+		    : a->type == OSP_TYPE_BOOL ? OSP_VALUE_BOOL
+		    : a->type == OSP_TYPE_F64  ? OSP_VALUE_F64
+					       : OSP_VALUE_U64;
+	for (size_t i = 0; i <= o->span_count; i++) {
+		const struct osp_title *title = i ? &t->spans[i - 1] : &t->operation;
+
+		out->holes[i] = (int8_t)osp_title_find(title, a->name);
+		out->titled |= out->holes[i] >= 0;
 	}
 }
 
@@ -55,18 +68,20 @@ int osp_open_init_titles(struct osp_open_titles *t, const struct osp_operation *
 		last = number > last ? number : last;
 	}
 	t->first_point = first;
-	t->kinds = (uint8_t)(o->span_count + 1);
-	t->holes =
-		calloc(first > last ? 1 : last - first + 1u, OSP_CATALOGUE_ARGS * (size_t)t->kinds);
-	for (size_t i = 0; t->holes && i < o->transition_count; i++)
-		find_holes(t, o->transitions[i].point);
-	return t->holes ? 0 : -ENOMEM;
+	t->args = calloc(first > last ? 1 : last - first + 1u, sizeof(*t->args));
+	for (size_t i = 0; t->args && i < o->transition_count; i++) {
+		const struct osp_point *p = o->transitions[i].point;
+
+		for (size_t a = 0; a < p->arg_count; a++)
+			plan_arg(t, o, &p->args[a], &t->args[p->number - first][a]);
+	}
+	return t->args ? 0 : -ENOMEM;
 }
 
 void osp_open_clear_titles(struct osp_open_titles *t)
 {
-	free(t->holes);
-	t->holes = NULL;
+	free(t->args);
+	t->args = NULL;
 }
 
 /* ---- memory ---- */
@@ -199,8 +214,8 @@ static int resize(void **array, size_t bytes)
 	return 0;
 }
 
-static int make_room(struct osp_open_pool *pool, struct osp_open *o, struct pair p, size_t need,
-		     size_t *room)
+static int extend(struct osp_open_pool *pool, struct osp_open *o, struct pair p, size_t need,
+		  size_t *room)
 {
 	size_t next = *room ? *room : 8, more;
 
@@ -247,6 +262,12 @@ static void *take(struct osp_open_pool *pool, struct osp_open *o, size_t size)
 	return at;
 }
 
+/* Of the memory just taken only so much is needed. */
+static void give_back(struct osp_open *o, size_t taken, size_t needed)
+{
+	o->blocks->used -= ((taken + 7) & ~(size_t)7) - ((needed + 7) & ~(size_t)7);
+}
+
 void *osp_open_copy(struct osp_open_pool *pool, struct osp_open *o, const void *bytes, size_t size)
 {
 	void *at = take(pool, o, size);
@@ -273,7 +294,7 @@ static void borrow_values(struct osp_open *o, size_t span)
 
 	for (size_t i = 0; t->hole_count && i < o->attribute_count && i < BORROW_MAX; i++) {
 		const struct osp_open_attribute *a = &o->attribute_infos[i];
-		int hole = a->holes[info->kind + 1];
+		int hole = a->how->holes[info->kind + 1];
 
 		if (hole < 0 || info->holes[hole] || (a->span && a->span != o->spans[span].parent))
 			continue;
@@ -304,8 +325,8 @@ int osp_open_add_span(struct osp_open_pool *pool, struct osp_open *o, int8_t kin
 	if (o->span_count >= pool->max_steps || o->span_count >= UINT16_MAX)
 		return -ENOSPC;
 	r = o->span_count < o->span_room ? 0
-					 : make_room(pool, o, PAIR(o->spans, o->span_infos),
-						     o->span_count + 1, &o->span_room);
+					 : extend(pool, o, PAIR(o->spans, o->span_infos),
+						  o->span_count + 1, &o->span_room);
 	if (r)
 		return r;
 	o->spans[o->span_count] = (struct osp_row_span){
@@ -404,59 +425,46 @@ static bool set_enum(const struct osp_arg *a, const struct osp_event_value *v,
 	return false;
 }
 
-bool osp_open_value(const struct osp_arg *a, const struct osp_event_value *v, struct osp_value *out)
+/* An argument as a store keeps it; data points where the event's does. */
+static void set_value(const struct osp_open_arg *how, const struct osp_arg *a,
+		      const struct osp_event_value *v, struct osp_value *out)
 {
-	if (!v->present || a->class == OSP_CLASS_SECRET || a->class == OSP_CLASS_PAYLOAD ||
-	    a->type == OSP_TYPE_OP)
-		return false;
-	*out = (struct osp_value){.type = OSP_VALUE_U64, .u64 = v->u64};
-	if (a->enumeration && set_enum(a, v, out))
-		return true;
-	switch (a->type) {
-	case OSP_TYPE_INT:
-		out->type = OSP_VALUE_I64;
-		break;
-	case OSP_TYPE_BOOL:
-		out->type = OSP_VALUE_BOOL;
-		out->u64 = 0;
+	if (how->how == OSP_OPEN_ENUM && set_enum(a, v, out))
+		return;
+	out->type = how->type;
+	out->u64 = v->u64;
+	if (how->type == OSP_VALUE_BOOL)
 		out->boolean = v->u64 != 0;
-		break;
-	case OSP_TYPE_F64:
-		out->type = OSP_VALUE_F64;
-		break;
-	case OSP_TYPE_STR:
-	case OSP_TYPE_BYTES:
-	case OSP_TYPE_CONTEXT_IN:
-	case OSP_TYPE_CONTEXT_OUT:
+	out->data = NULL;
+	out->size = out->true_size = 0;
+	if (how->how == OSP_OPEN_SIZED)
 		set_sized(a, v, out);
-		break;
-	default:
-		break;
-	}
-	return true;
 }
 
 /* There is room for it. */
 static int add_attribute(struct osp_open_pool *pool, struct osp_open *o, const struct osp_event *e,
-			 size_t arg, size_t span)
+			 const struct osp_open_arg *how, size_t arg, size_t span)
 {
-	const struct osp_arg *a = &e->point->args[arg];
+	struct osp_open_attribute *info = &o->attribute_infos[o->attribute_count];
 	struct osp_attribute *to = &o->attributes[o->attribute_count];
-	const int8_t *holes = holes_of(o->titles, e->point, arg);
+	const struct osp_arg *a = &e->point->args[arg];
 
-	if (!osp_open_value(a, &e->values[arg], &to->value))
-		return 0;
-	if (to->value.type == OSP_VALUE_BYTES ||
-	    (to->value.type == OSP_VALUE_STR && !a->enumeration)) {
+	set_value(how, a, &e->values[arg], &to->value);
+	if (how->how == OSP_OPEN_SIZED) {
 		to->value.data = osp_open_copy(pool, o, to->value.data, to->value.size);
 		if (!to->value.data)
 			return -ENOMEM;
 	}
 	to->name = a->attribute;
-	o->attribute_infos[o->attribute_count++] = (struct osp_open_attribute){a, holes, span};
-	fill_title(o, span, holes, true);
-	if (span)
-		fill_title(o, 0, holes, false);
+	info->arg = a;
+	info->how = how;
+	info->span = span;
+	o->attribute_count++;
+	if (how->titled) {
+		fill_title(o, span, how->holes, true);
+		if (span)
+			fill_title(o, 0, how->holes, false);
+	}
 	return 0;
 }
 
@@ -478,17 +486,18 @@ static int make_step_room(struct osp_open_pool *pool, struct osp_open *o, size_t
 	int r = 0;
 
 	if (o->step_count == o->step_room)
-		r = make_room(pool, o, PAIR(o->steps, o->step_infos), o->step_count + 1,
-			      &o->step_room);
+		r = extend(pool, o, PAIR(o->steps, o->step_infos), o->step_count + 1,
+			   &o->step_room);
 	if (!r && need > o->attribute_room)
-		r = make_room(pool, o, PAIR(o->attributes, o->attribute_infos), need,
-			      &o->attribute_room);
+		r = extend(pool, o, PAIR(o->attributes, o->attribute_infos), need,
+			   &o->attribute_room);
 	return r;
 }
 
 int osp_open_add_step(struct osp_open_pool *pool, struct osp_open *o, const struct osp_event *e,
 		      size_t span, bool unexpected)
 {
+	const struct osp_open_arg *args = args_of(o->titles, e->point);
 	size_t before = o->attribute_count;
 	struct osp_step *s;
 	int r;
@@ -497,7 +506,8 @@ int osp_open_add_step(struct osp_open_pool *pool, struct osp_open *o, const stru
 		return -ENOSPC;
 	r = make_step_room(pool, o, e->point->arg_count);
 	for (size_t i = 0; i < e->point->arg_count && !r; i++)
-		r = add_attribute(pool, o, e, i, span);
+		if (e->values[i].present && args[i].how != OSP_OPEN_NOT)
+			r = add_attribute(pool, o, e, &args[i], i, span);
 	if (r) {
 		drop_attributes(o, span, before);
 		return r;
@@ -560,29 +570,29 @@ static int set_name(struct osp_open_pool *pool, struct osp_open *o, size_t span)
 {
 	const struct osp_value *values[OSP_TITLE_HOLES] = {NULL};
 	struct osp_open_span *info = &o->span_infos[span];
+	const struct osp_title *t = title_of(o, span);
 	struct osp_value texts[OSP_TITLE_HOLES];
-	char name[OSP_TITLE_MAX + 1];
-	size_t size;
-	char *copy;
+	char *name;
 
-	if (info->named)
-		return 0;
-	for (size_t h = 0; h < OSP_TITLE_HOLES; h++) {
+	for (size_t h = 0; h < t->hole_count; h++) {
 		uint32_t i = info->holes[h] - 1;
 
 		if (!info->holes[h] || i >= o->attribute_count)
 			continue;
-		texts[h] = o->attributes[i].value;
+		values[h] = &o->attributes[i].value;
 		/* A text that is not UTF-8 is kept as bytes; people read it better escaped. */
-		if (o->attribute_infos[i].arg->type == OSP_TYPE_STR)
+		if (values[h]->type == OSP_VALUE_BYTES &&
+		    o->attribute_infos[i].arg->type == OSP_TYPE_STR) {
+			texts[h] = *values[h];
 			texts[h].type = OSP_VALUE_STR;
-		values[h] = &texts[h];
+			values[h] = &texts[h];
+		}
 	}
-	size = osp_title_format(title_of(o, span), values, name);
-	copy = osp_open_copy(pool, o, name, size + 1);
-	if (!copy)
+	name = take(pool, o, OSP_TITLE_MAX + 1);
+	if (!name)
 		return -ENOMEM;
-	o->spans[span].name = copy;
+	give_back(o, OSP_TITLE_MAX + 1, osp_title_format(t, values, name) + 1);
+	o->spans[span].name = name;
 	info->named = true;
 	return 0;
 }
@@ -592,7 +602,7 @@ int osp_open_row(struct osp_open_pool *pool, struct osp_open *o, struct osp_row 
 	const struct osp_operation *operation = o->operation;
 
 	for (size_t i = 0; i < o->span_count; i++) {
-		int r = set_name(pool, o, i);
+		int r = o->span_infos[i].named ? 0 : set_name(pool, o, i);
 
 		if (r)
 			return r;

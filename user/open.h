@@ -23,17 +23,20 @@ struct osp_tracee;
 struct osp_trace_node;
 struct osp_link_op;
 
-/* Titles of an operation and of its kinds of nested span, parsed once. */
+/* How an argument of a point becomes an attribute. */
+struct osp_open_arg {
+	enum { OSP_OPEN_NOT, OSP_OPEN_WORD, OSP_OPEN_ENUM, OSP_OPEN_SIZED } how;
+	enum osp_value_type type;	       /* of a word */
+	bool titled;			       /* it fills a hole of some title: */
+	int8_t holes[OSP_CATALOGUE_SPANS + 1]; /* by kind of span + 1; -1 = none */
+};
+
+/* What is found out beforehand of an operation: titles, parsed, and arguments. */
 struct osp_open_titles {
 	struct osp_title operation;
 	struct osp_title spans[OSP_CATALOGUE_SPANS];
-	/*
-	 * Which hole an argument fills, or -1: by point (from the operation's first number),
-	 * argument, and kind of span + 1.
-	 */
-	int8_t *holes; /* owned */
+	struct osp_open_arg (*args)[OSP_CATALOGUE_ARGS]; /* owned; by point, from the first */
 	uint16_t first_point;
-	uint8_t kinds; /* of span, and the operation itself */
 };
 
 /* What a span's row does not say. */
@@ -57,7 +60,7 @@ struct osp_open_step {
 /* Where an attribute came from. */
 struct osp_open_attribute {
 	const struct osp_arg *arg;
-	const int8_t *holes; /* that it fills, by kind of span + 1 */
+	const struct osp_open_arg *how;
 	size_t span;
 };
 
@@ -149,7 +152,3 @@ void *osp_open_copy(struct osp_open_pool *pool, struct osp_open *o, const void *
 
 /* Makes the names and gives the row; trace and complete are the caller's. -ENOMEM. */
 int osp_open_row(struct osp_open_pool *pool, struct osp_open *o, struct osp_row *out);
-
-/* An argument as a store keeps it; data points where the event's does. False: nothing to keep. */
-bool osp_open_value(const struct osp_arg *a, const struct osp_event_value *v,
-		    struct osp_value *out);

@@ -45,6 +45,7 @@ struct osp_pipeline {
 	struct osp_decode_with with;
 	struct osp_stamps stamps;
 	struct osp_tracee *tracee; /* whose record is on its way */
+	struct osp_page *page;	   /* of the record's point */
 	bool started, stopped;
 	int failed; /* the sink's error: nothing goes through any more */
 	uint64_t records, events, spans, bad;
@@ -168,9 +169,12 @@ static int page_of(struct osp_pipeline *p, uint16_t point, struct osp_page **out
 static int on_event(void *arg, const struct osp_event *e)
 {
 	struct osp_pipeline *p = arg;
-	struct osp_page *page;
-	int r = page_of(p, e->point->number, &page);
+	struct osp_page *page = p->page;
+	int r = 0;
 
+	if (page->point != e->point)
+		r = osp_account_page(p->account, p->tracee->slot, p->tracee->row.key,
+				     e->point->number, &page);
 	p->events++;
 	return r ? r : osp_stitch_step(p->stitch, p->tracee, page, e);
 }
@@ -244,6 +248,7 @@ static int push_steps(struct osp_pipeline *p, const struct osp_record *record, s
 		r = page_of(p, record->point, &page);
 	if (r)
 		return r;
+	p->page = page;
 	if (!spill)
 		osp_account_record(page, record->ordinal);
 	r = push_decoded(p, record, size, &trapped);
@@ -302,6 +307,10 @@ static int push_record(struct osp_pipeline *p, const struct osp_input *in)
 	/* Slot 0 stands for processes that are not recorded: their exec is the recorder's affair. */
 	if (notice && !record->process)
 		return 0;
+	if (!notice && record->op_id) {
+		osp_stitch_expect(p->stitch, record->process, record->op_id);
+		osp_trace_expect(p->forest, record->process, record->op_id);
+	}
 	r = osp_roster_find(p->roster, record, &p->tracee);
 	if (r || !p->tracee) {
 		p->bad += !r;

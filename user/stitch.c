@@ -27,6 +27,13 @@ enum {
 static const size_t bytes_max = 1ull << 30;
 static const int64_t late_ns = 5ll * 1000 * 1000 * 1000; /* foreign keys are used again */
 
+/* Steps of one operation often follow each other: the last one's, as long as it stays open. */
+struct run {
+	struct osp_open *open; /* NULL = none */
+	const struct osp_view *sites;
+	const struct osp_nfa_view *view;
+};
+
 struct osp_stitch {
 	const struct osp_catalogue *catalogue; /* borrowed, as the next two */
 	struct osp_roster *roster;
@@ -36,6 +43,7 @@ struct osp_stitch {
 	struct osp_open_pool pool;
 	struct osp_chains open; /* by key: the operation, or the top of a thread's stack */
 	struct osp_closed closed;
+	struct run run;
 	uint64_t foreign; /* ids given so far */
 	int64_t now_ns, checked_ns;
 	struct osp_list by_part;     /* next due first */
@@ -164,6 +172,20 @@ static bool add_key_argument(struct passing *p)
 	return false;
 }
 
+static void set_hash(struct osp_open_key *k)
+{
+	k->hash = osp_hash_words(k->words[0] ^ k->words[2], k->words[1]);
+}
+
+void osp_stitch_expect(const struct osp_stitch *s, uint32_t slot, uint64_t op_id)
+{
+	struct osp_open_key key = {.words = {op_id, (uint64_t)OSP_KEY_OP << 48 | slot}};
+
+	set_hash(&key);
+	osp_chain_expect(&s->open, key.hash);
+	osp_closed_expect(&s->closed, &key);
+}
+
 static bool make_key(struct passing *p)
 {
 	bool given = true;
@@ -179,7 +201,7 @@ static bool make_key(struct passing *p)
 		if (p->operation->key == OSP_KEY_ARG)
 			given = add_key_argument(p);
 	}
-	p->key.hash = osp_hash_words(p->key.words[0] ^ p->key.words[2], p->key.words[1]);
+	set_hash(&p->key);
 	return given;
 }
 
@@ -210,9 +232,9 @@ static int tell_part(struct osp_stitch *s, struct osp_open *o, bool complete)
 /* The one below it on a thread's stack is the top again. */
 static void unbind(struct osp_stitch *s, struct osp_open *o)
 {
-	struct osp_open *top = o->by_key.at ? NULL : find_key(s, &o->key);
+	struct osp_open *top = o->by_key.hash ? NULL : find_key(s, &o->key);
 
-	if (o->by_key.at) {
+	if (o->by_key.hash) {
 		osp_chain_remove(&s->open, &o->by_key);
 		if (o->below)
 			osp_chain_add(&s->open, &o->below->by_key, o->key.hash);
@@ -239,11 +261,16 @@ static void look_for_cuts(struct osp_stitch *s, struct osp_open *o, int64_t now_
 	mark_cut(s, o);
 }
 
-/* Our own operations count their steps: a loss that left none of them out did not touch them. */
-static void look_for_own_cuts(struct osp_stitch *s, struct osp_open *o, int64_t now_ns)
+/*
+ * Our own operations count their steps: a loss that left none of them out did not touch them.
+ * False: nothing has.
+ */
+static bool look_for_own_cuts(struct osp_stitch *s, struct osp_open *o, int64_t now_ns)
 {
-	if (osp_roster_unsure(s->roster, o->tracee, o->last_ns, now_ns))
-		mark_cut(s, o);
+	if (!osp_roster_unsure(s->roster, o->tracee, o->last_ns, now_ns))
+		return false;
+	mark_cut(s, o);
+	return true;
 }
 
 /* What came before the first step that was seen may have been before attach. */
@@ -261,6 +288,8 @@ static int close_open(struct osp_stitch *s, struct osp_open *o, int64_t end_ns,
 	osp_walk_close(o, end_ns, walk, marks);
 	r = tell_part(s, o, true);
 	unbind(s, o);
+	if (s->run.open == o)
+		s->run.open = NULL;
 	if (o->operation->key != OSP_KEY_THREAD)
 		osp_closed_add(&s->closed, &o->key, s->now_ns);
 	osp_list_remove(&o->by_process);
@@ -407,9 +436,15 @@ static int pick_foreign(struct osp_stitch *s, struct passing *p, struct osp_open
 
 static int find_open(struct osp_stitch *s, struct passing *p, struct osp_open **out)
 {
-	struct osp_open *o = find_key(s, &p->key);
-	int r = 0;
+	struct osp_open *o;
+	int r;
 
+	if (!make_key(p))
+		return lost(OSP_LOSS_DECODE);
+	r = osp_roster_view(s->roster, p->tracee, p->automaton, p->operation, &p->view);
+	if (r)
+		return r;
+	o = find_key(s, &p->key);
 	if (o && o->operation != p->operation)
 		return lost(OSP_LOSS_DECODE);
 	if (!o || p->operation->key != OSP_KEY_OP)
@@ -569,6 +604,36 @@ static int leave_out(struct osp_stitch *s, const struct passing *p)
 	return lost(OSP_LOSS_FILTERED);
 }
 
+static bool continues_run(const struct osp_stitch *s, const struct passing *p)
+{
+	const struct osp_open *o = s->run.open;
+
+	return o && o->id == p->event->op_id && o->tracee == p->tracee &&
+	       o->operation == p->operation && s->run.sites == p->tracee->view;
+}
+
+static bool is_unsure(const struct osp_stitch *s, const struct passing *p)
+{
+	return osp_roster_unsure(s->roster, p->tracee, p->event->time_ns, p->event->time_ns);
+}
+
+static int find_run(struct osp_stitch *s, struct passing *p, struct osp_open **out)
+{
+	int r;
+
+	if (continues_run(s, p)) {
+		*out = s->run.open;
+		p->view = s->run.view;
+		p->unsure = look_for_own_cuts(s, *out, p->event->time_ns) && is_unsure(s, p);
+		return 0;
+	}
+	p->unsure = is_unsure(s, p);
+	r = find_open(s, p, out);
+	if (!r && p->operation->key == OSP_KEY_OP)
+		s->run = (struct run){*out, p->tracee->view, p->view};
+	return r;
+}
+
 static int pass(struct osp_stitch *s, struct passing *p, struct osp_page **page)
 {
 	struct osp_open *o = NULL;
@@ -576,14 +641,9 @@ static int pass(struct osp_stitch *s, struct passing *p, struct osp_page **page)
 
 	p->automaton = s->automata[p->operation->number];
 	p->apart = false;
-	if (!make_key(p))
-		return lost(OSP_LOSS_DECODE);
 	if (!p->event->trapped && !osp_roster_wants(s->roster, p->tracee, p->event->point))
-		return leave_out(s, p);
-	r = osp_roster_view(s->roster, p->tracee, p->automaton, p->operation, &p->view);
-	if (r)
-		return r;
-	r = find_open(s, p, &o);
+		return make_key(p) ? leave_out(s, p) : lost(OSP_LOSS_DECODE);
+	r = find_run(s, p, &o);
 	return r ? r : advance(s, o, p, page);
 }
 
@@ -621,7 +681,6 @@ int osp_stitch_step(struct osp_stitch *s, struct osp_tracee *t, struct osp_page 
 		return r;
 	if (e->time_ns > s->now_ns)
 		s->now_ns = e->time_ns;
-	p.unsure = osp_roster_unsure(s->roster, t, e->time_ns, e->time_ns);
 	/* A foreign point may belong to several operations: its hit is entered once. */
 	for (size_t i = 0; i < e->point->operation_count; i++) {
 		p.operation = e->point->operations[i];

@@ -45,6 +45,9 @@ int osp_stitch_new(struct osp_stitch **out, const struct osp_catalogue *c, struc
 		   const struct osp_stitch_limits *limits, const struct osp_stitch_out *to);
 void osp_stitch_free(struct osp_stitch **s);
 
+/* A step of this operation (own points) comes soon: memory may begin to move. */
+void osp_stitch_expect(const struct osp_stitch *s, uint32_t slot, uint64_t op_id);
+
 /* A step of the process; its fate is entered in the page. -ENOMEM or an error of `to`. */
 int osp_stitch_step(struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
 		    const struct osp_event *e);

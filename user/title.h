@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,6 +14,8 @@ enum { OSP_TITLE_HOLES = 4, OSP_TITLE_MAX = 200 };
 
 struct osp_title {
 	const char *template; /* borrowed: the catalogue's */
+	size_t size;	      /* of it */
+	bool plain;	      /* it needs no escaping */
 	size_t hole_count;
 	struct {
 		const char *name; /* of the argument, in the template; not terminated */

@@ -93,7 +93,7 @@ void osp_trace_free(struct osp_forest **forest)
 	if (!f)
 		return;
 	for (size_t i = 0; i <= f->by_id.mask; i++)
-		for (struct osp_chain *c = f->by_id.heads[i]; c; c = c->next)
+		for (struct osp_chain *c = osp_chain_first(f->by_id.heads[i]); c; c = c->next)
 			free_edges(osp_chain_entry(c, struct osp_trace_node, by_id));
 	osp_chains_clear(&f->by_id);
 	osp_pool_clear(&f->nodes);
@@ -131,8 +131,13 @@ static void put(struct osp_trace_set *set, struct osp_trace_node *n)
 /* What is forgotten can no longer be moved or linked; its rows stay as they are. */
 static void forget_idle(struct osp_forest *f)
 {
-	while (f->count > f->max && !osp_list_empty(&f->idle))
-		free_set(f, osp_list_entry(f->idle.next, struct osp_trace_set, idle));
+	while (f->count > f->max && !osp_list_empty(&f->idle)) {
+		struct osp_list *l = f->idle.next;
+
+		/* The next one is as old and as far away: its memory may begin to move. */
+		__builtin_prefetch(osp_list_entry(l->next, struct osp_trace_set, idle));
+		free_set(f, osp_list_entry(l, struct osp_trace_set, idle));
+	}
 }
 
 static struct osp_trace_node *find_node(const struct osp_forest *f, uint32_t slot, uint64_t id,
@@ -147,6 +152,11 @@ static struct osp_trace_node *find_node(const struct osp_forest *f, uint32_t slo
 			return n;
 	}
 	return NULL;
+}
+
+void osp_trace_expect(const struct osp_forest *f, uint32_t slot, uint64_t id)
+{
+	osp_chain_expect(&f->by_id, osp_hash_words(id, slot));
 }
 
 int osp_trace_add(struct osp_forest *f, uint32_t slot, uint64_t id, struct osp_trace_node **out)

@@ -45,6 +45,9 @@ typedef int (*osp_trace_moved_fn)(void *arg, const struct osp_trace_node *node);
 int osp_trace_new(struct osp_forest **out, size_t max, osp_trace_moved_fn moved, void *arg);
 void osp_trace_free(struct osp_forest **f);
 
+/* The operation may be added soon: memory may begin to move. */
+void osp_trace_expect(const struct osp_forest *f, uint32_t slot, uint64_t id);
+
 /* The node of an operation, made if it is new. -ENOMEM. */
 int osp_trace_add(struct osp_forest *f, uint32_t slot, uint64_t id, struct osp_trace_node **out);
 

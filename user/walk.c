@@ -151,6 +151,7 @@ static int begin_actions(struct osp_open_pool *pool, struct osp_open *o,
 	size_t closed = 0;
 	int r = 0;
 
+	*span = 0;
 	for (size_t i = 0; i < t->action_count; i++) {
 		const struct osp_span_action *action = &t->actions[i];
 		size_t found = osp_open_find_span(o, (int8_t)action->span);
@@ -161,7 +162,8 @@ static int begin_actions(struct osp_open_pool *pool, struct osp_open *o,
 		if (!closed)
 			closed = closing[i];
 	}
-	*span = closed ? closed : osp_open_find_span(o, -1);
+	if (o->open_spans)
+		*span = closed ? closed : osp_open_find_span(o, -1);
 	if (t->open >= 0)
 		r = open_span(pool, o, t, e, span);
 	return r;

@@ -1,10 +1,10 @@
 /*
  * What a step costs in the recorder before a store sees it: records of the real catalogue, made
- * in memory, pushed through the pipeline into a sink that does nothing. CPU time per event, by
+ * in memory, pushed through the pipeline into a sink that does nothing. CPU time per step, by
  * stage (each row of the table does one stage more), against the number of open operations, of
  * operations in progress at once, and of spans gone through.
  *
- * One message is a publish with three subscribers and all points: 49 events, 5 operations, 12
+ * One message is a publish with three subscribers and all points: 49 steps, 5 operations, 12
  * spans, in 5 processes. It is written as a script (tests/support/script.h), which gives records
  * the real layout; each message is a copy with ids, identifiers, contexts and times of its own.
  */
@@ -22,13 +22,15 @@
 enum {
 	RECORDS = 64,
 	PROCESSES = 8,
-	MARKS = 4,	   /* in one record */
+	MARKS = 64,	   /* in one record; and steps */
 	OPERATIONS = 5,	   /* of one message */
+	STEPS = 49,	   /* of one message */
 	SPANS = 12,	   /* of one message */
 	STEP_NS = 240,	   /* 4.2 million steps per second */
-	BATCH = 400 * 49,  /* records between two ticks: 5 ms */
+	LINE_NS = 1000,	   /* a script's time from line to line */
+	BATCH = 400 * 49,  /* steps between two ticks: 5 ms */
 	SINGLES = 3,	   /* records that make an idle open operation */
-	RECORD_MAX = 1024, /* bytes */
+	RECORD_MAX = 4096, /* bytes */
 	WARM = 40000,	   /* messages that fill every table */
 };
 
@@ -65,6 +67,9 @@ static const char script_text_of_message[] =
 							    "1 op=a notify.response_received status_code=200\n"
 							    "1 op=a notify.response_notify_accepted context=context0 num_subscribers=3\n";
 
+/* How a message's steps come: a record each; with the end, and begins by themselves; with the end. */
+enum form { IMMEDIATE, CARRIED, LIGHT, FORMS };
+
 /* Bytes of a record that differ from message to message. */
 struct mark {
 	size_t offset;
@@ -77,20 +82,28 @@ struct template
 	size_t size;
 	struct mark marks[MARKS];
 	size_t mark_count;
+	size_t stamps[MARKS]; /* where its steps have their stamps */
+	size_t stamp_count;
+	size_t new_steps; /* that did not come by themselves before */
 	unsigned int operation;
+};
+
+struct message {
+	struct template records[RECORDS];
+	size_t count;
 };
 
 struct bench {
 	struct osp_catalogue *catalogue;
-	struct template records[RECORDS];
-	size_t count;
+	struct osp_numbers_set *numbers;
+	struct message forms[FORMS], *form; /* form: the one being read */
 	uint64_t operations[OPERATIONS];
 	size_t operation_count;
 	struct osp_input others[RECORDS]; /* inputs before the records */
 	size_t other_count;
 	uint8_t *batch;
-	size_t batch_used, batch_count;
-	uint64_t events;
+	size_t batch_used, batch_steps;
+	uint64_t steps;
 	uint64_t ordinals[PROCESSES][OSP_CATALOGUE_POINTS];
 	int64_t now_ns;
 };
@@ -99,6 +112,7 @@ struct bench {
 struct run {
 	size_t messages, idle, flight, warm;
 	enum { DECODE, STITCH, ALL } stage;
+	enum form form;
 };
 
 static void __attribute__((noreturn)) fail(const char *what, int error)
@@ -122,22 +136,42 @@ static struct osp_record *header(struct template *t)
 	return (struct osp_record *)t->bytes;
 }
 
+static void add_mark(struct template *t, size_t offset, unsigned int number)
+{
+	if (t->mark_count == MARKS)
+		fail("the marks of a record", E2BIG);
+	t->marks[t->mark_count++] = (struct mark){offset, number};
+}
+
 static void find_marks(struct template *t, const char *format, bool context)
 {
-	uint8_t *bytes = (uint8_t *)t->bytes;
+	uint8_t *bytes = (uint8_t *)t->bytes, *at;
 
 	for (unsigned int n = 0; n < 4; n++) {
 		char text[16];
-		uint8_t *at;
+		size_t size = (size_t)snprintf(text, sizeof(text), format, n);
 
-		snprintf(text, sizeof(text), format, n);
-		at = memmem(bytes, t->size, text, strlen(text));
-		if (!at)
-			continue;
-		t->marks[t->mark_count++] = (struct mark){(size_t)(at - bytes), n};
-		if (context) /* the span id stands behind the 16 bytes of the trace id */
-			t->marks[t->mark_count++] = (struct mark){(size_t)(at - bytes) + 16, n};
+		for (at = bytes; (at = memmem(at, t->size - (size_t)(at - bytes), text, size));
+		     at += context ? 24 : size) {
+			add_mark(t, (size_t)(at - bytes), n);
+			if (context) /* the span id stands behind the 16 bytes of the trace id */
+				add_mark(t, (size_t)(at - bytes) + 16, n);
+		}
 	}
+}
+
+static void find_stamps(struct template *t)
+{
+	size_t at = sizeof(struct osp_record), end = at + (size_t)header(t)->data_size;
+	struct osp_record_step step;
+
+	for (; at < end; at += sizeof(step) + step.size) {
+		memcpy(&step, (uint8_t *)t->bytes + at, sizeof(step));
+		t->stamps[t->stamp_count++] = at;
+		t->new_steps +=
+			!(step.flags & OSP_STEP_FIRED) || step.sequence == header(t)->sequence;
+	}
+	t->new_steps += !header(t)->data_size;
 }
 
 static unsigned int find_operation(struct bench *b, uint64_t id)
@@ -152,7 +186,7 @@ static unsigned int find_operation(struct bench *b, uint64_t id)
 static int take_input(void *arg, const struct osp_input *in)
 {
 	struct bench *b = arg;
-	struct template *t = &b->records[b->count];
+	struct template *t = &b->form->records[b->form->count];
 
 	if (in->kind != OSP_INPUT_RECORD) {
 		b->others[b->other_count] = *in;
@@ -161,57 +195,112 @@ static int take_input(void *arg, const struct osp_input *in)
 		b->others[b->other_count++].process.cmdline = "";
 		return 0;
 	}
-	if (b->count == RECORDS || in->size > RECORD_MAX)
+	if (b->form->count == RECORDS || in->size > RECORD_MAX)
 		fail("the message", E2BIG);
 	memcpy(t->bytes, in->record, in->size);
 	t->size = (in->size + 7) & ~(size_t)7;
 	t->operation = find_operation(b, header(t)->op_id);
 	find_marks(t, "ident-%u-", false);
 	find_marks(t, "context%u", true);
-	b->count++;
+	find_stamps(t);
+	b->form->count++;
 	return 0;
+}
+
+/* The place of a step's line among those of its operation. */
+static bool is_first(const char *line, const char *operation, size_t size)
+{
+	const char *first =
+		memmem(script_text_of_message, sizeof(script_text_of_message), operation, size);
+
+	return first > line && first - line < 4;
+}
+
+static bool is_last(const char *line, const char *operation, size_t size)
+{
+	return !strstr(strchr(line, '\n'), operation) || !size;
+}
+
+static void read_line(struct bench *b, struct script *s, const char *line, size_t size)
+{
+	enum form form = (enum form)(b->form - b->forms);
+	const char *name = strstr(line, "op=");
+	char text[512], operation[16];
+
+	if (strncmp(line, "process", 7) && form != IMMEDIATE) {
+		snprintf(operation, sizeof(operation), "%.*s", (int)strcspn(name, " ") + 1, name);
+		snprintf(text, sizeof(text), "%.*s%s", (int)size, line,
+			 is_last(line, operation, strlen(operation)) ? " flush"
+			 : form == CARRIED && is_first(line, operation, strlen(operation))
+				 ? " fired"
+				 : " carried");
+	} else {
+		snprintf(text, sizeof(text), "%.*s", (int)size, line);
+	}
+	script_line(s, text);
 }
 
 static void load(struct bench *b)
 {
-	struct script *s;
-
 	b->catalogue = script_catalogue("catalogue lonelypsp.yaml\n");
-	s = script_new(b->catalogue, "message", take_input, b);
-	script_text(s, script_text_of_message);
-	script_free(&s);
-	b->batch = malloc((size_t)BATCH * RECORD_MAX);
+	if (osp_numbers_new(&b->numbers, b->catalogue))
+		fail("memory", ENOMEM);
+	for (b->form = b->forms; b->form < b->forms + FORMS; b->form++) {
+		struct script *s = script_new(b->catalogue, "message", take_input, b);
+
+		b->other_count = 0;
+		for (const char *l = script_text_of_message; *l; l += strcspn(l, "\n") + 1)
+			read_line(b, s, l, strcspn(l, "\n"));
+		script_free(&s);
+	}
+	b->batch = malloc((size_t)(BATCH + STEPS) * (RECORD_MAX / 8));
 	if (!b->batch)
 		fail("memory", ENOMEM);
 }
 
 /* ---- a run ---- */
 
+/* When what: of the step on a line of the script, in one of so many messages that take turns. */
+struct moment {
+	int64_t from_ns;
+	uint64_t turns, turn;
+};
+
+static uint64_t time_at(const struct moment *m, uint64_t script_ns)
+{
+	return (uint64_t)m->from_ns + (script_ns / LINE_NS * m->turns + m->turn) * STEP_NS;
+}
+
 /* Ids rise by 65536, as programs count them; `message` makes everything else its own, too. */
-static void add_record(struct bench *b, const struct template *t, uint64_t message)
+static void add_record(struct bench *b, const struct template *t, uint64_t message,
+		       const struct moment *m)
 {
 	uint8_t *to = b->batch + b->batch_used;
 	struct osp_record *r = (struct osp_record *)to;
-	uint64_t prefix = ((uint64_t)t->operation + 1) << 56;
 
 	memcpy(to, t->bytes, t->size);
-	b->now_ns += STEP_NS;
-	r->time_ns = (uint64_t)b->now_ns;
-	r->op_id = prefix + (message + 1) * 65536;
+	r->time_ns = r->stamp = time_at(m, r->time_ns);
+	r->op_id = ((uint64_t)(t->operation + 1) << 56) + (message + 1) * 65536;
 	r->ordinal = b->ordinals[r->process][r->point]++;
+	for (size_t i = 0; i < t->stamp_count; i++) {
+		struct osp_record_step *step = (struct osp_record_step *)(to + t->stamps[i]);
+
+		step->stamp = time_at(m, step->stamp);
+	}
 	for (size_t i = 0; i < t->mark_count; i++) {
 		uint64_t own[] = {message, t->marks[i].number};
 		uint64_t value = osp_map_hash(own, sizeof(own), 7);
 
 		memcpy(to + t->marks[i].offset, &value, sizeof(value));
 	}
+	b->now_ns = (int64_t)r->time_ns;
 	b->batch_used += t->size;
-	b->batch_count++;
+	b->batch_steps += t->new_steps;
 }
 
 static int decode_batch(const struct bench *b)
 {
-	uint64_t seen = 0;
+	struct osp_decode_with with = {.catalogue = b->catalogue, .numbers = b->numbers};
 	size_t at = 0;
 
 	while (at < b->batch_used) {
@@ -220,13 +309,13 @@ static int decode_batch(const struct bench *b)
 		struct osp_decoder d;
 		struct osp_event e;
 
-		if (osp_decode_start(&d, b->catalogue, r, size))
+		if (osp_decode_start(&d, &with, r, size))
 			return -EBADMSG;
 		while (!osp_decode_next(&d, &e))
-			seen++;
+			;
 		at += (size + 7) & ~(size_t)7;
 	}
-	return seen ? 0 : -EBADMSG;
+	return 0;
 }
 
 static int push_batch(const struct bench *b, struct osp_pipeline *p)
@@ -257,22 +346,27 @@ static double flush(struct bench *b, const struct run *run, struct osp_pipeline 
 
 	if (r)
 		fail("push", -r);
-	b->events += b->batch_count;
-	b->batch_used = b->batch_count = 0;
+	b->steps += b->batch_steps;
+	b->batch_used = b->batch_steps = 0;
 	return cpu_ns() - before;
 }
 
 /* Operations of the broadcaster that begin and do not go on. */
 static void open_idle(struct bench *b, const struct run *run, struct osp_pipeline *p)
 {
+	const struct message *single = &b->forms[IMMEDIATE];
 	size_t first = 0;
 
-	while (strcmp(b->catalogue->points[header(&b->records[first])->point]->name, "received"))
+	while (strcmp(
+		b->catalogue->points[header(&b->forms[IMMEDIATE].records[first])->point]->name,
+		"received"))
 		first++;
 	for (size_t i = 0; i < run->idle; i++) {
+		const struct moment m = {b->now_ns, 1, 1};
+
 		for (size_t k = first; k < first + SINGLES; k++)
-			add_record(b, &b->records[k], (1ull << 32) + i);
-		if (b->batch_count + SINGLES > BATCH)
+			add_record(b, &single->records[k], (1ull << 32) + i, &m);
+		if (b->batch_steps + SINGLES > BATCH)
 			flush(b, run, p);
 	}
 	flush(b, run, p);
@@ -326,6 +420,7 @@ static void check(const struct run *run, struct osp_pipeline *p)
 static double measure(struct bench *b, const struct run *run)
 {
 	size_t links = b->catalogue->link_count, groups = (run->warm + run->messages) / run->flight;
+	const struct message *m = &b->forms[run->form];
 	struct osp_pipeline *p;
 	double spent = 0;
 
@@ -333,15 +428,17 @@ static double measure(struct bench *b, const struct run *run)
 		b->catalogue->link_count = 0;
 	p = start(b, run);
 	for (size_t group = 0; group < groups; group++) {
+		struct moment at = {b->now_ns, run->flight, 0};
+
 		if (group == run->warm / run->flight) {
 			flush(b, run, p);
-			b->events = 0;
+			b->steps = 0;
 			spent = 0;
 		}
-		for (size_t i = 0; i < b->count; i++)
-			for (size_t m = 0; m < run->flight; m++) {
-				add_record(b, &b->records[i], group * run->flight + m);
-				if (b->batch_count == BATCH)
+		for (size_t i = 0; i < m->count; i++)
+			for (at.turn = 0; at.turn < run->flight; at.turn++) {
+				add_record(b, &m->records[i], group * run->flight + at.turn, &at);
+				if (b->batch_steps >= BATCH)
 					spent += flush(b, run, p);
 			}
 	}
@@ -349,7 +446,7 @@ static double measure(struct bench *b, const struct run *run)
 	check(run, p);
 	osp_pipeline_free(&p);
 	b->catalogue->link_count = links;
-	return spent / (double)b->events;
+	return spent / (double)b->steps;
 }
 
 /* ---- the table ---- */
@@ -375,7 +472,7 @@ static void print_row(struct bench *b, const struct row *row, int times, FILE *j
 {
 	double ns = least(b, &row->run, times);
 
-	printf("  %-52s %8.1f\n", row->what, ns);
+	printf("  %-40s %8.1f\n", row->what, ns);
 	fflush(stdout);
 	if (json)
 		fprintf(json, ",\n  \"%s\": %.2f", row->key, ns);
@@ -385,33 +482,35 @@ static void print_table(struct bench *b, size_t messages, int times, FILE *json)
 {
 	size_t few = messages / 10 ? messages / 10 : 1;
 	const struct row rows[] = {
-		{"pipeline_decode", "decode", {few, 0, 1, 0, DECODE}},
-		{"pipeline_stitch", "decode, stitch", {few, 0, 1, WARM, STITCH}},
-		{"pipeline_all", "decode, stitch, link, match", {few, 0, 1, WARM, ALL}},
-		{"pipeline_open_1000", "... 1 000 idle open operations", {few, 1000, 1, WARM, ALL}},
-		{"pipeline_open_100k", "... 100 000 idle ones", {few, 100000, 1, WARM, ALL}},
-		{"pipeline_flight_1000", "... 1 000 taking turns", {few, 0, 200, WARM, ALL}},
-		{"pipeline_flight_100k", "... 100 000 taking turns", {few, 0, 20000, WARM, ALL}},
-		{"pipeline_long", "... ten times as many messages", {messages, 0, 1, WARM, ALL}},
-		{"pipeline_cold", "... the first ones: the tables grow", {WARM, 0, 1, 0, ALL}},
+		{"pipeline_decode", "decode", {few, 0, 1, 0, DECODE, CARRIED}},
+		{"pipeline_stitch", "decode, stitch", {few, 0, 1, WARM, STITCH, CARRIED}},
+		{"pipeline_all", "all: ... link, match", {few, 0, 1, WARM, ALL, CARRIED}},
+		{"pipeline_light", "all, begins carried, too", {few, 0, 1, WARM, ALL, LIGHT}},
+		{"pipeline_immediate", "all, a record per step", {few, 0, 1, WARM, ALL, IMMEDIATE}},
+		{"pipeline_open_1000", "all, 1 000 idle", {few, 1000, 1, WARM, ALL, CARRIED}},
+		{"pipeline_open_100k", "all, 100 000 idle", {few, 100000, 1, WARM, ALL, CARRIED}},
+		{"pipeline_flight_1000", "all, 1 000 in turns", {few, 0, 200, WARM, ALL, CARRIED}},
+		{"pipeline_flight_100k", "all, 100 000", {few, 0, 20000, WARM, ALL, CARRIED}},
+		{"pipeline_long", "all, ten times as long", {messages, 0, 1, WARM, ALL, CARRIED}},
+		{"pipeline_cold", "all, the tables grow", {WARM, 0, 1, 0, ALL, CARRIED}},
 	};
 
-	printf("CPU ns per event, least of %d; %zu messages of %zu events and %d spans\n", times,
-	       few, b->count, SPANS);
+	printf("CPU ns per step, least of %d; %zu messages of %d steps and %d spans\n", times, few,
+	       STEPS, SPANS);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		print_row(b, &rows[i], times, json);
 }
 
 static void print_one(struct bench *b, const struct run *run, int times)
 {
-	printf("%.1f ns per event, %zu messages, %zu idle, %zu in flight\n", least(b, run, times),
+	printf("%.1f ns per step, %zu messages, %zu idle, %zu in flight\n", least(b, run, times),
 	       run->messages, run->idle, run->flight);
 }
 
 static const char usage[] =
 	"usage: pipeline [--messages N] [--times N] [--json FILE]\n"
 	"       pipeline --one [--messages N] [--idle N] [--flight N] [--warm N]\n"
-	"                      [--stage 0..2] [--times N]\n"
+	"                      [--stage 0..2] [--form 0..2] [--times N]\n"
 	"Without --one: the whole table; the row of most spans has N messages (833333 = 10 M\n"
 	"spans), the others a tenth.\n";
 
@@ -420,9 +519,11 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{"messages", 1, NULL, 'm'}, {"times", 1, NULL, 't'}, {"json", 1, NULL, 'j'},
 		{"one", 0, NULL, 'o'},	    {"idle", 1, NULL, 'i'},  {"flight", 1, NULL, 'f'},
-		{"stage", 1, NULL, 's'},    {"warm", 1, NULL, 'w'},  {NULL, 0, NULL, 0},
+		{"stage", 1, NULL, 's'},    {"warm", 1, NULL, 'w'},  {"form", 1, NULL, 'r'},
+		{NULL, 0, NULL, 0},
 	};
-	struct run run = {.messages = 200000, .flight = 1, .warm = WARM, .stage = ALL};
+	struct run run = {
+		.messages = 200000, .flight = 1, .warm = WARM, .stage = ALL, .form = CARRIED};
 	static struct bench b;
 	bool one = false;
 	FILE *json = NULL;
@@ -443,6 +544,8 @@ int main(int argc, char **argv)
 			run.flight = n;
 		else if (c == 's')
 			run.stage = n > ALL ? ALL : (int)n;
+		else if (c == 'r')
+			run.form = n > LIGHT ? LIGHT : (enum form)n;
 		else if (c == 'o')
 			one = true;
 		else if (c != 'j' || !(json = fopen(optarg, "w")))
@@ -458,6 +561,7 @@ int main(int argc, char **argv)
 	if (json)
 		fprintf(json, "\n}\n");
 	free(b.batch);
+	osp_numbers_free(&b.numbers);
 	osp_catalogue_free(&b.catalogue);
 	return json && fclose(json) ? 1 : 0;
 }

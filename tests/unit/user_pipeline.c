@@ -328,6 +328,114 @@ static void a_step_that_comes_twice_is_stored_once(void **state)
 	osp_pipeline_free(&p);
 }
 
+/* Rows by their order of arrival: complete ones are counted, and compared with what is due. */
+struct rows {
+	uint64_t complete, steps;
+	bool in_order; /* their ids rise */
+	uint64_t last;
+};
+
+static int count_row(void *arg, const struct osp_part *part)
+{
+	struct rows *rows = arg;
+
+	if (part->kind != OSP_PART_ROW || !part->row.complete)
+		return 0;
+	rows->complete++;
+	rows->steps += part->row.step_count;
+	rows->in_order = rows->in_order && part->row.id > rows->last;
+	rows->last = part->row.id;
+	return 0;
+}
+
+static int push_plain_step(struct osp_pipeline *p, const char *probe, uint64_t op,
+			   uint32_t sequence)
+{
+	static uint64_t ordinals[OSP_CATALOGUE_POINTS];
+	const struct osp_point *point = osp_catalogue_find_point(catalogue, "lonelypsp", probe);
+	struct osp_record r = {.kind = OSP_RECORD_STEP,
+			       .time_ns = 1000000 + op + sequence * 1000000,
+			       .pid = 100,
+			       .process = 1,
+			       .ordinal = ordinals[point->number]++,
+			       .point = point->number,
+			       .op_id = op * 65536,
+			       .sequence = sequence};
+	struct osp_input in = {.kind = OSP_INPUT_RECORD, .record = &r, .size = sizeof(r)};
+
+	return osp_pipeline_push(p, &in);
+}
+
+/* All open at once; they go on and end in an order of their own. */
+static void a_hundred_thousand_operations_can_be_open(void **state)
+{
+	enum { MANY = 100000, STRIDE = 70001 /* prime to MANY: comes by all of them */ };
+	const struct osp_pipeline_limits limits = {.operations = MANY};
+	struct osp_input stop = {.kind = OSP_INPUT_STOP, .time_ns = 4000000000};
+	struct rows rows = {.in_order = true};
+	struct osp_pipeline_stats stats;
+	struct osp_pipeline *p;
+
+	(void)state;
+	assert_int_equal(osp_pipeline_new(&p, catalogue, &limits, count_row, &rows), 0);
+	for (uint64_t op = 1; op <= MANY; op++)
+		assert_int_equal(push_plain_step(p, "handle_notify__received", op, 0), 0);
+	assert_int_equal(push_plain_step(p, "handle_notify__received", MANY + 1, 0), 0);
+	osp_pipeline_stats(p, &stats);
+	assert_int_equal(stats.open, MANY);
+	assert_int_equal(stats.lost[OSP_LOSS_OPERATIONS_FULL], 1);
+	for (uint64_t i = 0; i < MANY; i++)
+		push_plain_step(p, "handle_notify__auth_tentatively_accepted",
+				i * STRIDE % MANY + 1, 1);
+	assert_int_equal(rows.complete, 0);
+	for (uint64_t op = 1; op <= MANY; op++)
+		push_plain_step(p, "handle_notify__auth_mismatch", op, 2);
+	assert_int_equal(rows.complete, MANY);
+	assert_int_equal(rows.steps, 3 * MANY);
+	assert_true(rows.in_order);
+	/* The operations closed last are known to be over, not taken for new ones. */
+	for (uint64_t op = MANY; op > MANY - 1000; op--)
+		push_plain_step(p, "handle_notify__received", op, 3);
+	assert_int_equal(osp_pipeline_push(p, &stop), 0);
+	osp_pipeline_stats(p, &stats);
+	assert_int_equal(stats.open, 0);
+	assert_int_equal(stats.unexpected, 0);
+	assert_int_equal(stats.lost[OSP_LOSS_LATE], 1000);
+	assert_int_equal(rows.complete, MANY);
+	osp_pipeline_free(&p);
+}
+
+/* Ends go in the order in which they came, however many there were before. */
+static void link_ends_are_forgotten_in_their_order(void **state)
+{
+	enum { LINKS = 50, MESSAGES = 500 };
+	char *script = NULL, *tree;
+	size_t size;
+	FILE *out = open_memstream(&script, &size);
+
+	(void)state;
+	fprintf(out, "limits links=%d\n", LINKS);
+	for (int i = 0; i < MESSAGES; i++)
+		fprintf(out,
+			"1 op=a%d notify.start_with_hash topic=t\n"
+			"1 op=a%d notify.sending_request context=c%d\n",
+			i, i, i);
+	/* The newest LINKS - 1 are still there when the first of these comes, and so on. */
+	for (int i = MESSAGES - 1; i >= MESSAGES - LINKS; i--)
+		fprintf(out,
+			"2 op=h%d handle_notify.received\n"
+			"2 op=h%d handle_notify.auth_tentatively_accepted\n"
+			"2 op=h%d handle_notify.auth_accepted topic=t context=c%d\n",
+			i, i, i, i);
+	fprintf(out, "stop\n");
+	fclose(out);
+	tree = play_tree(catalogue, "order", script);
+	/* Each new end costs the oldest: from both sides they meet in the middle. */
+	assert_int_equal(count(tree, "via publish trace_context exact"), LINKS / 2);
+	free(tree);
+	free(script);
+}
+
 static void slot_zero_has_counters_and_nothing_else(void **state)
 {
 	struct osp_record r = {.kind = OSP_RECORD_EXEC, .pid = 5};
@@ -368,6 +476,8 @@ int main(void)
 		cmocka_unit_test(senseless_inputs_are_counted),
 		cmocka_unit_test(a_malformed_step_is_a_loss_of_its_point),
 		cmocka_unit_test(a_step_that_comes_twice_is_stored_once),
+		cmocka_unit_test(a_hundred_thousand_operations_can_be_open),
+		cmocka_unit_test(link_ends_are_forgotten_in_their_order),
 		cmocka_unit_test(slot_zero_has_counters_and_nothing_else),
 	};
 

@@ -10,30 +10,19 @@ static size_t heads_size(const struct osp_chains *c)
 	return (c->mask + 1) * sizeof(*c->heads);
 }
 
-static size_t filters_size(const struct osp_chains *c)
-{
-	return (c->mask + 1) * sizeof(*c->filters);
-}
-
 int osp_chains_init(struct osp_chains *c, size_t max)
 {
 	size_t count = 16;
 
-	while (count < 2 * max)
+	while (count < max)
 		count *= 2;
 	c->mask = count - 1;
 	c->heads = osp_pages_alloc(heads_size(c));
-	c->filters = osp_pages_alloc(filters_size(c));
-	if (c->heads && c->filters)
-		return 0;
-	osp_chains_clear(c);
-	return -ENOMEM;
+	return c->heads ? 0 : -ENOMEM;
 }
 
 void osp_chains_clear(struct osp_chains *c)
 {
 	osp_pages_free(c->heads, heads_size(c));
-	osp_pages_free(c->filters, filters_size(c));
 	c->heads = NULL;
-	c->filters = NULL;
 }

@@ -3,9 +3,10 @@
  * and removing touch the head and the member, nothing is allocated or moved, and the size is fixed
  * when the table is made. The caller compares keys: it walks the members of a hash, newest first.
  *
- * Most looks are for what is not there, in tables larger than the processor's cache. So each head
- * has a filter: a bit per sixteenth of the hashes, set by whatever was added since the head was
- * last empty. A look that finds its bit clear reads two bytes and no member.
+ * Most looks are for what is not there, in tables larger than the processor's cache, where every
+ * line that is touched counts. So a head has a filter in the bits that an address does not use: a
+ * bit per sixteenth of the hashes, set by whatever was added since the head was last empty. A look
+ * that finds its bit clear touches the head and no member.
  */
 #pragma once
 
@@ -13,15 +14,16 @@
 #include <stdint.h>
 
 struct osp_chain {
-	struct osp_chain *next, **at; /* at = NULL: in no table */
-	uint64_t hash;
+	struct osp_chain *next, *before; /* before = NULL: the first of its head */
+	uint64_t hash;			 /* 0 = in no table */
 };
 
 struct osp_chains {
-	struct osp_chain **heads; /* owned; members belong to whoever added them */
-	uint16_t *filters;	  /* owned, by head */
+	uint64_t *heads; /* owned: address of the first member, filter; members are not owned */
 	uint64_t mask;
 };
+
+enum { OSP_CHAIN_ADDRESS_BITS = 48 }; /* of a process' memory, on x86-64 and arm64 */
 
 /* The struct of `type` whose field `field` is the link `node`. */
 #define osp_chain_entry(node, type, field) ((type *)((char *)(node)-offsetof(type, field)))
@@ -30,9 +32,14 @@ struct osp_chains {
 int osp_chains_init(struct osp_chains *c, size_t max);
 void osp_chains_clear(struct osp_chains *c);
 
-static inline uint16_t osp_chain_filter(uint64_t hash)
+static inline struct osp_chain *osp_chain_first(uint64_t head)
 {
-	return (uint16_t)(1u << (hash >> 60));
+	return (struct osp_chain *)(uintptr_t)(head & ((1ull << OSP_CHAIN_ADDRESS_BITS) - 1));
+}
+
+static inline uint64_t osp_chain_filter(uint64_t hash)
+{
+	return 1ull << (OSP_CHAIN_ADDRESS_BITS + (hash >> 60));
 }
 
 static inline struct osp_chain *osp_chain_match(struct osp_chain *node, uint64_t hash)
@@ -45,9 +52,9 @@ static inline struct osp_chain *osp_chain_match(struct osp_chain *node, uint64_t
 /* The newest member with the hash, or NULL. */
 static inline struct osp_chain *osp_chain_find(const struct osp_chains *c, uint64_t hash)
 {
-	size_t i = hash & c->mask;
+	uint64_t head = c->heads[hash & c->mask];
 
-	return c->filters[i] & osp_chain_filter(hash) ? osp_chain_match(c->heads[i], hash) : NULL;
+	return head & osp_chain_filter(hash) ? osp_chain_match(osp_chain_first(head), hash) : NULL;
 }
 
 /* The next older member with the same hash, or NULL. */
@@ -56,31 +63,41 @@ static inline struct osp_chain *osp_chain_next(const struct osp_chain *node)
 	return osp_chain_match(node->next, node->hash);
 }
 
-/* The member is in no table before. */
+/* The hash will be looked for, added or removed soon: memory may begin to move. */
+static inline void osp_chain_expect(const struct osp_chains *c, uint64_t hash)
+{
+	__builtin_prefetch(&c->heads[hash & c->mask], 1);
+}
+
+/* The member is in no table before; the hash is not 0. */
 static inline void osp_chain_add(struct osp_chains *c, struct osp_chain *node, uint64_t hash)
 {
-	size_t i = hash & c->mask;
+	uint64_t *head = &c->heads[hash & c->mask];
 
 	node->hash = hash;
-	node->next = c->heads[i];
-	node->at = &c->heads[i];
+	node->before = NULL;
+	node->next = osp_chain_first(*head);
 	if (node->next)
-		node->next->at = &node->next;
-	c->heads[i] = node;
-	c->filters[i] |= osp_chain_filter(hash);
+		node->next->before = node;
+	*head = (*head >> OSP_CHAIN_ADDRESS_BITS << OSP_CHAIN_ADDRESS_BITS) |
+		osp_chain_filter(hash) | (uintptr_t)node;
 }
 
 /* Taking out what is in no table does no harm. */
 static inline void osp_chain_remove(struct osp_chains *c, struct osp_chain *node)
 {
-	size_t i = node->hash & c->mask;
+	uint64_t *head = &c->heads[node->hash & c->mask];
 
-	if (!node->at)
+	if (!node->hash)
 		return;
-	*node->at = node->next;
 	if (node->next)
-		node->next->at = node->at;
-	node->at = NULL;
-	if (!c->heads[i])
-		c->filters[i] = 0;
+		node->next->before = node->before;
+	if (node->before)
+		node->before->next = node->next;
+	else if (node->next)
+		*head = (*head >> OSP_CHAIN_ADDRESS_BITS << OSP_CHAIN_ADDRESS_BITS) |
+			(uintptr_t)node->next;
+	else
+		*head = 0;
+	node->hash = 0;
 }

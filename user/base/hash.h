@@ -4,13 +4,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Mixes two words into one, for a table. */
+/* Mixes two words into one that is not 0, for a table. */
 static inline uint64_t osp_hash_words(uint64_t a, uint64_t b)
 {
 	unsigned __int128 product =
 		(unsigned __int128)(a ^ 0x9e3779b97f4a7c15ull) * (b ^ 0xd6e8feb86659fd93ull);
 
-	return (uint64_t)product ^ (uint64_t)(product >> 64);
+	return ((uint64_t)product ^ (uint64_t)(product >> 64)) | 1ull << 32;
 }
 
 /* 128 bits of the bytes: enough to take equal hashes for equal bytes. */
