@@ -61,6 +61,7 @@ static void begin(struct message *m, struct work *w, const char *side, const cha
 		  const char *name, enum osp_span_kind kind)
 {
 	w->row = (struct osp_row){.complete = true,
+				  .lasting = true,
 				  .provider = "lonelypsp",
 				  .side = side,
 				  .layer = "broker",
@@ -69,9 +70,6 @@ static void begin(struct message *m, struct work *w, const char *side, const cha
 				  .span_count = 1,
 				  .steps = w->steps,
 				  .attributes = w->attributes};
-#ifdef OSP_ROW_LASTING
-	w->row.lasting = true;
-#endif
 	w->spans[0] = (struct osp_row_span){.kind_name = kind_name,
 					    .name = name,
 					    .kind = kind,
@@ -123,10 +121,8 @@ static void data(struct work *w, const char *name, enum osp_value_type type, con
 		 size_t size)
 {
 	add(w, name,
-	    (struct osp_value){.type = type,
-			       .data = p,
-			       .size = (uint32_t)size,
-			       .true_size = (uint32_t)size});
+	    (struct osp_value){
+		    .type = type, .data = p, .size = (uint32_t)size, .true_size = (uint32_t)size});
 }
 
 static void text(struct work *w, const char *name, const char *t)
@@ -285,7 +281,8 @@ static void put_edge(struct osp_batch *b, uint64_t from, uint64_t to, const char
 				      .makes = "parent",
 				      .evidence = "trace_context",
 				      .grade = "exact",
-				      .also = "message_id"}};
+				      .also = "message_id",
+				      .lasting = true}};
 
 	check(osp_batch_add(b, &p), "link");
 }
@@ -390,13 +387,15 @@ static void time_reads(uint64_t messages)
 static double run(uint64_t messages, bool clean)
 {
 	double events = (double)messages * EVENTS, begun, making = 0, took[3];
-	struct message *m = calloc(1, sizeof(*m));
+	struct message *m = calloc(BATCH, sizeof(*m));
 	struct osp_store *s = NULL;
 	struct osp_batch *b = NULL;
 	char error[512] = "", uri[100];
 
-	m->word = 88172645463325252ull;
-	m->now = 1000000000000;
+	for (unsigned i = 0; i < BATCH; i++) {
+		m[i].word = 88172645463325252ull + i;
+		m[i].now = 1000000000000;
+	}
 	snprintf(uri, sizeof(uri), "sqlite:%s", file);
 	if (osp_store_open(&s, uri, OSP_STORE_OVERWRITE, error))
 		fprintf(stderr, "%s\n", error), exit(1);
@@ -404,19 +403,24 @@ static double run(uint64_t messages, bool clean)
 	begun = cpu_s();
 	put_processes(b);
 	took[0] = took[1] = 0;
-	for (uint64_t n = 0; n < messages; n++) {
-		double t = cpu_s(), u;
+	for (uint64_t n = 0; n < messages; n += BATCH) {
+		uint64_t end = n + BATCH < messages ? n + BATCH : messages;
+		double t = cpu_s();
 
-		make_message(m, n);
-		u = cpu_s();
-		put_message(b, m, n);
-		took[0] += cpu_s() - u;
-		making += u - t;
-		if (n % BATCH != BATCH - 1)
-			continue;
-		u = cpu_s();
+		for (uint64_t i = n; i < end; i++)
+			make_message(&m[i - n], i);
+		making += cpu_s() - t;
+		t = cpu_s();
+		for (uint64_t i = n; i < end; i++)
+			put_message(b, &m[i - n], i);
+		took[0] += cpu_s() - t;
+		t = cpu_s();
 		check(osp_batch_flush(b), "write");
-		took[1] += cpu_s() - u;
+		took[1] += cpu_s() - t;
+		for (int i = 0; i < BATCH; i++) {
+			m[i].now = m[BATCH - 1].now;
+			m[i].word += m[BATCH - 1].word * 2;
+		}
 	}
 	check(osp_batch_flush(b), "write");
 	took[2] = cpu_s();
