@@ -35,6 +35,10 @@ struct osp_store_ops {
 	int (*write)(struct osp_store *s, const struct osp_part *parts, size_t count);
 	int (*flush)(struct osp_store *s);
 
+	/* As osp_store_forget and osp_store_save. */
+	int (*forget)(struct osp_store *s, int64_t before_ns, bool *more);
+	int (*save)(struct osp_store *s, const char *path, bool overwrite);
+
 	/* Keys of all traces by (first start of an operation, key), in one array that the caller frees. */
 	int (*traces)(struct osp_store *s, uint64_t **keys, size_t *count);
 
@@ -55,6 +59,9 @@ struct osp_store {
 	char error[512]; /* of the last failing call */
 	bool writable;
 };
+
+/* Saves by copying part by part, for drivers that know no better way. */
+int osp_store_copy(struct osp_store *s, const char *path, bool overwrite);
 
 extern const struct osp_store_ops osp_store_mem, osp_store_sqlite;
 

@@ -228,6 +228,85 @@ static int mem_flush(struct osp_store *s)
 	return 0;
 }
 
+/* ---- forgetting ---- */
+
+static bool is_old(const struct entry *e, int64_t before_ns)
+{
+	return e->part->row.complete && e->part->row.spans[0].end_ns < before_ns;
+}
+
+static void remove_entry(struct osp_map *map, struct entry *e)
+{
+	osp_map_remove(map, e->key, e->key_size);
+	free_entry(&e);
+}
+
+/* Removing moves others in the map: what is to go is listed first. */
+static int remove_all(struct osp_map *map, bool (*goes)(const struct entry *e, void *arg),
+		      void *arg)
+{
+	_cleanup_free_ struct entry **list = calloc(map->count + 1, sizeof(*list));
+	struct entry *e;
+	size_t n = 0;
+
+	if (!list)
+		return -ENOMEM;
+	for (size_t at = 0; (e = osp_map_next(map, &at));)
+		if (goes(e, arg))
+			list[n++] = e;
+	for (size_t i = 0; i < n; i++)
+		remove_entry(map, list[i]);
+	return 0;
+}
+
+static bool trace_goes(const struct entry *e, void *kept)
+{
+	return e->part && !osp_map_find(kept, &e->trace, sizeof(e->trace));
+}
+
+struct forgetting {
+	struct mem_store *m;
+	struct osp_map *kept;
+};
+
+static bool end_goes(const struct forgetting *f, uint64_t span_id)
+{
+	const struct entry *e;
+
+	for (size_t at = 0; (e = osp_map_next(&f->m->maps[OSP_PART_ROW], &at));) {
+		const struct osp_row *row = e->part ? &e->part->row : NULL;
+
+		if (row && trace_goes(e, f->kept) && span_id >= row->id &&
+		    span_id - row->id <= row->spans[row->span_count - 1].number)
+			return true;
+	}
+	return false;
+}
+
+static bool link_goes(const struct entry *e, void *arg)
+{
+	return end_goes(arg, e->part->edge.from) || end_goes(arg, e->part->edge.to);
+}
+
+static int mem_forget(struct osp_store *s, int64_t before_ns, bool *more)
+{
+	_cleanup_(osp_map_clear) struct osp_map kept;
+	struct mem_store *m = mem(s);
+	struct forgetting f = {m, &kept};
+	struct entry *e;
+	int r = 0;
+
+	*more = false;
+	osp_map_init(&kept, MAX_ENTRIES, 0x6b657074);
+	for (size_t at = 0; !r && (e = osp_map_next(&m->maps[OSP_PART_ROW], &at));)
+		if (e->part && !is_old(e, before_ns))
+			r = osp_map_add(&kept, &e->trace, sizeof(e->trace), e);
+	forget_views(m);
+	r = r ? r : remove_all(&m->maps[OSP_PART_EDGE], link_goes, &f);
+	r = r ? r : remove_all(&m->maps[OSP_PART_ROW], trace_goes, &kept);
+	return r ? osp_store_fail(s, r, "no memory") : 0;
+}
+
 /* ---- reading ---- */
 
 static int by_key(const void *a, const void *b)
@@ -499,6 +578,8 @@ const struct osp_store_ops osp_store_mem = {
 	.close = mem_close,
 	.write = mem_write,
 	.flush = mem_flush,
+	.forget = mem_forget,
+	.save = osp_store_copy,
 	.traces = mem_traces,
 	.find = mem_find,
 	.scan = mem_scan,

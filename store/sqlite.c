@@ -578,12 +578,44 @@ static int sqlite_flush(struct osp_store *store)
 	return 0;
 }
 
+/* SQLite fills an empty file, which is made as that of a new session is. */
+static int sqlite_save(struct osp_store *store, const char *address, bool overwrite)
+{
+	struct sqlite_store *s = sqlite(store);
+	_cleanup_free_ char *path = NULL;
+	sqlite3_stmt *st = NULL;
+	ino_t inode = 0;
+	int r = resolve(address, &path, store->error);
+
+	if (!r && overwrite)
+		r = make_way(path, store->error);
+	r = r ? r : make_file(path, &inode, store->error);
+	if (r)
+		return r;
+	if (store->writable)
+		r = sqlite_place_flush(s);
+	else if (sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL)) /* VACUUM is no part of one */
+		r = sqlite_fail(s, "save");
+	if (!r &&
+	    (sqlite3_prepare_v2(s->db, "VACUUM INTO ?1", -1, &st, NULL) ||
+	     sqlite3_bind_text(st, 1, path, -1, SQLITE_STATIC) || sqlite3_step(st) != SQLITE_DONE))
+		r = sqlite_fail(s, "save");
+	sqlite3_finalize(st);
+	if (!store->writable)
+		sqlite3_exec(s->db, "BEGIN", NULL, NULL, NULL);
+	if (r)
+		remove_file(path);
+	return r;
+}
+
 const struct osp_store_ops osp_store_sqlite = {
 	.scheme = "sqlite",
 	.open = sqlite_open,
 	.close = sqlite_close,
 	.write = sqlite_write_parts,
 	.flush = sqlite_flush,
+	.forget = sqlite_forget,
+	.save = sqlite_save,
 	.traces = sqlite_read_traces,
 	.find = sqlite_read_find,
 	.scan = sqlite_read_scan,

@@ -108,6 +108,7 @@ struct sqlite_store {
 	int64_t bundle_keys;
 	struct osp_map places; /* block -> struct sqlite_place, of the writer */
 	struct sqlite_place *dirty;
+	int64_t forgotten; /* bundles up to this key were looked at by sqlite_forget */
 	int64_t placed;	   /* the table of places knows of bundles up to this key */
 	bool placed_aside; /* a reader has made its own table of them */
 	struct sqlite_batch batch;
@@ -242,7 +243,7 @@ int sqlite_decode_edge(struct sqlite_store *s, const struct sqlite_bundle *b, si
 /* ---- sqlite_write.c, sqlite_read.c, sqlite_forget.c ---- */
 
 int sqlite_write_parts(struct osp_store *s, const struct osp_part *parts, size_t count);
-int sqlite_forget(struct osp_store *s, int64_t before_ns, size_t *left);
+int sqlite_forget(struct osp_store *s, int64_t before_ns, bool *more);
 int sqlite_read_traces(struct osp_store *s, uint64_t **keys, size_t *count);
 int sqlite_read_find(struct osp_store *s, uint64_t span_id, uint64_t *trace);
 int sqlite_read_scan(struct osp_store *s, const struct osp_scan *q, struct osp_scanner **out);

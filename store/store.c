@@ -90,6 +90,57 @@ int osp_store_flush(struct osp_store *s)
 	return s->writable ? s->ops->flush(s) : 0;
 }
 
+int osp_store_forget(struct osp_store *s, int64_t before_ns, bool *more)
+{
+	*more = false;
+	if (!s->writable)
+		return osp_store_fail(s, -EROFS, "the session was opened for reading");
+	return s->ops->forget(s, before_ns, more);
+}
+
+int osp_store_save(struct osp_store *s, const char *path, bool overwrite)
+{
+	return s->ops->save(s, path, overwrite);
+}
+
+static int copy_kind(struct osp_store *from, struct osp_store *to, enum osp_part_kind kind)
+{
+	struct osp_scan q = {.kind = kind};
+	struct osp_arena arena = {NULL};
+	struct osp_scanner *c = NULL;
+	struct osp_part part;
+	int r = from->ops->scan(from, &q, &c);
+
+	while (!r && !(r = from->ops->next(c, &arena, &part))) {
+		r = osp_store_write(to, &part, 1);
+		if (r)
+			osp_store_fail(from, r, "%s", to->error);
+		osp_arena_reset(&arena);
+	}
+	if (c)
+		from->ops->end(&c);
+	osp_arena_clear(&arena);
+	return r < 0 ? r : 0;
+}
+
+int osp_store_copy(struct osp_store *s, const char *path, bool overwrite)
+{
+	struct osp_store *to = NULL;
+	int r = osp_store_sqlite.open(&to, path, overwrite ? OSP_STORE_OVERWRITE : OSP_STORE_CREATE,
+				      s->error);
+
+	if (r)
+		return r;
+	to->writable = true;
+	for (int kind = OSP_PART_ROW; !r && kind <= OSP_PART_CATALOGUE; kind++)
+		r = copy_kind(s, to, (enum osp_part_kind)kind);
+	if (r)
+		osp_store_close(&to, false);
+	else if ((r = osp_store_close(&to, true)))
+		osp_store_fail(s, r, "%s: could not be finished", path);
+	return r;
+}
+
 void osp_trace_id(uint8_t id[16], uint64_t session, uint64_t root_id)
 {
 	for (int i = 0; i < 8; i++) {
