@@ -139,7 +139,7 @@ int sqlite_damaged(struct sqlite_store *s, const char *what);
 /* The statement, ready for binding; NULL after sqlite_fail. */
 sqlite3_stmt *sqlite_statement(struct sqlite_store *s, enum sqlite_statement id);
 
-/* Steps a statement that gives no row (or one that is not wanted) and resets it. */
+/* Steps a statement (rows are not wanted) and resets it. */
 int sqlite_run(struct sqlite_store *s, sqlite3_stmt *st);
 int sqlite_exec(struct sqlite_store *s, const char *sql);
 
@@ -147,7 +147,6 @@ int sqlite_exec(struct sqlite_store *s, const char *sql);
 void sqlite_bind_id(sqlite3_stmt *st, int at, uint64_t id);
 
 /* ---- sqlite_names.c ---- */
-
 /*
  * The number of these columns; new ones are added to the table. The texts `a` and `b` with the
  * integer tell the columns apart. -ENOSPC past 65535.
@@ -194,7 +193,6 @@ int sqlite_names_reload(struct sqlite_store *s);
 void sqlite_names_clear(struct sqlite_store *s);
 
 /* ---- sqlite_shape.c ---- */
-
 /* The key of the shape whose entries lie in s->shape (spans, steps, fields), new or known. */
 int sqlite_shape_add(struct sqlite_store *s, const struct sqlite_shape *shape, uint32_t *key);
 int sqlite_shape_get(struct sqlite_store *s, uint32_t key, const struct sqlite_shape **out);
@@ -203,7 +201,6 @@ int sqlite_thread_get(struct sqlite_store *s, uint32_t key, uint32_t *process, u
 void sqlite_shape_clear(struct sqlite_store *s);
 
 /* ---- sqlite_place.c ---- */
-
 /* Whether the operation may be stored; then its bundle is one of [first, last]. */
 const struct sqlite_place *sqlite_place_find(struct sqlite_store *s, uint64_t id);
 int sqlite_place_add(struct sqlite_store *s, uint64_t id, int64_t bundle);
