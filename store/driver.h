@@ -11,10 +11,10 @@
 /* What to walk: all stored parts of a kind, by key, or some of the rows or edges. */
 struct osp_scan {
 	enum osp_part_kind kind;
-	uint64_t trace; /* ROW: only those of this trace, 0 = all */
-	bool heads;	/* ROW: without steps and attributes */
-	bool by_from;	/* EDGE: first and last are of `from`, by (from, to, rule); else of `to` */
-	uint64_t first, last; /* ROW: only ids in here; EDGE: an end in here; 0, 0 = all */
+	uint64_t
+		trace; /* ROW: those of this trace; EDGE: those with an end in it, some twice; 0 = all */
+	bool heads;	      /* ROW: without steps and attributes */
+	uint64_t first, last; /* ROW: only ids in here; 0, 0 = all */
 };
 
 /* An iterator of a driver; drivers embed it. */
@@ -35,13 +35,20 @@ struct osp_store_ops {
 	int (*write)(struct osp_store *s, const struct osp_part *parts, size_t count);
 	int (*flush)(struct osp_store *s);
 
+	/* As osp_store_forget and osp_store_save. */
+	int (*forget)(struct osp_store *s, int64_t before_ns, bool *more);
+	int (*save)(struct osp_store *s, const char *path, bool overwrite);
+
 	/* Keys of all traces by (first start of an operation, key), in one array that the caller frees. */
 	int (*traces)(struct osp_store *s, uint64_t **keys, size_t *count);
 
 	/* Trace of the operation or nested span with this id. -ENOENT. */
 	int (*find)(struct osp_store *s, uint64_t span_id, uint64_t *trace);
 
-	/* next: 0 = got one (in the arena, or the store's own until it is written to), 1 = end, <0. */
+	/*
+	 * next: 0 = got one, 1 = end, <0. What is got lives until the next one is; of a scan of one
+	 * trace as long as the arena, or until the store is written to.
+	 */
 	int (*scan)(struct osp_store *s, const struct osp_scan *query, struct osp_scanner **out);
 	int (*next)(struct osp_scanner *c, struct osp_arena *arena, struct osp_part *part);
 	void (*end)(struct osp_scanner **c);
@@ -52,6 +59,9 @@ struct osp_store {
 	char error[512]; /* of the last failing call */
 	bool writable;
 };
+
+/* Saves by copying part by part, for drivers that know no better way. */
+int osp_store_copy(struct osp_store *s, const char *path, bool overwrite);
 
 extern const struct osp_store_ops osp_store_mem, osp_store_sqlite;
 

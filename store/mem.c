@@ -35,6 +35,7 @@ struct mem_store {
 struct mem_scanner {
 	struct osp_scanner base;
 	struct entry **entries; /* borrowed: a sorted view of the store */
+	struct entry **found;	/* owned: instead of it, the links of one trace */
 	size_t at, count;
 };
 
@@ -227,6 +228,85 @@ static int mem_flush(struct osp_store *s)
 	return 0;
 }
 
+/* ---- forgetting ---- */
+
+static bool is_old(const struct entry *e, int64_t before_ns)
+{
+	return e->part->row.complete && e->part->row.spans[0].end_ns < before_ns;
+}
+
+static void remove_entry(struct osp_map *map, struct entry *e)
+{
+	osp_map_remove(map, e->key, e->key_size);
+	free_entry(&e);
+}
+
+/* Removing moves others in the map: what is to go is listed first. */
+static int remove_all(struct osp_map *map, bool (*goes)(const struct entry *e, void *arg),
+		      void *arg)
+{
+	_cleanup_free_ struct entry **list = calloc(map->count + 1, sizeof(*list));
+	struct entry *e;
+	size_t n = 0;
+
+	if (!list)
+		return -ENOMEM;
+	for (size_t at = 0; (e = osp_map_next(map, &at));)
+		if (goes(e, arg))
+			list[n++] = e;
+	for (size_t i = 0; i < n; i++)
+		remove_entry(map, list[i]);
+	return 0;
+}
+
+static bool trace_goes(const struct entry *e, void *kept)
+{
+	return e->part && !osp_map_find(kept, &e->trace, sizeof(e->trace));
+}
+
+struct forgetting {
+	struct mem_store *m;
+	struct osp_map *kept;
+};
+
+static bool end_goes(const struct forgetting *f, uint64_t span_id)
+{
+	const struct entry *e;
+
+	for (size_t at = 0; (e = osp_map_next(&f->m->maps[OSP_PART_ROW], &at));) {
+		const struct osp_row *row = e->part ? &e->part->row : NULL;
+
+		if (row && trace_goes(e, f->kept) && span_id >= row->id &&
+		    span_id - row->id <= row->spans[row->span_count - 1].number)
+			return true;
+	}
+	return false;
+}
+
+static bool link_goes(const struct entry *e, void *arg)
+{
+	return end_goes(arg, e->part->edge.from) || end_goes(arg, e->part->edge.to);
+}
+
+static int mem_forget(struct osp_store *s, int64_t before_ns, bool *more)
+{
+	_cleanup_(osp_map_clear) struct osp_map kept;
+	struct mem_store *m = mem(s);
+	struct forgetting f = {m, &kept};
+	struct entry *e;
+	int r = 0;
+
+	*more = false;
+	osp_map_init(&kept, MAX_ENTRIES, 0x6b657074);
+	for (size_t at = 0; !r && (e = osp_map_next(&m->maps[OSP_PART_ROW], &at));)
+		if (e->part && !is_old(e, before_ns))
+			r = osp_map_add(&kept, &e->trace, sizeof(e->trace), e);
+	forget_views(m);
+	r = r ? r : remove_all(&m->maps[OSP_PART_EDGE], link_goes, &f);
+	r = r ? r : remove_all(&m->maps[OSP_PART_ROW], trace_goes, &kept);
+	return r ? osp_store_fail(s, r, "no memory") : 0;
+}
+
 /* ---- reading ---- */
 
 static int by_key(const void *a, const void *b)
@@ -265,54 +345,90 @@ static int sort_entries(const struct osp_map *map, int (*order)(const void *, co
 
 static bool is_range(const struct osp_scan *q)
 {
-	return (q->kind == OSP_PART_EDGE || q->kind == OSP_PART_ROW) && (q->first || q->last);
+	return q->kind == OSP_PART_ROW && (q->first || q->last);
 }
 
-/* The id that a range is about; rows begin their keys with it. */
-static uint64_t range_id(const struct osp_scan *q, const struct entry *e)
+/* Rows begin their keys with the id. */
+static uint64_t id_of(const struct entry *e)
 {
 	uint64_t id;
 
-	if (q->kind == OSP_PART_EDGE)
-		return q->by_from ? e->part->edge.from : e->part->edge.to;
 	memcpy(&id, e->key, sizeof(id));
 	return __builtin_bswap64(id);
 }
 
-/* Goes to the first entry of the range: the views are sorted by that id. */
+/* Goes to the first entry of the range. */
 static void narrow(struct mem_scanner *c)
 {
-	const struct osp_scan *q = &c->base.query;
-	size_t low = 0, high = c->count;
+	while (c->at < c->count && id_of(c->entries[c->at]) < c->base.query.first)
+		c->at++;
+}
+
+static uint64_t end_of(const struct entry *e, bool to)
+{
+	return to ? e->part->edge.to : e->part->edge.from;
+}
+
+/* Adds the links that lead to, or from, the operation; `list` is sorted by that end. */
+static void add_links(struct mem_scanner *c, struct entry **list, size_t count,
+		      const struct osp_row *row, bool to)
+{
+	uint64_t last = row->id + row->spans[row->span_count - 1].number;
+	size_t low = 0, high = count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (range_id(q, c->entries[middle]) < q->first)
+		if (end_of(list[middle], to) < row->id)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	c->at = low;
+	for (; low < count && end_of(list[low], to) <= last; low++)
+		c->found[c->count++] = list[low];
+}
+
+/* A link that lies in the trace is found by both its ends. */
+static int find_links(struct mem_store *m, struct mem_scanner *c)
+{
+	size_t edges = m->maps[OSP_PART_EDGE].count;
+	struct entry *e;
+	int r = sort_entries(&m->maps[OSP_PART_EDGE], by_to, &m->edges_by_to);
+
+	c->found = calloc(2 * edges + 1, sizeof(struct entry *));
+	c->count = 0;
+	if (r || !c->found)
+		return -ENOMEM;
+	for (size_t at = 0; edges && (e = osp_map_next(&m->maps[OSP_PART_ROW], &at));) {
+		if (!e->part || e->trace != c->base.query.trace)
+			continue;
+		add_links(c, m->edges_by_to, edges, &e->part->row, true);
+		add_links(c, m->sorted[OSP_PART_EDGE], edges, &e->part->row, false);
+	}
+	c->entries = c->found;
+	return 0;
 }
 
 static int mem_scan(struct osp_store *s, const struct osp_scan *q, struct osp_scanner **out)
 {
 	struct mem_store *m = mem(s);
 	int kind = map_of(q->kind);
-	bool to = q->kind == OSP_PART_EDGE && is_range(q) && !q->by_from;
 	struct mem_scanner *c = calloc(1, sizeof(*c));
-	int r = c ? sort_entries(&m->maps[kind], to ? by_to : by_key,
-				 to ? &m->edges_by_to : &m->sorted[kind])
-		  : -ENOMEM;
+	int r = c ? sort_entries(&m->maps[kind], by_key, &m->sorted[kind]) : -ENOMEM;
 
+	if (!r) {
+		c->base = (struct osp_scanner){.store = s, .query = *q};
+		c->entries = m->sorted[kind];
+		c->count = m->maps[kind].count;
+	}
+	if (!r && q->kind == OSP_PART_EDGE && q->trace)
+		r = find_links(m, c);
 	if (r) {
+		if (c)
+			free(c->found);
 		free(c);
 		return osp_store_fail(s, r, "no memory");
 	}
-	c->base = (struct osp_scanner){.store = s, .query = *q};
-	c->entries = to ? m->edges_by_to : m->sorted[kind];
-	c->count = m->maps[kind].count;
 	if (is_range(q))
 		narrow(c);
 	*out = &c->base;
@@ -363,7 +479,7 @@ static int mem_next(struct osp_scanner *scanner, struct osp_arena *arena, struct
 	while (c->at < c->count) {
 		const struct entry *e = c->entries[c->at++];
 
-		if (is_range(q) && range_id(q, e) > q->last)
+		if (is_range(q) && id_of(e) > q->last)
 			return 1;
 		if (!is_wanted(q, e))
 			continue;
@@ -380,6 +496,7 @@ static int mem_next(struct osp_scanner *scanner, struct osp_arena *arena, struct
 
 static void mem_end(struct osp_scanner **c)
 {
+	free(((struct mem_scanner *)*c)->found);
 	free(*c);
 	*c = NULL;
 }
@@ -461,6 +578,8 @@ const struct osp_store_ops osp_store_mem = {
 	.close = mem_close,
 	.write = mem_write,
 	.flush = mem_flush,
+	.forget = mem_forget,
+	.save = osp_store_copy,
 	.traces = mem_traces,
 	.find = mem_find,
 	.scan = mem_scan,

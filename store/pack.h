@@ -1,6 +1,9 @@
 /*
- * How the steps and values of an operation lie in the BLOBs of a session file (store/schema.sql,
- * table operation). Big-endian; narrow entries where everything fits, wide ones else.
+ * How operations lie in the BLOBs of a session file (store/schema.sql, tables shape and bundle):
+ * entries of a fixed width, numbers big-endian, so that plain SQL can unpack them.
+ *
+ * A shape is what operations of one kind have in common: spans, steps and fields without their
+ * times and values. A bundle is some operations of one trace: heads, times, slots, payload.
  */
 #pragma once
 
@@ -9,40 +12,58 @@
 #include <stdint.h>
 
 enum {
-	OSP_PACK_STEP_NARROW = 7,
-	OSP_PACK_STEP_WIDE = 12,
-	OSP_PACK_FIELD_NARROW = 4,
-	OSP_PACK_FIELD_WIDE = 8,
+	OSP_PACK_SPAN = 20, /* number 2, parent 2, class 2, begin 3, end 3, marks 2, status 1,
+			       name coding 1, code coding 1, slot of the name 3 (the code's follows) */
+	OSP_PACK_STEP = 4,  /* point 2, span 2 */
+	OSP_PACK_FIELD = 5, /* field 2, step 2, coding 1 */
+	OSP_PACK_HEAD = 26, /* id 8, shape 4, thread 4, flags 1, start 5, times 2, slots 2 */
+	OSP_PACK_EDGE = 8,  /* from: operation 1, number 2; to: operation 1, number 2; kind 2 */
+
+	/* Where the parts of an entry begin. */
+	OSP_PACK_SPAN_BEGIN = 6,
+	OSP_PACK_SPAN_END = 9,
+	OSP_PACK_SPAN_MARKS = 12,
+	OSP_PACK_SPAN_STATUS = 14,
+	OSP_PACK_SPAN_NAME = 15,
+	OSP_PACK_SPAN_CODE = 16,
+	OSP_PACK_SPAN_SLOT = 17,
+	OSP_PACK_HEAD_SHAPE = 8,
+	OSP_PACK_HEAD_THREAD = 12,
+	OSP_PACK_HEAD_FLAGS = 16,
+	OSP_PACK_HEAD_START = 17,
+	OSP_PACK_HEAD_TIMES = 22,
+	OSP_PACK_HEAD_SLOTS = 24,
+
+	OSP_PACK_AT_START = 0xffffff, /* begin or end: the start of the operation */
+	OSP_PACK_OPERATIONS = 255,    /* of one bundle */
+	OSP_PACK_CONTEXT = 25,	      /* a trace context: 16 trace id, 8 span id, 1 flags */
 };
 
-struct osp_pack_step {
-	uint16_t point, span;
-	uint64_t after_ns; /* since the operation's start; two's complement in the wide form */
+/* Flags of a head. */
+enum {
+	OSP_PACK_WIDTH = 3,	/* of a time: 3, 4, 5 or 8 bytes */
+	OSP_PACK_WIDE = 1 << 2, /* slots of 4 bytes, not 2 */
+	OSP_PACK_COMPLETE = 1 << 3,
+	OSP_PACK_PARENT = 1 << 4,  /* the last slot leads to the parent's id */
+	OSP_PACK_AMENDED = 1 << 5, /* table amend says more */
+	OSP_PACK_MOVED = 1 << 6,   /* a patch has the say about its trace */
 };
 
-struct osp_pack_field {
-	uint16_t field, step;
-	uint32_t end; /* of the value in the payload; it begins where the one before ends */
+/* How a value is found by its slot. */
+enum osp_pack_coding {
+	OSP_PACK_NONE,	 /* there is none, nor a slot */
+	OSP_PACK_SMALL,	 /* the slot is the number */
+	OSP_PACK_STRING, /* the slot is a string's id */
+	OSP_PACK_PLAIN,	 /* the slot is a place in the payload */
+	OSP_PACK_CUT,	 /* the same; 4 bytes of true size come first */
+	OSP_PACK_LOCAL, /* a context of the bundle's trace id: operation << 8 | number of its span */
 };
 
-static inline bool osp_pack_step_fits(const struct osp_pack_step *s)
+static inline unsigned osp_pack_width(uint8_t flags)
 {
-	return s->point <= 0xff && s->span <= 0xff && s->after_ns < 1ull << 40;
-}
+	static const uint8_t widths[] = {3, 4, 5, 8};
 
-static inline bool osp_pack_field_fits(const struct osp_pack_field *f)
-{
-	return f->field <= 0xff && f->step <= 0xff && f->end <= 0xffff;
-}
-
-static inline size_t osp_pack_step_size(bool wide)
-{
-	return wide ? OSP_PACK_STEP_WIDE : OSP_PACK_STEP_NARROW;
-}
-
-static inline size_t osp_pack_field_size(bool wide)
-{
-	return wide ? OSP_PACK_FIELD_WIDE : OSP_PACK_FIELD_NARROW;
+	return widths[flags & OSP_PACK_WIDTH];
 }
 
 static inline uint8_t *osp_pack_put(uint8_t *p, uint64_t v, unsigned bytes)
@@ -59,36 +80,4 @@ static inline uint64_t osp_pack_get(const uint8_t *p, unsigned bytes)
 	for (unsigned i = 0; i < bytes; i++)
 		v = v << 8 | p[i];
 	return v;
-}
-
-static inline void osp_pack_put_step(uint8_t *p, const struct osp_pack_step *s, bool wide)
-{
-	p = osp_pack_put(p, s->point, wide ? 2 : 1);
-	p = osp_pack_put(p, s->span, wide ? 2 : 1);
-	osp_pack_put(p, s->after_ns, wide ? 8 : 5);
-}
-
-static inline struct osp_pack_step osp_pack_get_step(const uint8_t *p, bool wide)
-{
-	unsigned w = wide ? 2 : 1;
-
-	return (struct osp_pack_step){.point = (uint16_t)osp_pack_get(p, w),
-				      .span = (uint16_t)osp_pack_get(p + w, w),
-				      .after_ns = osp_pack_get(p + 2 * w, wide ? 8 : 5)};
-}
-
-static inline void osp_pack_put_field(uint8_t *p, const struct osp_pack_field *f, bool wide)
-{
-	p = osp_pack_put(p, f->field, wide ? 2 : 1);
-	p = osp_pack_put(p, f->step, wide ? 2 : 1);
-	osp_pack_put(p, f->end, wide ? 4 : 2);
-}
-
-static inline struct osp_pack_field osp_pack_get_field(const uint8_t *p, bool wide)
-{
-	unsigned w = wide ? 2 : 1;
-
-	return (struct osp_pack_field){.field = (uint16_t)osp_pack_get(p, w),
-				       .step = (uint16_t)osp_pack_get(p + w, w),
-				       .end = (uint32_t)osp_pack_get(p + 2 * w, 2 * w)};
 }

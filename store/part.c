@@ -40,11 +40,11 @@ static bool is_one_of(const char *t, const char *const *words, size_t count)
 	return false;
 }
 
-static int check_value(const struct osp_attribute *a, char *text, size_t room)
+static int check_value(const struct osp_attribute *a, bool lasting, char *text, size_t room)
 {
 	const struct osp_value *v = &a->value;
 
-	REQUIRE(is_text(a->name), "attribute without a name in UTF-8");
+	REQUIRE(lasting || is_text(a->name), "attribute without a name in UTF-8");
 	REQUIRE((unsigned)v->type <= OSP_VALUE_BYTES, "%s: unknown type %d", a->name, v->type);
 	if (v->type != OSP_VALUE_STR && v->type != OSP_VALUE_BYTES)
 		return 0;
@@ -69,7 +69,8 @@ static int check_spans(const struct osp_row *row, char *text, size_t room)
 		REQUIRE(i ? s->number > row->spans[i - 1].number : !s->number,
 			"span %zu: number %u", i, s->number);
 		REQUIRE(row->id <= UINT64_MAX - s->number, "span %zu: id past the last", i);
-		REQUIRE(is_text(s->kind_name) && is_text(s->name) && is_text_or_null(s->code),
+		REQUIRE((row->lasting || is_text(s->kind_name)) && is_text(s->name) &&
+				is_text_or_null(s->code),
 			"span %zu: text missing or not UTF-8", i);
 		REQUIRE(s->kind >= OSP_SPAN_INTERNAL && s->kind <= OSP_SPAN_CONSUMER,
 			"span %zu: kind %d", i, s->kind);
@@ -87,7 +88,7 @@ static int check_steps(const struct osp_row *row, char *text, size_t room)
 	for (size_t i = 0; i < row->step_count; i++) {
 		const struct osp_step *s = &row->steps[i];
 
-		REQUIRE(is_text(s->name), "step %zu: no name in UTF-8", i);
+		REQUIRE(row->lasting || is_text(s->name), "step %zu: no name in UTF-8", i);
 		REQUIRE(s->span < row->span_count, "step %zu: span %u", i, s->span);
 		if (!s->attribute_count)
 			continue;
@@ -109,14 +110,14 @@ static int check_row(const struct osp_row *row, char *text, size_t room)
 	REQUIRE(row->id, "operation without id");
 	REQUIRE(row->trace && row->trace <= INT64_MAX, "trace key %llu",
 		(unsigned long long)row->trace);
-	REQUIRE(is_text_or_null(row->provider) && is_text_or_null(row->side) &&
-			is_text_or_null(row->layer) && is_text_or_null(row->feature),
+	REQUIRE(row->lasting || (is_text_or_null(row->provider) && is_text_or_null(row->side) &&
+				 is_text_or_null(row->layer) && is_text_or_null(row->feature)),
 		"provider, side, layer or feature not UTF-8");
 	r = check_spans(row, text, room);
 	if (!r)
 		r = check_steps(row, text, room);
 	for (size_t i = 0; !r && i < row->attribute_count; i++) {
-		r = check_value(&row->attributes[i], text, room);
+		r = check_value(&row->attributes[i], row->lasting, text, room);
 		bytes += row->attributes[i].value.size + 32u;
 	}
 	if (r)
@@ -131,6 +132,10 @@ static int check_edge(const struct osp_edge *e, char *text, size_t room)
 	static const char *const grades[] = {"exact", "strong", "weak", "ambiguous"};
 
 	REQUIRE(e->from && e->to, "edge without an end");
+	if (e->lasting) {
+		REQUIRE(is_text_or_null(e->also), "edge: text not UTF-8");
+		return 0;
+	}
 	REQUIRE(is_text(e->rule) && is_text(e->evidence) && is_text_or_null(e->also),
 		"edge: text missing or not UTF-8");
 	REQUIRE(is_one_of(e->makes, makes, 3), "edge: makes %s", e->makes ? e->makes : "nothing");

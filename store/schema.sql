@@ -1,7 +1,7 @@
--- The session file, format 1. store/README.md describes it for people with a sqlite3 shell.
+-- The session file, format 2. store/README.md describes it for people with a sqlite3 shell.
 --
--- What is stored is the operation: one row, its steps packed at a fixed width so that the views
--- below can unpack them with plain joins. Ids are 8-byte BLOBs, big-endian (SQLite has no
+-- What is stored are bundles of operations of one trace, packed at a fixed width (store/pack.h) so
+-- that the views below can unpack them with plain joins. Ids are 8-byte BLOBs, big-endian (SQLite has no
 -- unsigned 64-bit integer); times are boot time in ns; seq orders versions of the same thing.
 
 -- ---- the session's own rows ----
@@ -49,149 +49,323 @@ CREATE TABLE class(
 
 CREATE TABLE point(number INTEGER PRIMARY KEY, name TEXT NOT NULL, unexpected INTEGER NOT NULL);
 
--- coding: number (decimal digits), text, string (digits: string.id), bytes.
--- cut: the value was longer; its true size stands before it, in 4 bytes.
-CREATE TABLE field(number INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL,
-  coding TEXT NOT NULL, cut INTEGER NOT NULL);
+CREATE TABLE field(number INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL);
+
+CREATE TABLE rule(number INTEGER PRIMARY KEY, name TEXT NOT NULL);
 
 CREATE TABLE link_kind(
   key INTEGER PRIMARY KEY, rule TEXT NOT NULL, makes TEXT NOT NULL, evidence TEXT NOT NULL,
   grade TEXT NOT NULL, also TEXT);
 
+CREATE TABLE thread(key INTEGER PRIMARY KEY, process INTEGER NOT NULL, tid INTEGER NOT NULL);
+
 -- ---- operations ----
 
--- wide = 0: steps  = n * (u8 point, u8 span, u40 ns since start_ns)
---           fields = n * (u8 field, u8 step, u16 end of the value in payload)
--- wide = 1: steps  = n * (u16 point, u16 span, u64 ns since start_ns)
---           fields = n * (u16 field, u16 step, u32 end)        all big-endian
--- trace_rank tells which claim of membership is in force, patch_marks what patches added.
-CREATE TABLE operation(
-  key INTEGER PRIMARY KEY, id BLOB NOT NULL, trace INTEGER NOT NULL, trace_rank INTEGER NOT NULL,
-  parent BLOB, process INTEGER NOT NULL, tid INTEGER NOT NULL, class INTEGER NOT NULL,
-  name INTEGER NOT NULL, start_ns INTEGER NOT NULL, duration_ns INTEGER NOT NULL,
-  status INTEGER NOT NULL, code INTEGER, marks INTEGER NOT NULL, patch_marks INTEGER NOT NULL,
-  complete INTEGER NOT NULL, seq INTEGER NOT NULL, nested INTEGER NOT NULL, wide INTEGER NOT NULL,
-  steps BLOB, fields BLOB, payload BLOB);
-CREATE UNIQUE INDEX operation_id ON operation(id);
+-- What operations have in common. spans = n * (number 2, parent 2, class 2, begin 3, end 3, marks 2,
+-- status 1, coding of the name 1, of the code 1, slot 3); parent is an index into spans, begin and
+-- end are indexes of times (ffffff: the start of the operation), the name has the slot, the code
+-- the one after it. steps = n * (point 2, span 2). fields = n * (field 2, step 2, coding 1), the
+-- i-th has slot field_slot + i. Codings: 0 nothing, 1 the slot is the number, 2 it is string.id,
+-- 3 a place in payload, 4 the same with the true size first, 5 a context of this bundle.
+CREATE TABLE shape(key INTEGER PRIMARY KEY, field_slot INTEGER NOT NULL, spans BLOB NOT NULL,
+  steps BLOB, fields BLOB);
 
--- Spans inside an operation, numbered by i from 1; parent is such a number, 0 = the operation.
-CREATE TABLE nested(
-  operation INTEGER NOT NULL, i INTEGER NOT NULL, id BLOB NOT NULL, parent INTEGER NOT NULL,
-  class INTEGER NOT NULL, name INTEGER NOT NULL, after_ns INTEGER NOT NULL,
-  duration_ns INTEGER NOT NULL, status INTEGER NOT NULL, code INTEGER, marks INTEGER NOT NULL,
-  PRIMARY KEY(operation, i)) WITHOUT ROWID;
+-- Operations of one trace that were written together; the first is their root.
+-- heads = n * (id 8, shape 4, thread 4, flags 1, ns from start_ns to the operation's start 5,
+-- where its times and its slots begin 2 + 2). flags: & 3 bytes of a time: 3, 4, 5, 8; 4 slots of 4
+-- bytes, not 2; 8 complete; 16 the last slot leads to the parent's id; 32 see amend; 64 a patch
+-- decided about the trace. times: ns since the operation's start: of the steps, then others.
+-- payload: values, each behind its size (1 byte; 255: then 4 more). wire: a trace id that contexts
+-- of this bundle have in common. edges = n * (from: operation 1, number 2; to: operation 1,
+-- number 2; link_kind 2). duration_ns is NULL while an operation is not complete.
+CREATE TABLE bundle(
+  key INTEGER PRIMARY KEY, trace INTEGER NOT NULL, start_ns INTEGER NOT NULL, duration_ns INTEGER,
+  wire BLOB, heads BLOB NOT NULL, times BLOB, slots BLOB, payload BLOB, edges BLOB);
+CREATE INDEX bundle_trace ON bundle(trace, start_ns);
 
+-- Versions of parts that do not come in order, marks that were added later.
+CREATE TABLE amend(id BLOB PRIMARY KEY, seq INTEGER NOT NULL, rank INTEGER NOT NULL,
+  marks INTEGER NOT NULL) WITHOUT ROWID;
+
+-- Links whose ends lie in two bundles.
 CREATE TABLE edge(from_id BLOB NOT NULL, to_id BLOB NOT NULL, rule INTEGER NOT NULL,
   kind INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(from_id, to_id, rule)) WITHOUT ROWID;
+CREATE INDEX edge_to ON edge(to_id);
 
 -- Patches that came before their operation.
 CREATE TABLE patch(id BLOB PRIMARY KEY, trace INTEGER NOT NULL, trace_rank INTEGER NOT NULL,
   marks INTEGER NOT NULL) WITHOUT ROWID;
 
+-- The bundles between which the operations of a block of 2^22 ids lie; complete up to the bundle
+-- that table placed names.
+CREATE TABLE place(block INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL);
+CREATE TABLE placed(one INTEGER PRIMARY KEY, bundle INTEGER NOT NULL);
+
 -- ---- for the views: the values of bytes, and 0, 1, 2, ... as far as needed ----
 
-CREATE TABLE byte(b BLOB PRIMARY KEY, v INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE byte(b BLOB PRIMARY KEY, v INTEGER NOT NULL UNIQUE) WITHOUT ROWID;
 CREATE TABLE number(i INTEGER PRIMARY KEY);
 
 -- ---- views ----
 
--- The root of a trace is its first operation that has no parent in it. This is a view while the
--- recording runs; a recording that ends makes a table of it, with an index on trace_id.
-CREATE VIEW trace_name AS
-SELECT trace, root AS operation,
-       (SELECT lower(hex(id)) FROM operation WHERE key = root) ||
-       coalesce((SELECT value FROM session WHERE name = 'id'), '0000000000000000') AS trace_id
-FROM (SELECT t.trace,
-        (SELECT o.key FROM operation o WHERE o.trace = t.trace
-         ORDER BY EXISTS (SELECT 1 FROM operation p WHERE p.id = o.parent AND p.trace = o.trace)
-               OR EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
-                          WHERE e.to_id = o.id AND k.makes = 'parent' AND k.grade <> 'ambiguous'
-                            AND EXISTS (SELECT 1 FROM operation p
-                                 WHERE p.id = (SELECT q.id FROM operation q WHERE q.id <= e.from_id
-                                               ORDER BY q.id DESC LIMIT 1)
-                                   AND p.trace = o.trace
-                                   AND (p.id = e.from_id OR e.from_id IN
-                                        (SELECT n.id FROM nested n WHERE n.operation = p.key)))),
-               o.start_ns, o.id LIMIT 1) AS root
-      FROM (SELECT DISTINCT trace FROM operation) t);
-
 -- The views that end in _raw are for the others. Each is one join, without UNION, so that a
 -- condition on the trace reaches the index.
 
--- One row per span; i = 0 is the operation itself.
+-- One row per operation: where it lies in its bundle. width, slot: bytes of a time, of a slot.
+CREATE VIEW operation_raw AS
+SELECT b.key AS bundle, n.i AS place, b.trace, substr(b.heads, 26 * n.i + 1, 8) AS id,
+  (((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 8 + 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 8 + 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 8 + 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 8 + 4, 1))) AS shape,
+  (((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 12 + 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 12 + 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 12 + 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 12 + 4, 1))) AS thread,
+  (SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 16 + 1, 1)) AS flags,
+  CASE (SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 16 + 1, 1)) & 3
+    WHEN 0 THEN 3 WHEN 1 THEN 4 WHEN 2 THEN 5 ELSE 8 END AS width,
+  iif((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 16 + 1, 1)) & 4, 4, 2) AS slot,
+  b.start_ns +
+  (((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 17 + 1, 1)) << 32) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 17 + 2, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 17 + 3, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 17 + 4, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 17 + 5, 1))) AS start_ns,
+  iif(n.i, (((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 22 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 22 + 2, 1))), 0) AS times_at,
+  iif(n.i, (((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 24 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 24 + 2, 1))), 0) AS slots_at,
+  b.heads, b.times, b.slots, b.payload, b.edges, b.wire
+FROM bundle b CROSS JOIN number n ON n.i < length(b.heads) / 26;
+
+-- One row per span, its parts still as bytes; i = 0 is the operation itself.
+CREATE VIEW span_bytes AS
+SELECT o.*, n.i, s.spans,
+  (((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 2, 1))) AS number,
+  (((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 2 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 2 + 2, 1))) AS parent_i,
+  (((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 4 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 4 + 2, 1))) AS class,
+  (((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 6 + 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 6 + 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 6 + 3, 1))) AS begin_at,
+  (((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 9 + 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 9 + 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 9 + 3, 1))) AS end_at,
+  (((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 12 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 12 + 2, 1))) AS marks,
+  (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 14 + 1, 1)) AS status,
+  (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 15 + 1, 1)) AS name_coding,
+  (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 16 + 1, 1)) AS code_coding,
+  (((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 17 + 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 17 + 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 17 + 3, 1))) AS name_slot,
+  s.field_slot + length(s.fields) / 5 AS parent_slot
+FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < length(s.spans) / 20;
+
+-- Operations that name their parent themselves.
+CREATE VIEW parent_raw AS
+SELECT bundle, place, substr(payload, (((SELECT v FROM byte WHERE b = substr(at4, 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(at4, 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(at4, 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(at4, 4, 1))) + 2, 8) AS parent
+FROM (SELECT o.bundle, o.place, o.payload, CAST(substr(x'00000000', 1, 4 - o.slot) || substr(o.slots, o.slots_at + o.slot * (s.field_slot + length(s.fields) / 5) + 1, o.slot) AS BLOB) AS at4
+      FROM operation_raw o JOIN shape s ON s.key = o.shape WHERE o.flags & 16);
+
+-- The same with slots and times taken out of the bundle.
+CREATE VIEW span_slots AS
+SELECT s.*,
+  CAST(substr(s.id, 1, 6) ||
+    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.i + 1, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.i + 1, 2), 2, 1)))) >> 8) & 255) ||
+    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.i + 1, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.i + 1, 2), 2, 1)))) & 255) AS BLOB) AS span_id,
+  CAST(substr(s.id, 1, 6) ||
+    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.parent_i + 1, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.parent_i + 1, 2), 2, 1)))) >> 8) & 255) ||
+    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.parent_i + 1, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.parent_i + 1, 2), 2, 1)))) & 255) AS BLOB) AS inner_parent,
+  CAST((SELECT b FROM byte WHERE v = s.place) || substr(s.spans, 20 * s.i + 1, 2) AS BLOB) AS address,
+  iif(s.begin_at = 16777215, x'0000000000000000', CAST(substr(x'0000000000000000', 1, 8 - s.width) || substr(s.times, s.times_at + s.width * s.begin_at + 1, s.width) AS BLOB)) AS begin8,
+  iif(s.end_at = 16777215, x'0000000000000000', CAST(substr(x'0000000000000000', 1, 8 - s.width) || substr(s.times, s.times_at + s.width * s.end_at + 1, s.width) AS BLOB)) AS end8,
+  CAST(substr(x'00000000', 1, 4 - s.slot) || substr(s.slots, s.slots_at + s.slot * (s.name_slot) + 1, s.slot) AS BLOB) AS name4,
+  CAST(substr(x'00000000', 1, 4 - s.slot) || substr(s.slots, s.slots_at + s.slot * (s.name_slot + 1) + 1, s.slot) AS BLOB) AS code4,
+  CAST(substr(x'00000000', 1, 4 - s.slot) || substr(s.slots, s.slots_at + s.slot * (s.parent_slot) + 1, s.slot) AS BLOB) AS parent4
+FROM span_bytes s;
+
+CREATE VIEW span_numbers AS
+SELECT s.*,
+  (((SELECT v FROM byte WHERE b = substr(s.begin8, 1, 1)) << 56) |
+    ((SELECT v FROM byte WHERE b = substr(s.begin8, 2, 1)) << 48) |
+    ((SELECT v FROM byte WHERE b = substr(s.begin8, 3, 1)) << 40) |
+    ((SELECT v FROM byte WHERE b = substr(s.begin8, 4, 1)) << 32) |
+    ((SELECT v FROM byte WHERE b = substr(s.begin8, 5, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(s.begin8, 6, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(s.begin8, 7, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.begin8, 8, 1))) AS begin_ns,
+  (((SELECT v FROM byte WHERE b = substr(s.end8, 1, 1)) << 56) |
+    ((SELECT v FROM byte WHERE b = substr(s.end8, 2, 1)) << 48) |
+    ((SELECT v FROM byte WHERE b = substr(s.end8, 3, 1)) << 40) |
+    ((SELECT v FROM byte WHERE b = substr(s.end8, 4, 1)) << 32) |
+    ((SELECT v FROM byte WHERE b = substr(s.end8, 5, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(s.end8, 6, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(s.end8, 7, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.end8, 8, 1))) AS end_ns,
+  (((SELECT v FROM byte WHERE b = substr(s.name4, 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(s.name4, 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(s.name4, 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.name4, 4, 1))) AS name_at,
+  (((SELECT v FROM byte WHERE b = substr(s.code4, 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(s.code4, 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(s.code4, 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.code4, 4, 1))) AS code_at,
+  (((SELECT v FROM byte WHERE b = substr(s.parent4, 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(s.parent4, 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(s.parent4, 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.parent4, 4, 1))) AS parent_at
+FROM span_slots s;
+
 CREATE VIEW span_raw AS
-SELECT o.key AS operation, n.i, coalesce(x.id, o.id) AS id, o.trace,
-       CASE WHEN x.parent THEN (SELECT y.id FROM nested y WHERE y.operation = x.operation AND y.i = x.parent)
-            WHEN x.i THEN o.id
-            ELSE coalesce(o.parent, (SELECT e.from_id FROM edge e JOIN link_kind k ON k.key = e.kind
-              WHERE e.to_id = o.id AND k.makes = 'parent' AND k.grade <> 'ambiguous'
-              ORDER BY CASE k.grade WHEN 'exact' THEN 0 WHEN 'strong' THEN 1 ELSE 2 END, e.from_id
-              LIMIT 1)) END AS parent,
-       coalesce(x.class, o.class) AS class, coalesce(x.name, o.name) AS name, o.process, o.tid,
-       o.start_ns + coalesce(x.after_ns, 0) AS start_ns,
-       coalesce(x.duration_ns, o.duration_ns) AS duration_ns, coalesce(x.status, o.status) AS status,
-       iif(x.i, x.code, o.code) AS code, iif(x.i, x.marks, o.marks | o.patch_marks) AS marks,
-       coalesce(w.offset_ns, 0) AS wall_ns
-FROM operation o CROSS JOIN number n ON n.i <= o.nested
-LEFT JOIN nested x ON x.operation = o.key AND x.i = n.i
-LEFT JOIN clock w ON w.boot_ns = coalesce((SELECT max(boot_ns) FROM clock WHERE boot_ns <= o.start_ns),
+SELECT s.bundle, s.place, s.i, s.trace, s.span_id AS id, s.address, s.edges,
+  CASE WHEN s.i THEN s.inner_parent
+       WHEN s.flags & 16 THEN substr(s.payload, s.parent_at + 2, 8)
+       ELSE (SELECT from_id FROM (
+         SELECT CAST(substr(substr(s.heads, 26 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 1, 6) ||
+    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(substr(s.heads, 26 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(substr(s.heads, 26 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.edges, 8 * n.i + 2, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(s.edges, 8 * n.i + 2, 2), 2, 1)))) >> 8) & 255) ||
+    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(substr(s.heads, 26 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(substr(s.heads, 26 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.edges, 8 * n.i + 2, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(s.edges, 8 * n.i + 2, 2), 2, 1)))) & 255) AS BLOB) AS from_id, k.grade
+         FROM number n JOIN link_kind k ON k.key = (((SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 6 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 6 + 2, 1)))
+         WHERE n.i < length(s.edges) / 8 AND substr(s.edges, 8 * n.i + 4, 3) = s.address
+           AND k.makes = 'parent' AND k.grade <> 'ambiguous'
+         UNION ALL
+         SELECT e.from_id, k.grade FROM edge e JOIN link_kind k ON k.key = e.kind
+         WHERE e.to_id = s.id AND k.makes = 'parent' AND k.grade <> 'ambiguous')
+       ORDER BY CASE grade WHEN 'exact' THEN 0 WHEN 'strong' THEN 1 ELSE 2 END, from_id LIMIT 1)
+  END AS parent,
+  s.class, iif(s.name_coding = 2, (SELECT text FROM string WHERE id = s.name_at), CAST(iif((SELECT v FROM byte WHERE b = substr(s.payload, s.name_at + 1, 1)) < 255,
+    substr(s.payload, s.name_at + 2, (SELECT v FROM byte WHERE b = substr(s.payload, s.name_at + 1, 1))),
+    substr(s.payload, s.name_at + 6, (((SELECT v FROM byte WHERE b = substr(s.payload, s.name_at + 1 + 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(s.payload, s.name_at + 1 + 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(s.payload, s.name_at + 1 + 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.payload, s.name_at + 1 + 4, 1))))) AS TEXT)) AS name,
+  t.process, t.tid, s.start_ns + s.begin_ns AS start_ns, s.end_ns - s.begin_ns AS duration_ns, s.status,
+  CASE s.code_coding WHEN 0 THEN NULL WHEN 2 THEN (SELECT text FROM string WHERE id = s.code_at)
+    ELSE CAST(iif((SELECT v FROM byte WHERE b = substr(s.payload, s.code_at + 1, 1)) < 255,
+    substr(s.payload, s.code_at + 2, (SELECT v FROM byte WHERE b = substr(s.payload, s.code_at + 1, 1))),
+    substr(s.payload, s.code_at + 6, (((SELECT v FROM byte WHERE b = substr(s.payload, s.code_at + 1 + 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(s.payload, s.code_at + 1 + 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(s.payload, s.code_at + 1 + 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.payload, s.code_at + 1 + 4, 1))))) AS TEXT) END AS code,
+  s.marks | iif(s.i OR NOT s.flags & 32, 0, (SELECT a.marks FROM amend a WHERE a.id = s.id)) AS marks,
+  (SELECT count(*) FROM number n WHERE n.i < length(s.edges) / 8 AND substr(s.edges, 8 * n.i + 4, 3) = s.address) +
+    (SELECT count(*) FROM edge e WHERE e.to_id = s.span_id) AS links,
+  EXISTS (SELECT 1 FROM number n JOIN link_kind k ON k.key = (((SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 6 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 6 + 2, 1)))
+          WHERE n.i < length(s.edges) / 8 AND substr(s.edges, 8 * n.i + 4, 3) = s.address AND k.grade = 'ambiguous') OR
+    EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
+            WHERE e.to_id = s.span_id AND k.grade = 'ambiguous') AS ambiguous,
+  coalesce(w.offset_ns, 0) AS wall_ns
+FROM span_numbers s JOIN thread t ON t.key = s.thread
+LEFT JOIN clock w ON w.boot_ns = coalesce((SELECT max(boot_ns) FROM clock WHERE boot_ns <= s.start_ns),
                                           (SELECT min(boot_ns) FROM clock));
 
 -- One row per step; seq counts the steps of the operation.
+CREATE VIEW step_bytes AS
+SELECT o.*, n.i AS seq, (((SELECT v FROM byte WHERE b = substr(s.steps, 4 * n.i + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.steps, 4 * n.i + 2, 1))) AS point,
+  (((SELECT v FROM byte WHERE b = substr(s.steps, 4 * n.i + 2 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.steps, 4 * n.i + 2 + 2, 1))) AS span_i,
+  s.spans,
+  CAST(substr(x'0000000000000000', 1, 8 - o.width) || substr(o.times, o.times_at + o.width * n.i + 1, o.width) AS BLOB) AS after8
+FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < length(s.steps) / 4;
+
 CREATE VIEW step_raw AS
-SELECT o.key AS operation, o.id, o.trace, o.process, o.start_ns, n.i AS seq, coalesce(w.offset_ns, 0) AS wall_ns,
-       iif(o.wide,
-          ((SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 1, 1)) << 8) |
-          (SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 2, 1)),
-          (SELECT v FROM byte WHERE b = substr(o.steps, 7 * n.i + 1, 1))) AS point,
-       iif(o.wide,
-          ((SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 3, 1)) << 8) |
-          (SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 4, 1)),
-          (SELECT v FROM byte WHERE b = substr(o.steps, 7 * n.i + 2, 1))) AS span,
-       iif(o.wide,
-          ((SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 5, 1)) << 56) |
-          ((SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 6, 1)) << 48) |
-          ((SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 7, 1)) << 40) |
-          ((SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 8, 1)) << 32) |
-          ((SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 9, 1)) << 24) |
-          ((SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 10, 1)) << 16) |
-          ((SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 11, 1)) << 8) |
-          (SELECT v FROM byte WHERE b = substr(o.steps, 12 * n.i + 12, 1)),
-          ((SELECT v FROM byte WHERE b = substr(o.steps, 7 * n.i + 3, 1)) << 32) |
-          ((SELECT v FROM byte WHERE b = substr(o.steps, 7 * n.i + 4, 1)) << 24) |
-          ((SELECT v FROM byte WHERE b = substr(o.steps, 7 * n.i + 5, 1)) << 16) |
-          ((SELECT v FROM byte WHERE b = substr(o.steps, 7 * n.i + 6, 1)) << 8) |
-          (SELECT v FROM byte WHERE b = substr(o.steps, 7 * n.i + 7, 1))) AS after_ns
-FROM operation o CROSS JOIN number n ON n.i < length(o.steps) / iif(o.wide, 12, 7)
-LEFT JOIN clock w ON w.boot_ns = coalesce((SELECT max(boot_ns) FROM clock WHERE boot_ns <= o.start_ns),
+SELECT s.bundle, s.place, s.id, s.trace, t.process, s.start_ns, s.seq, s.point,
+  CAST(substr(s.id, 1, 6) ||
+    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.span_i + 1, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.span_i + 1, 2), 2, 1)))) >> 8) & 255) ||
+    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.span_i + 1, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.span_i + 1, 2), 2, 1)))) & 255) AS BLOB) AS span_id,
+  (((SELECT v FROM byte WHERE b = substr(s.after8, 1, 1)) << 56) |
+    ((SELECT v FROM byte WHERE b = substr(s.after8, 2, 1)) << 48) |
+    ((SELECT v FROM byte WHERE b = substr(s.after8, 3, 1)) << 40) |
+    ((SELECT v FROM byte WHERE b = substr(s.after8, 4, 1)) << 32) |
+    ((SELECT v FROM byte WHERE b = substr(s.after8, 5, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(s.after8, 6, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(s.after8, 7, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.after8, 8, 1))) AS after_ns, coalesce(w.offset_ns, 0) AS wall_ns
+FROM step_bytes s JOIN thread t ON t.key = s.thread
+LEFT JOIN clock w ON w.boot_ns = coalesce((SELECT max(boot_ns) FROM clock WHERE boot_ns <= s.start_ns),
                                           (SELECT min(boot_ns) FROM clock));
 
--- One row per value, which lies in payload between begin and end.
+-- One row per value. at: what its slot says.
+CREATE VIEW value_bytes AS
+SELECT o.*, n.i, (((SELECT v FROM byte WHERE b = substr(s.fields, 5 * n.i + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.fields, 5 * n.i + 2, 1))) AS field,
+  (((SELECT v FROM byte WHERE b = substr(s.fields, 5 * n.i + 2 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.fields, 5 * n.i + 2 + 2, 1))) AS step,
+  (SELECT v FROM byte WHERE b = substr(s.fields, 5 * n.i + 4 + 1, 1)) AS coding,
+  s.spans, s.steps,
+  CAST(substr(x'00000000', 1, 4 - o.slot) || substr(o.slots, o.slots_at + o.slot * (s.field_slot + n.i) + 1, o.slot) AS BLOB) AS at4
+FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < length(s.fields) / 5;
+
+CREATE VIEW value_slots AS
+SELECT v.*, (((SELECT v FROM byte WHERE b = substr(v.at4, 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(v.at4, 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(v.at4, 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(v.at4, 4, 1))) AS at,
+  (((SELECT v FROM byte WHERE b = substr(v.steps, 4 * v.step + 2 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(v.steps, 4 * v.step + 2 + 2, 1))) AS span_i
+FROM value_bytes v;
+
 CREATE VIEW value_raw AS
-SELECT o.key AS operation, o.id, o.trace, o.wide, o.steps, o.payload,
-       iif(o.wide,
-          ((SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i + 1, 1)) << 8) |
-          (SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i + 2, 1)),
-          (SELECT v FROM byte WHERE b = substr(o.fields, 4 * n.i + 1, 1))) AS field,
-       iif(o.wide,
-          ((SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i + 3, 1)) << 8) |
-          (SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i + 4, 1)),
-          (SELECT v FROM byte WHERE b = substr(o.fields, 4 * n.i + 2, 1))) AS step,
-       iif(NOT n.i, 0, iif(o.wide,
-          ((SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i - 3, 1)) << 24) |
-          ((SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i - 2, 1)) << 16) |
-          ((SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i - 1, 1)) << 8) |
-          (SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i, 1)),
-          ((SELECT v FROM byte WHERE b = substr(o.fields, 4 * n.i - 1, 1)) << 8) |
-          (SELECT v FROM byte WHERE b = substr(o.fields, 4 * n.i, 1)))) AS begin,
-       iif(o.wide,
-          ((SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i + 5, 1)) << 24) |
-          ((SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i + 6, 1)) << 16) |
-          ((SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i + 7, 1)) << 8) |
-          (SELECT v FROM byte WHERE b = substr(o.fields, 8 * n.i + 8, 1)),
-          ((SELECT v FROM byte WHERE b = substr(o.fields, 4 * n.i + 3, 1)) << 8) |
-          (SELECT v FROM byte WHERE b = substr(o.fields, 4 * n.i + 4, 1))) AS end
-FROM operation o CROSS JOIN number n ON n.i < length(o.fields) / iif(o.wide, 8, 4);
+SELECT v.bundle, v.place, v.i, v.id, v.trace, v.field, v.step, v.coding, v.at, v.wire, v.heads,
+  CAST(substr(v.id, 1, 6) ||
+    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(v.id, 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(v.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(v.spans, 20 * v.span_i + 1, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(v.spans, 20 * v.span_i + 1, 2), 2, 1)))) >> 8) & 255) ||
+    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(v.id, 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(v.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(v.spans, 20 * v.span_i + 1, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(v.spans, 20 * v.span_i + 1, 2), 2, 1)))) & 255) AS BLOB) AS span_id,
+  iif(v.coding IN (3, 4), iif((SELECT v FROM byte WHERE b = substr(v.payload, v.at + 1, 1)) < 255,
+    substr(v.payload, v.at + 2, (SELECT v FROM byte WHERE b = substr(v.payload, v.at + 1, 1))),
+    substr(v.payload, v.at + 6, (((SELECT v FROM byte WHERE b = substr(v.payload, v.at + 1 + 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(v.payload, v.at + 1 + 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(v.payload, v.at + 1 + 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(v.payload, v.at + 1 + 4, 1))))), NULL) AS bytes
+FROM value_slots v;
+
+-- The root of a trace is its first operation that has no parent in it: one of the first of the
+-- trace's bundles.
+CREATE VIEW trace_name AS
+SELECT t.trace, 
+  (SELECT lower(hex(substr(b.heads, 1, 8))) FROM bundle b WHERE b.trace = t.trace
+   ORDER BY (SELECT count(*) FROM bundle d WHERE d.trace = b.trace) > 1 AND EXISTS (
+       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 26 WHERE c.trace = b.trace AND
+         (EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
+                  WHERE e.to_id = substr(b.heads, 1, 8) AND k.makes = 'parent' AND k.grade <> 'ambiguous'
+                    AND substr(e.from_id, 1, 6) = substr(c.heads, 26 * n.i + 1, 6)) OR
+          EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key AND p.place = 0
+                    AND p.parent = substr(c.heads, 26 * n.i + 1, 8)))),
+     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 1, 1)) << 32) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 2, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 3, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 4, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 17 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1) ||
+  coalesce((SELECT value FROM session WHERE name = 'id'), '0000000000000000') AS trace_id
+FROM (SELECT DISTINCT trace FROM bundle) t;
 
 CREATE VIEW mark_name AS
 SELECT 1 AS mark, 'incomplete' AS name UNION ALL SELECT 2, 'began before attach'
@@ -199,29 +373,40 @@ UNION ALL SELECT 4, 'may be cut' UNION ALL SELECT 8, 'unexpected step'
 UNION ALL SELECT 16, 'timed out' UNION ALL SELECT 32, 'ambiguous link';
 
 CREATE VIEW trace AS
-SELECT trace, trace_id, root,
-       strftime('%Y-%m-%dT%H:%M:%S', start_ns / 1000000000, 'unixepoch') ||
-         printf('.%06dZ', start_ns / 1000 % 1000000) AS start_time,
-       start_ns, duration_ns, processes, spans, links,
-       CASE WHEN failed OR root_status = 2 THEN 'error' WHEN root_status = 1 THEN 'ok' ELSE 'unset'
-         END AS status,
-       coalesce((SELECT group_concat(name, ', ') FROM mark_name WHERE marks & mark), '') AS marks
-FROM (SELECT r.trace, r.trace_id, (SELECT text FROM string WHERE id = o.name) AS root,
+SELECT r.trace, lower(hex(r.root_id)) ||
+         coalesce((SELECT value FROM session WHERE name = 'id'), '0000000000000000') AS trace_id, 
+         (SELECT x.name FROM span_raw x WHERE x.trace = r.trace AND x.i = 0 AND x.id = r.root_id) AS root,
+       strftime('%Y-%m-%dT%H:%M:%S', r.start_ns / 1000000000, 'unixepoch') ||
+         printf('.%06dZ', r.start_ns / 1000 % 1000000) AS start_time,
+       r.start_ns, r.duration_ns, r.processes, r.spans, r.links,
+       CASE WHEN r.failed THEN 'error' WHEN (SELECT x.status FROM span_raw x
+         WHERE x.trace = r.trace AND x.i = 0 AND x.id = r.root_id) = 1 THEN 'ok' ELSE 'unset' END AS status,
+       coalesce((SELECT group_concat(name, ', ') FROM mark_name WHERE r.marks & mark), '') AS marks
+FROM (SELECT s.trace, 
+  (SELECT substr(b.heads, 1, 8) FROM bundle b WHERE b.trace = s.trace
+   ORDER BY (SELECT count(*) FROM bundle d WHERE d.trace = b.trace) > 1 AND EXISTS (
+       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 26 WHERE c.trace = b.trace AND
+         (EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
+                  WHERE e.to_id = substr(b.heads, 1, 8) AND k.makes = 'parent' AND k.grade <> 'ambiguous'
+                    AND substr(e.from_id, 1, 6) = substr(c.heads, 26 * n.i + 1, 6)) OR
+          EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key AND p.place = 0
+                    AND p.parent = substr(c.heads, 26 * n.i + 1, 8)))),
+     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 1, 1)) << 32) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 2, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 3, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 4, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 17 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1) AS root_id,
              min(s.start_ns + s.wall_ns) AS start_ns,
              max(s.start_ns + s.duration_ns) - min(s.start_ns) AS duration_ns,
-             count(DISTINCT s.process) AS processes, count(*) AS spans,
-             sum((SELECT count(*) FROM edge e WHERE e.to_id = s.id)) AS links,
-             max(s.status = 2) AS failed, o.status AS root_status,
+             count(DISTINCT s.process) AS processes, count(*) AS spans, sum(s.links) AS links,
+             max(s.status = 2) AS failed,
              max(s.marks & 1) | max(s.marks & 2) | max(s.marks & 4) | max(s.marks & 8) |
-               max(s.marks & 16) | max(s.marks & 32) |
-               32 * max(EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
-                                WHERE e.to_id = s.id AND k.grade = 'ambiguous')) AS marks
-      FROM trace_name r JOIN span_raw s ON s.trace = r.trace JOIN operation o ON o.key = r.operation
-      GROUP BY r.trace, r.trace_id);
+               max(s.marks & 16) | max(s.marks & 32) | 32 * max(s.ambiguous) AS marks
+      FROM span_raw s GROUP BY s.trace) r;
 
 CREATE VIEW span AS
 SELECT s.trace, r.trace_id, lower(hex(s.id)) AS span_id, nullif(lower(hex(s.parent)), '') AS parent_id,
-       (SELECT text FROM string WHERE id = s.name) AS name, c.kind_name, c.operation,
+       s.name, c.kind_name, c.operation,
        CASE c.kind WHEN 1 THEN 'INTERNAL' WHEN 2 THEN 'SERVER' WHEN 3 THEN 'CLIENT'
                    WHEN 4 THEN 'PRODUCER' ELSE 'CONSUMER' END AS kind,
        c.provider, c.side, c.layer, c.feature, s.process, p.comm, p.pid, s.tid,
@@ -229,20 +414,16 @@ SELECT s.trace, r.trace_id, lower(hex(s.id)) AS span_id, nullif(lower(hex(s.pare
          printf('.%06dZ', (s.start_ns + s.wall_ns) / 1000 % 1000000) AS start_time,
        s.start_ns + s.wall_ns AS start_ns, s.start_ns + s.duration_ns + s.wall_ns AS end_ns,
        s.duration_ns,
-       CASE s.status WHEN 1 THEN 'ok' WHEN 2 THEN 'error' ELSE 'unset' END AS status,
-       (SELECT text FROM string WHERE id = s.code) AS code,
+       CASE s.status WHEN 1 THEN 'ok' WHEN 2 THEN 'error' ELSE 'unset' END AS status, s.code,
        coalesce((SELECT group_concat(name, ', ') FROM mark_name WHERE mark &
-         (s.marks | 32 * EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
-                                 WHERE e.to_id = s.id AND k.grade = 'ambiguous'))), '') AS marks
+         (s.marks | 32 * s.ambiguous)), '') AS marks
 FROM trace_name r
 JOIN span_raw s ON s.trace = r.trace
 JOIN class c ON c.key = s.class
 LEFT JOIN process p ON p.key = s.process;
 
 CREATE VIEW event AS
-SELECT s.trace, r.trace_id,
-       lower(hex(iif(s.span, (SELECT x.id FROM nested x WHERE x.operation = s.operation AND x.i = s.span), s.id))) AS span_id,
-       s.seq, p.name,
+SELECT s.trace, r.trace_id, lower(hex(s.span_id)) AS span_id, s.seq, p.name,
        strftime('%Y-%m-%dT%H:%M:%S', (s.start_ns + s.after_ns + s.wall_ns) / 1000000000, 'unixepoch') ||
          printf('.%06dZ', (s.start_ns + s.after_ns + s.wall_ns) / 1000 % 1000000) AS time,
        s.start_ns + s.after_ns + s.wall_ns AS time_ns, s.after_ns, p.unexpected, s.process,
@@ -253,36 +434,63 @@ JOIN point p ON p.number = s.point;
 
 -- value is INTEGER, REAL or TEXT; bytes are shown as hexadecimal. cut_from: bytes there were.
 CREATE VIEW attribute AS
-SELECT v.trace, r.trace_id,
-       lower(hex(coalesce((SELECT x.id FROM nested x WHERE x.operation = v.operation AND x.i =
-         iif(v.wide,
-             ((SELECT v FROM byte WHERE b = substr(v.steps, 12 * v.step + 3, 1)) << 8) |
-             (SELECT v FROM byte WHERE b = substr(v.steps, 12 * v.step + 4, 1)),
-             (SELECT v FROM byte WHERE b = substr(v.steps, 7 * v.step + 2, 1)))), v.id))) AS span_id,
-       v.step AS seq, f.name, f.type,
-       CASE WHEN f.coding = 'string' THEN (SELECT text FROM string WHERE id =
-              CAST(CAST(substr(v.payload, v.begin + 1, v.end - v.begin) AS TEXT) AS INTEGER))
-            WHEN f.coding = 'bytes' THEN lower(hex(substr(v.payload, v.begin + 1 + 4 * f.cut,
-                                                          v.end - v.begin - 4 * f.cut)))
-            WHEN f.coding = 'text' THEN CAST(substr(v.payload, v.begin + 1 + 4 * f.cut,
-                                                    v.end - v.begin - 4 * f.cut) AS TEXT)
-            WHEN f.type = 'f64' THEN CAST(CAST(substr(v.payload, v.begin + 1, v.end - v.begin) AS TEXT) AS REAL)
-            ELSE CAST(CAST(substr(v.payload, v.begin + 1, v.end - v.begin) AS TEXT) AS INTEGER) END AS value,
-       iif(f.cut,
-           ((SELECT v FROM byte WHERE b = substr(v.payload, v.begin + 1, 1)) << 24) |
-           ((SELECT v FROM byte WHERE b = substr(v.payload, v.begin + 2, 1)) << 16) |
-           ((SELECT v FROM byte WHERE b = substr(v.payload, v.begin + 3, 1)) << 8) |
-           (SELECT v FROM byte WHERE b = substr(v.payload, v.begin + 4, 1)), NULL) AS cut_from,
+SELECT v.trace, r.trace_id, lower(hex(v.span_id)) AS span_id, v.step AS seq, f.name, f.type,
+       CASE WHEN v.coding = 1 THEN v.at
+            WHEN v.coding = 2 THEN (SELECT text FROM string WHERE id = v.at)
+            WHEN v.coding = 5 THEN lower(hex(v.wire)) || lower(hex(CAST(substr(substr(v.heads, 26 * (v.at >> 8) + 1, 8), 1, 6) ||
+    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(substr(v.heads, 26 * (v.at >> 8) + 1, 8), 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(substr(v.heads, 26 * (v.at >> 8) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(CAST(x'00' || (SELECT b FROM byte WHERE byte.v = v.at & 255) AS BLOB), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(CAST(x'00' || (SELECT b FROM byte WHERE byte.v = v.at & 255) AS BLOB), 2, 1)))) >> 8) & 255) ||
+    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(substr(v.heads, 26 * (v.at >> 8) + 1, 8), 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(substr(v.heads, 26 * (v.at >> 8) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(CAST(x'00' || (SELECT b FROM byte WHERE byte.v = v.at & 255) AS BLOB), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(CAST(x'00' || (SELECT b FROM byte WHERE byte.v = v.at & 255) AS BLOB), 2, 1)))) & 255) AS BLOB))) || '01'
+            WHEN f.type = 'bytes' THEN lower(hex(iif(v.coding = 4, substr(v.bytes, 5), v.bytes)))
+            WHEN f.type = 'str' THEN CAST(iif(v.coding = 4, substr(v.bytes, 5), v.bytes) AS TEXT)
+            WHEN f.type = 'f64' THEN CAST(CAST(v.bytes AS TEXT) AS REAL)
+            WHEN length(v.bytes) < 19 THEN CAST(CAST(v.bytes AS TEXT) AS INTEGER)
+            ELSE CAST(v.bytes AS TEXT) END AS value,
+       iif(v.coding = 4, (((SELECT v FROM byte WHERE b = substr(v.bytes, 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(v.bytes, 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(v.bytes, 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(v.bytes, 4, 1))), NULL) AS cut_from,
        lower(hex(v.id)) AS operation_id
 FROM trace_name r
 JOIN value_raw v ON v.trace = r.trace
 JOIN field f ON f.number = v.field;
 
 CREATE VIEW link AS
-SELECT (SELECT o.trace FROM operation o WHERE o.id <= e.to_id ORDER BY o.id DESC LIMIT 1) AS trace,
+SELECT b.trace, lower(hex(CAST(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 1, 6) ||
+    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 2, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 2, 2), 2, 1)))) >> 8) & 255) ||
+    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 2, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 2, 2), 2, 1)))) & 255) AS BLOB))) AS from_id,
+       lower(hex(CAST(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 1, 6) ||
+    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 5, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 5, 2), 2, 1)))) >> 8) & 255) ||
+    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 5, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 5, 2), 2, 1)))) & 255) AS BLOB))) AS to_id,
+       k.rule, k.makes, k.evidence, k.grade, k.also
+FROM bundle b JOIN number n ON n.i < length(b.edges) / 8
+JOIN link_kind k ON k.key = (((SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 6 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 6 + 2, 1)))
+UNION ALL
+SELECT (SELECT c.trace FROM bundle c JOIN number n ON n.i < length(c.heads) / 26
+        WHERE (c.key BETWEEN p.first AND p.last OR c.key > d.bundle)
+          AND substr(c.heads, 26 * n.i + 1, 6) = substr(e.to_id, 1, 6) LIMIT 1) AS trace,
        lower(hex(e.from_id)) AS from_id, lower(hex(e.to_id)) AS to_id,
        k.rule, k.makes, k.evidence, k.grade, k.also
-FROM edge e JOIN link_kind k ON k.key = e.kind;
+FROM edge e JOIN link_kind k ON k.key = e.kind
+LEFT JOIN place p ON p.block = (((SELECT v FROM byte WHERE b = substr(e.to_id, 1, 1)) << 40) |
+    ((SELECT v FROM byte WHERE b = substr(e.to_id, 2, 1)) << 32) |
+    ((SELECT v FROM byte WHERE b = substr(e.to_id, 3, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(e.to_id, 4, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(e.to_id, 5, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(e.to_id, 6, 1))) >> 6
+LEFT JOIN (SELECT coalesce(max(bundle), 0) AS bundle FROM placed) d;
 
 -- hits = stored + the sum of lost, for every probe of every process.
 CREATE VIEW losses AS

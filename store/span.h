@@ -91,6 +91,11 @@ struct osp_row {
 	uint32_t process;   /* key of struct osp_process_row */
 	uint32_t tid;	    /* thread of the first step */
 	bool complete;	    /* false: a start part; a later part of the same id replaces it */
+	/*
+	 * All texts but names of spans, codes and values are constants: valid, never changed, there as
+	 * long as the store is. They are then told apart by address and neither checked nor copied.
+	 */
+	bool lasting;
 	const char *provider, *side, *layer, *feature; /* or NULL */
 	const struct osp_row_span *spans;
 	size_t span_count;
@@ -116,6 +121,7 @@ struct osp_edge {
 	const char *grade;    /* exact, strong, weak, ambiguous */
 	/* other evidence that agrees, or contradicts ("!message_id"), or NULL */
 	const char *also;
+	bool lasting; /* as of a row; not of `also` */
 };
 
 struct osp_process_row {

@@ -32,8 +32,9 @@ __asm__(".section .rodata\n"
 	".previous\n");
 extern const char osp_schema_sql[];
 
-/* What leads from format n to format n + 1; format 0 is an empty file. */
-static const char *const migrations[SESSION_FORMAT] = {osp_schema_sql};
+/* What leads from format n to n + 1, from the oldest that is read; format 0 is an empty file. */
+enum { OLDEST_FORMAT = 2 };
+static const char *const migrations[SESSION_FORMAT - OLDEST_FORMAT + 1] = {osp_schema_sql};
 
 enum { BUFFER_MAX = 256 << 20, HEADER = 100, BUSY_MS = 2000 };
 
@@ -136,6 +137,22 @@ int sqlite_run(struct sqlite_store *s, sqlite3_stmt *st)
 	return r;
 }
 
+int sqlite_damaged(struct sqlite_store *s, const char *what)
+{
+	return osp_store_fail(&s->base, -EBADMSG, "%s: damaged: %s", s->path, what);
+}
+
+void sqlite_bind_id(sqlite3_stmt *st, int at, uint64_t id)
+{
+	uint8_t bytes[8];
+
+	osp_pack_put(bytes, id, 8);
+	if (id)
+		sqlite3_bind_blob(st, at, bytes, 8, SQLITE_TRANSIENT);
+	else
+		sqlite3_bind_null(st, at);
+}
+
 int sqlite_exec(struct sqlite_store *s, const char *sql)
 {
 	return sqlite3_exec(s->db, sql, NULL, NULL, NULL) ? sqlite_fail(s, "write") : 0;
@@ -177,6 +194,13 @@ static int judge_header(const uint8_t h[HEADER], size_t size, const char *path, 
 	}
 	if (!format)
 		return refuse_as(error, -EBADMSG, path, "a session file that was never begun");
+	if (format < OLDEST_FORMAT) {
+		snprintf(error, 512,
+			 "%.300s: session format %u, this outspan reads from %d on - "
+			 "use the outspan that wrote it",
+			 path, (unsigned)format, OLDEST_FORMAT);
+		return -ENOTSUP;
+	}
 	return 0;
 }
 
@@ -312,9 +336,9 @@ static void finalize_statements(struct sqlite_store *s)
 		sqlite3_finalize(s->statements[i]);
 		s->statements[i] = NULL;
 	}
-	for (int i = 0; i < 2 * READ_COUNT; i++) {
-		sqlite3_finalize(s->reads[i / READ_COUNT][i % READ_COUNT]);
-		s->reads[i / READ_COUNT][i % READ_COUNT] = NULL;
+	for (int i = 0; i < READ_COUNT; i++) {
+		sqlite3_finalize(s->reads[i]);
+		s->reads[i] = NULL;
 	}
 }
 
@@ -328,11 +352,11 @@ static int free_store(struct sqlite_store **s)
 	if ((*s)->db && sqlite3_close((*s)->db))
 		r = -EBUSY;
 	sqlite_names_clear(*s);
-	osp_buffer_clear(&(*s)->scratch);
-	osp_buffer_clear(&(*s)->packed_steps);
-	osp_buffer_clear(&(*s)->packed_fields);
-	osp_buffer_clear(&(*s)->payload);
-	osp_buffer_clear(&(*s)->key);
+	sqlite_shape_clear(*s);
+	sqlite_place_clear(*s);
+	sqlite_batch_clear(&(*s)->batch);
+	for (size_t i = 0; i < sizeof((*s)->buffers) / sizeof((*s)->buffers[0]); i++)
+		osp_buffer_clear(&(*s)->buffers[i]);
 	free((*s)->path);
 	free(*s);
 	*s = NULL;
@@ -353,9 +377,11 @@ static int new_store(struct sqlite_store **out, const char *path)
 		return -ENOMEM;
 	}
 	s->base.ops = &osp_store_sqlite;
-	s->scratch.max = s->packed_steps.max = s->packed_fields.max = s->payload.max = BUFFER_MAX;
-	s->key.max = BUFFER_MAX;
+	for (size_t i = 0; i < sizeof(s->buffers) / sizeof(s->buffers[0]); i++)
+		s->buffers[i].max = BUFFER_MAX;
 	sqlite_names_clear(s);
+	sqlite_shape_clear(s);
+	sqlite_place_clear(s);
 	*out = s;
 	return 0;
 }
@@ -408,7 +434,7 @@ static int create_schema(struct sqlite_store *s)
 	r = sqlite_exec(s, "PRAGMA journal_mode = MEMORY");
 	r = r ? r : sqlite_exec(s, pragma);
 	r = r ? r : sqlite_exec(s, "BEGIN");
-	for (int i = 0; !r && i < SESSION_FORMAT; i++)
+	for (int i = 0; !r && i <= SESSION_FORMAT - OLDEST_FORMAT; i++)
 		r = sqlite_exec(s, migrations[i]);
 	r = r ? r : add_bytes(s);
 	r = r ? r : sqlite_exec(s, "COMMIT");
@@ -478,8 +504,9 @@ static int open_old(struct sqlite_store **out, const char *path, char error[512]
 	r = connect_file(s, SQLITE_OPEN_READONLY);
 	if (!r)
 		sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
-	r = r ? r : sqlite_exec(s, "PRAGMA cell_size_check = ON; BEGIN;");
-	r = r ? r : sqlite_read_index(s);
+	r = r ? r
+	      : sqlite_exec(s, "PRAGMA cell_size_check = ON; BEGIN;"
+			       "SELECT count(*) FROM sqlite_schema;");
 	if (r == -EACCES || r == -EPERM || r == -EROFS) {
 		snprintf(error, 512,
 			 "%.300s: its recording did not end cleanly and its -wal or -shm "
@@ -509,19 +536,10 @@ static int sqlite_open(struct osp_store **out, const char *address, enum osp_sto
 
 /* ---- finishing ---- */
 
-/* From here on nothing moves: the names of the traces are written down and indexed. */
-static const char name_traces[] =
-	"BEGIN; CREATE TEMP TABLE known AS SELECT * FROM trace_name; DROP VIEW trace_name;"
-	"CREATE TABLE trace_name(trace INTEGER PRIMARY KEY, operation INTEGER NOT NULL,"
-	" trace_id TEXT NOT NULL UNIQUE); INSERT INTO trace_name SELECT * FROM temp.known; COMMIT;";
-
 static int finish(struct sqlite_store *s)
 {
-	int r = sqlite_read_index(s);
+	int r = sqlite_place_flush(s);
 
-	r = r ? r : sqlite_exec(s, name_traces);
-	if (r && !sqlite3_get_autocommit(s->db))
-		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	if (r)
 		return osp_err(0, "%s", s->base.error), r;
 	if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) ||
@@ -560,12 +578,44 @@ static int sqlite_flush(struct osp_store *store)
 	return 0;
 }
 
+/* SQLite fills an empty file, which is made as that of a new session is. */
+static int sqlite_save(struct osp_store *store, const char *address, bool overwrite)
+{
+	struct sqlite_store *s = sqlite(store);
+	_cleanup_free_ char *path = NULL;
+	sqlite3_stmt *st = NULL;
+	ino_t inode = 0;
+	int r = resolve(address, &path, store->error);
+
+	if (!r && overwrite)
+		r = make_way(path, store->error);
+	r = r ? r : make_file(path, &inode, store->error);
+	if (r)
+		return r;
+	if (store->writable)
+		r = sqlite_place_flush(s);
+	else if (sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL)) /* VACUUM is no part of one */
+		r = sqlite_fail(s, "save");
+	if (!r &&
+	    (sqlite3_prepare_v2(s->db, "VACUUM INTO ?1", -1, &st, NULL) ||
+	     sqlite3_bind_text(st, 1, path, -1, SQLITE_STATIC) || sqlite3_step(st) != SQLITE_DONE))
+		r = sqlite_fail(s, "save");
+	sqlite3_finalize(st);
+	if (!store->writable)
+		sqlite3_exec(s->db, "BEGIN", NULL, NULL, NULL);
+	if (r)
+		remove_file(path);
+	return r;
+}
+
 const struct osp_store_ops osp_store_sqlite = {
 	.scheme = "sqlite",
 	.open = sqlite_open,
 	.close = sqlite_close,
 	.write = sqlite_write_parts,
 	.flush = sqlite_flush,
+	.forget = sqlite_forget,
+	.save = sqlite_save,
 	.traces = sqlite_read_traces,
 	.find = sqlite_read_find,
 	.scan = sqlite_read_scan,

@@ -4,109 +4,78 @@
 #include <sqlite3.h>
 
 #include "store/driver.h"
+#include "store/sqlite_batch.h"
+#include "store/sqlite_sql.h"
 #include "user/base/buffer.h"
 #include "user/base/map.h"
 
 enum {
-	SESSION_FORMAT = 1,		  /* user_version */
+	SESSION_FORMAT = 2,		  /* user_version */
 	SESSION_APPLICATION = 0x4f535053, /* application_id: "OSPS" */
-	SQLITE_STRINGS = 65536,		  /* strings whose ids are kept in memory */
-	SQLITE_VALUE_STRINGS = 16384,	  /* values that may become strings of the session */
-	SQLITE_VALUE_STRING_BYTES = 128,  /* longer values are stored where they occur */
-};
-
-/* Prepared once each, when first used. */
-#define SQLITE_STATEMENTS(X)                                                                       \
-	X(BEGIN, "BEGIN")                                                                          \
-	X(COMMIT, "COMMIT")                                                                        \
-	X(ROLLBACK, "ROLLBACK")                                                                    \
-	X(ADD_STRING, "INSERT INTO string(text) VALUES(?1)")                                       \
-	X(FIND_STRING, "SELECT id FROM string WHERE text = ?1")                                    \
-	X(GET_STRING, "SELECT text FROM string WHERE id = ?1")                                     \
-	X(ADD_NUMBER, "INSERT OR IGNORE INTO number VALUES(?1)")                                   \
-	X(ADD_PROBE, "INSERT INTO probe(provider, probe) VALUES(?1, ?2)")                          \
-	X(FIND_PROBE, "SELECT key FROM probe WHERE provider = ?1 AND probe = ?2")                  \
-	X(ADD_OPERATION,                                                                           \
-	  "INSERT INTO operation(id, trace, trace_rank, parent, process, tid, class, "             \
-	  "name, start_ns, duration_ns, status, code, marks, complete, seq, wide, steps, fields, " \
-	  "payload, nested, patch_marks) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "    \
-	  "?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, 0) ON CONFLICT DO NOTHING")                \
-	X(REPLACE_OPERATION,                                                                       \
-	  "UPDATE operation SET parent = ?4, process = ?5, tid = ?6, class = ?7, "                 \
-	  "name = ?8, start_ns = ?9, duration_ns = ?10, status = ?11, code = ?12, marks = ?13, "   \
-	  "complete = ?14, seq = ?15, wide = ?16, steps = ?17, fields = ?18, payload = ?19, "      \
-	  "nested = ?20 "                                                                          \
-	  "WHERE id = ?1 AND (complete < ?14 OR (complete = ?14 AND seq <= ?15)) RETURNING key")   \
-	X(CLAIM, "UPDATE operation SET trace = ?2, trace_rank = ?3 "                               \
-		 "WHERE id = ?1 AND trace_rank <= ?3")                                             \
-	X(ADD_NESTED, "INSERT INTO nested VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")   \
-	X(DROP_NESTED, "DELETE FROM nested WHERE operation = ?1")                                  \
-	X(HAS_OPERATION, "SELECT 1 FROM operation WHERE id = ?1")                                  \
-	X(ADD_MARKS, "UPDATE operation SET patch_marks = patch_marks | ?2 WHERE id = ?1")          \
-	X(ADD_PATCH,                                                                               \
-	  "INSERT INTO patch VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET "                    \
-	  "trace = iif(excluded.trace AND (NOT trace OR excluded.trace_rank >= trace_rank), "      \
-	  "excluded.trace, trace), "                                                               \
-	  "trace_rank = iif(excluded.trace AND (NOT trace OR excluded.trace_rank >= trace_rank), " \
-	  "excluded.trace_rank, trace_rank), marks = marks | excluded.marks")                      \
-	X(TAKE_PATCH, "DELETE FROM patch WHERE id = ?1 RETURNING trace, trace_rank, marks")        \
-	X(ADD_EDGE, "INSERT INTO edge VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET "       \
-		    "kind = excluded.kind, seq = excluded.seq WHERE excluded.seq >= seq")          \
-	X(ADD_PROCESS,                                                                             \
-	  "INSERT INTO process VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "              \
-	  "?12, ?13, ?14) ON CONFLICT DO UPDATE SET parent = ?2, pid = ?3, namespace_pid = ?4, "   \
-	  "uid = ?5, exec_id = ?6, start_ns = ?7, seen_ns = ?8, end_ns = ?9, exit_code = ?10, "    \
-	  "comm = ?11, exe = ?12, cmdline = ?13, seq = ?14 WHERE ?14 >= seq")                      \
-	X(ADD_ATTACH,                                                                              \
-	  "INSERT INTO attach VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE "           \
-	  "SET to_ns = ?4, level = ?5, sites = ?6, seq = ?7 WHERE ?7 >= seq")                      \
-	X(ADD_LOSS, "INSERT INTO loss VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET "       \
-		    "hits = ?3, stored = ?4, seq = ?5 WHERE ?5 >= seq RETURNING 1")                \
-	X(DROP_REASONS, "DELETE FROM loss_reason WHERE process = ?1 AND probe = ?2")               \
-	X(ADD_REASON, "INSERT INTO loss_reason VALUES(?1, ?2, ?3, ?4, ?5)")                        \
-	X(ADD_GAP, "INSERT INTO gap VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET "     \
-		   "to_ns = ?4, lost = ?5, seq = ?6 WHERE ?6 >= seq")                              \
-	X(ADD_CLOCK, "INSERT INTO clock VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET "         \
-		     "offset_ns = ?2, error_ns = ?3, seq = ?4 WHERE ?4 >= seq")                    \
-	X(ADD_SETTING, "INSERT INTO session VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET "         \
-		       "value = ?2, seq = ?3 WHERE ?3 >= seq")                                     \
-	X(ADD_CATALOGUE, "INSERT INTO catalogue VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET "     \
-			 "text = ?2, seq = ?3 WHERE ?3 >= seq")
-
-enum sqlite_statement {
-#define X(id, sql) STATEMENT_##id,
-	SQLITE_STATEMENTS(X)
-#undef X
-		STATEMENT_COUNT
+	SQLITE_STRINGS = 65535,	      /* strings of a session; more are stored where they occur */
+	SQLITE_VALUE_STRINGS = 16384, /* values that may become strings of the session */
+	SQLITE_VALUE_STRING_BYTES = 128, /* longer values are stored where they occur */
+	SQLITE_SHAPES = 16384,		 /* shapes and threads known at once; forgotten ones are */
+	SQLITE_THREADS = 65536,		 /* stored again under another number */
+	SQLITE_PLACES = 1 << 21,	 /* blocks of 64 operations whose place is known */
+	SQLITE_PLACE_BUNDLES = 256,	 /* bundles between two writings of the places */
 };
 
 /* Tables of names that are small enough to be held whole: number -> columns and back. */
-enum name_table { NAMES_CLASS, NAMES_POINT, NAMES_FIELD, NAMES_LINK_KIND, NAMES_COUNT };
+enum name_table { NAMES_CLASS, NAMES_POINT, NAMES_FIELD, NAMES_RULE, NAMES_LINK_KIND, NAMES_COUNT };
 
 struct name {
 	const char *texts[6]; /* as many as the table has; NULL = none */
 	int64_t integer;      /* the one integer column, 0 where there is none */
 };
 
+enum { NAMES_RECENT = 1024 };
+
 struct names {
 	struct name **entries; /* owned; by number */
 	size_t count, room;
 	struct osp_map numbers; /* columns -> number + 1; of the writer only */
-	struct {
-		const void *text; /* address of the first text: a hint, verified before use */
+	/* by the addresses of two texts: certain for lasting ones, else verified before use */
+	struct recent_name {
+		const void *text, *other;
 		int64_t integer;
 		uint32_t number;
-	} recent[256];
+	} recent[NAMES_RECENT];
+};
+
+/* A shape as the file has it. */
+struct sqlite_shape {
+	uint32_t key;
+	uint32_t field_slot; /* slot of the first field */
+	size_t span_count, step_count, field_count;
+	const uint8_t *spans, *steps,
+		*fields; /* entries (store/pack.h), behind this in one block */
+};
+
+/* Where the operations of a block of ids lie. What it says may be too much, never too little. */
+struct sqlite_place {
+	uint64_t block;	     /* id / 2^22 */
+	uint64_t stored;     /* bit per operation (id / 2^16): has a row, perhaps */
+	uint64_t edged;	     /* bit per operation: links from it are in table edge, perhaps */
+	int64_t first, last; /* keys of bundles; first > last: none */
+	bool dirty;	     /* not in the table yet: in the chain of those */
+	struct sqlite_place *next;
+};
+
+/* A bundle as it lies in a row of the table; borrowed from its statement. */
+struct sqlite_bundle {
+	int64_t key, start_ns;
+	uint64_t trace;
+	const uint8_t *wire, *heads, *times, *slots, *payload, *edges; /* wire: NULL or 16 bytes */
+	size_t count, times_size, slots_size, payload_size, edge_count;
 };
 
 /* Statements of scans: each scan takes one and gives it back, so that most are prepared once. */
 enum sqlite_read {
-	READ_ROWS,
-	READ_ROWS_OF_TRACE,
-	READ_ROWS_BY_ID,
-	READ_NESTED,
+	READ_BUNDLES,
+	READ_BUNDLES_OF_TRACE,
+	READ_BLOCKS,
 	READ_PATCHES,
-	READ_EDGES,
 	READ_EDGES_FROM,
 	READ_EDGES_TO,
 	READ_PROCESSES,
@@ -125,17 +94,33 @@ struct sqlite_store {
 	sqlite3 *db;
 	char *path;
 	sqlite3_stmt *statements[STATEMENT_COUNT];
+	sqlite3_stmt *reads[READ_COUNT]; /* idle */
 	struct names names[NAMES_COUNT];
-	struct osp_map strings; /* text -> id, of the writer */
-	bool strings_elsewhere; /* the table may have strings that the map has not */
-	bool stale;		/* a rollback left the names in memory ahead of the tables */
-	uint32_t value_strings; /* values interned so far */
-	uint64_t numbers;	/* rows of table number */
-	bool patches_pending;	/* table patch may hold something */
-	sqlite3_stmt *reads[2][READ_COUNT]; /* idle; [1]: without steps and attributes */
-	bool indexed;			    /* traces and targets of edges have an index, or ... */
-	bool indexed_aside;		    /* ... a temporary table in its place */
-	struct osp_buffer scratch, packed_steps, packed_fields, payload, key;
+	struct osp_map strings;	  /* text -> id, of the writer */
+	bool strings_elsewhere;	  /* the table may have strings that the map has not */
+	bool stale;		  /* a rollback left the names in memory ahead of the tables */
+	uint32_t value_strings;	  /* values interned so far */
+	uint64_t numbers;	  /* rows of table number */
+	uint64_t patches_pending; /* at most so many rows are in table patch */
+	struct osp_map shapes, threads;		    /* of the writer: what it is -> key */
+	struct osp_map known_shapes, known_threads; /* of readers: key -> what it is */
+	uint32_t shape_keys, thread_keys;	    /* given so far */
+	int64_t bundle_keys;
+	struct osp_map places; /* block -> struct sqlite_place, of the writer */
+	struct sqlite_place *dirty;
+	int64_t forgotten; /* bundles up to this key were looked at by sqlite_forget */
+	int64_t placed;	   /* the table of places knows of bundles up to this key */
+	bool placed_aside; /* a reader has made its own table of them */
+	struct sqlite_batch batch;
+	union {
+		struct {
+			struct osp_buffer heads, times, slots, payload, edges, shape, scratch, key;
+		};
+		struct osp_buffer buffers[8];
+	};
+	uint8_t wire[16]; /* trace id on the wire of the bundle that is being made */
+	bool has_wire;
+	uint32_t seen[256]; /* places of small values in the payload, by hash, + 1 */
 };
 
 static inline struct sqlite_store *sqlite(struct osp_store *s)
@@ -148,27 +133,55 @@ static inline struct sqlite_store *sqlite(struct osp_store *s)
 /* Translates what SQLite says last into -errno and keeps "PATH: what: why - hint". */
 int sqlite_fail(struct sqlite_store *s, const char *what);
 
+/* The file holds what no recorder writes. -EBADMSG. */
+int sqlite_damaged(struct sqlite_store *s, const char *what);
+
 /* The statement, ready for binding; NULL after sqlite_fail. */
 sqlite3_stmt *sqlite_statement(struct sqlite_store *s, enum sqlite_statement id);
 
-/* Steps a statement that gives no row (or one that is not wanted) and resets it. */
+/* Steps a statement (rows are not wanted) and resets it. */
 int sqlite_run(struct sqlite_store *s, sqlite3_stmt *st);
 int sqlite_exec(struct sqlite_store *s, const char *sql);
 
-/* ---- sqlite_names.c ---- */
+/* Binds 8 bytes, big-endian; NULL for 0. */
+void sqlite_bind_id(sqlite3_stmt *st, int at, uint64_t id);
 
-/* The number of these columns; new ones are added to the table. -ENOSPC past 65535. */
+/* ---- sqlite_names.c ---- */
+/*
+ * The number of these columns; new ones are added to the table. The texts `a` and `b` with the
+ * integer tell the columns apart. -ENOSPC past 65535.
+ */
+struct name_hint {
+	const void *a, *b;
+	bool lasting;
+};
 int sqlite_names_add(struct sqlite_store *s, enum name_table t, const struct name *columns,
-		     uint32_t *number);
+		     struct name_hint hint, uint32_t *number);
+
+static inline size_t recent_place(struct name_hint hint, int64_t integer)
+{
+	return ((uintptr_t)hint.a / 2 + (uintptr_t)hint.b * 7 + (uintptr_t)integer) % NAMES_RECENT;
+}
+
+/* The number if it can be had by address alone. */
+static inline bool sqlite_names_recall(const struct sqlite_store *s, enum name_table t,
+				       struct name_hint hint, int64_t integer, uint32_t *number)
+{
+	const struct names *names = &s->names[t];
+	const struct recent_name *r = &names->recent[recent_place(hint, integer)];
+
+	*number = r->number;
+	return hint.lasting && r->text == hint.a && r->other == hint.b && r->integer == integer;
+}
 
 /* The columns of a number. -EBADMSG. */
 int sqlite_names_get(struct sqlite_store *s, enum name_table t, int64_t number,
 		     const struct name **out);
 
-/* The id of a text; NULL has the id 0. */
+/* The id of a text; 0 if there are too many already, or for NULL. */
 int sqlite_string_add(struct sqlite_store *s, const char *text, int64_t *id);
 
-/* The same for a value if it is known or worth it; *id = 0 if it is to be stored where it is. */
+/* The same for a value if it is known or worth it. */
 int sqlite_string_add_value(struct sqlite_store *s, const void *text, size_t size, int64_t *id);
 
 /* The text of an id, in the arena. -EBADMSG. */
@@ -179,14 +192,57 @@ int sqlite_string_get(struct sqlite_store *s, int64_t id, struct osp_arena *aren
 int sqlite_names_reload(struct sqlite_store *s);
 void sqlite_names_clear(struct sqlite_store *s);
 
-/* ---- sqlite_write.c, sqlite_read.c ---- */
+/* ---- sqlite_shape.c ---- */
+/* The key of the shape whose entries lie in s->shape (spans, steps, fields), new or known. */
+int sqlite_shape_add(struct sqlite_store *s, const struct sqlite_shape *shape, uint32_t *key);
+int sqlite_shape_get(struct sqlite_store *s, uint32_t key, const struct sqlite_shape **out);
+int sqlite_thread_add(struct sqlite_store *s, uint32_t process, uint32_t tid, uint32_t *key);
+int sqlite_thread_get(struct sqlite_store *s, uint32_t key, uint32_t *process, uint32_t *tid);
+void sqlite_shape_clear(struct sqlite_store *s);
+
+/* ---- sqlite_place.c ---- */
+/* Whether the operation may be stored; then its bundle is one of [first, last]. */
+const struct sqlite_place *sqlite_place_find(struct sqlite_store *s, uint64_t id);
+int sqlite_place_add(struct sqlite_store *s, uint64_t id, int64_t bundle);
+int sqlite_place_add_edge(struct sqlite_store *s, uint64_t id);
+bool sqlite_place_has_edge(struct sqlite_store *s, uint64_t id);
+
+/* Writes down what is new. */
+int sqlite_place_flush(struct sqlite_store *s);
+
+/* After a rollback: what was written down may not be there. */
+void sqlite_place_reload(struct sqlite_store *s);
+void sqlite_place_clear(struct sqlite_store *s);
+
+/* Makes the table of places complete for this reader. */
+int sqlite_place_read(struct sqlite_store *s);
+
+/* Forgets blocks of which nothing is left from this bundle on. */
+void sqlite_place_forget(struct sqlite_store *s, int64_t first);
+
+/* ---- sqlite_encode.c, sqlite_decode.c ---- */
+
+/* Writes a bundle of these members (numbers into the batch, in the order of their places). */
+int sqlite_encode(struct sqlite_store *s, const uint32_t *members, size_t count,
+		  uint32_t first_link);
+
+/* The row of a statement that selects * from bundle. -EBADMSG. */
+int sqlite_decode(struct sqlite_store *s, sqlite3_stmt *st, struct sqlite_bundle *b);
+uint64_t sqlite_decode_id(const struct sqlite_bundle *b, size_t i);
+bool sqlite_decode_is_amended(const struct sqlite_bundle *b, size_t i);
+
+/* Operation i, in the arena; heads: without steps and attributes. */
+int sqlite_decode_row(struct sqlite_store *s, const struct sqlite_bundle *b, size_t i, bool heads,
+		      struct osp_arena *arena, struct osp_row *row, struct sqlite_version *v);
+int sqlite_decode_edge(struct sqlite_store *s, const struct sqlite_bundle *b, size_t i,
+		       struct osp_arena *arena, struct osp_edge *e);
+
+/* ---- sqlite_write.c, sqlite_read.c, sqlite_forget.c ---- */
 
 int sqlite_write_parts(struct osp_store *s, const struct osp_part *parts, size_t count);
+int sqlite_forget(struct osp_store *s, int64_t before_ns, bool *more);
 int sqlite_read_traces(struct osp_store *s, uint64_t **keys, size_t *count);
 int sqlite_read_find(struct osp_store *s, uint64_t span_id, uint64_t *trace);
 int sqlite_read_scan(struct osp_store *s, const struct osp_scan *q, struct osp_scanner **out);
 int sqlite_read_next(struct osp_scanner *c, struct osp_arena *arena, struct osp_part *part);
 void sqlite_read_end(struct osp_scanner **c);
-
-/* Makes sure that reading one trace needs no full scan. */
-int sqlite_read_index(struct sqlite_store *s);

@@ -25,16 +25,13 @@ static const struct table {
 			 "SELECT * FROM class WHERE key >= ?1 ORDER BY 1", 6, true, 0x30},
 	[NAMES_POINT] = {"INSERT INTO point VALUES(?1, ?2, ?3)",
 			 "SELECT * FROM point WHERE number >= ?1 ORDER BY 1", 1, true, 0x1},
-	[NAMES_FIELD] = {"INSERT INTO field VALUES(?1, ?2, ?3, ?4, ?5)",
-			 "SELECT * FROM field WHERE number >= ?1 ORDER BY 1", 3, true, 0x7},
+	[NAMES_FIELD] = {"INSERT INTO field VALUES(?1, ?2, ?3)",
+			 "SELECT * FROM field WHERE number >= ?1 ORDER BY 1", 2, false, 0x3},
+	[NAMES_RULE] = {"INSERT INTO rule VALUES(?1, ?2)",
+			"SELECT * FROM rule WHERE number >= ?1 ORDER BY 1", 1, false, 0x1},
 	[NAMES_LINK_KIND] = {"INSERT INTO link_kind VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
 			     "SELECT * FROM link_kind WHERE key >= ?1 ORDER BY 1", 5, false, 0xf},
 };
-
-static size_t recent_place(const struct name *n)
-{
-	return ((uintptr_t)n->texts[0] / 8 + (uintptr_t)n->integer) % 256;
-}
 
 /* One block: the entry and its texts behind it. */
 static struct name *copy_name(const struct table *t, const struct name *from)
@@ -161,21 +158,13 @@ static int insert_name(struct sqlite_store *s, enum name_table t, const struct n
 	return r;
 }
 
-int sqlite_names_add(struct sqlite_store *s, enum name_table t, const struct name *columns,
-		     uint32_t *number)
+static int add_name(struct sqlite_store *s, enum name_table t, const struct name *columns,
+		    uint32_t *number)
 {
 	struct names *names = &s->names[t];
-	size_t place = recent_place(columns);
-	uint32_t hint = names->recent[place].number;
+	int r = make_key(s, &tables[t], columns);
 	void *known;
-	int r;
 
-	if (names->recent[place].text == columns->texts[0] && hint < names->count &&
-	    is_same(&tables[t], names->entries[hint], columns)) {
-		*number = hint;
-		return 0;
-	}
-	r = make_key(s, &tables[t], columns);
 	if (r)
 		return r;
 	known = osp_map_find(&names->numbers, s->key.data, s->key.size);
@@ -188,9 +177,26 @@ int sqlite_names_add(struct sqlite_store *s, enum name_table t, const struct nam
 			return r;
 	}
 	*number = (uint32_t)(uintptr_t)known - 1;
-	names->recent[place].text = columns->texts[0];
-	names->recent[place].number = *number;
 	return 0;
+}
+
+int sqlite_names_add(struct sqlite_store *s, enum name_table t, const struct name *columns,
+		     struct name_hint hint, uint32_t *number)
+{
+	struct names *names = &s->names[t];
+	struct recent_name *recent = &names->recent[recent_place(hint, columns->integer)];
+	int r;
+
+	if (recent->text == hint.a && recent->other == hint.b &&
+	    recent->integer == columns->integer && recent->number < names->count &&
+	    is_same(&tables[t], names->entries[recent->number], columns)) {
+		*number = recent->number;
+		return 0;
+	}
+	r = add_name(s, t, columns, number);
+	if (!r)
+		*recent = (struct recent_name){hint.a, hint.b, columns->integer, *number};
+	return r;
 }
 
 int sqlite_names_get(struct sqlite_store *s, enum name_table t, int64_t number,
@@ -232,7 +238,7 @@ static int add_string(struct sqlite_store *s, const void *text, size_t size, int
 	int r = 0;
 
 	*id = 0;
-	if (s->strings_elsewhere || s->strings.count == s->strings.max)
+	if (s->strings_elsewhere)
 		r = find_string(s, text, size, id);
 	if (r || *id)
 		return r;
@@ -250,9 +256,7 @@ static int intern(struct sqlite_store *s, const void *text, size_t size, int64_t
 {
 	int r = add_string(s, text, size, id);
 
-	if (r || s->strings.count == s->strings.max)
-		return r;
-	return osp_map_add(&s->strings, text, size, (void *)(uintptr_t)*id);
+	return r ? r : osp_map_add(&s->strings, text, size, (void *)(uintptr_t)*id);
 }
 
 int sqlite_string_add(struct sqlite_store *s, const char *text, int64_t *id)
@@ -260,7 +264,9 @@ int sqlite_string_add(struct sqlite_store *s, const char *text, int64_t *id)
 	size_t size = text ? strlen(text) : 0;
 
 	*id = text ? (int64_t)(uintptr_t)osp_map_find(&s->strings, text, size) : 0;
-	return text && !*id ? intern(s, text, size, id) : 0;
+	if (!text || *id || s->strings.count == s->strings.max)
+		return 0;
+	return intern(s, text, size, id);
 }
 
 int sqlite_string_add_value(struct sqlite_store *s, const void *text, size_t size, int64_t *id)

@@ -1,44 +1,30 @@
 /*
- * The read side of the SQLite driver: scans over stored parts, unpacked from the base tables (the
- * views are for people; a file's views are not trusted). What comes out is checked like any other
- * foreign input: damage is an error with a name, never a crash. Feeds store.c.
+ * The read side of the SQLite driver: scans over stored parts (the views are for people; a file's
+ * views are not trusted). Operations and links come out of bundles, a window at a time: those of
+ * one trace, or those of one block of ids, so that memory stays small whatever the session holds.
+ * Feeds store.c.
  */
 #include "store/sqlite.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "store/pack.h"
 #include "store/part.h"
 
-#define ROW_HEAD                                                                                    \
-	"SELECT o.key, o.id, o.trace, o.parent, o.process, o.tid, o.class, "                        \
-	"(SELECT text FROM string WHERE id = o.name), o.start_ns, o.duration_ns, o.status, "        \
-	"(SELECT text FROM string WHERE id = o.code), o.marks | o.patch_marks, o.complete, o.seq, " \
-	"o.wide, "
-#define ROW_WHOLE ROW_HEAD "o.steps, o.fields, o.payload FROM operation o "
-#define ROW_BARE  ROW_HEAD "NULL, NULL, NULL FROM operation o "
 #define EDGES                                                                                      \
-	"SELECT e.from_id, e.to_id, e.kind, e.seq, (SELECT text FROM string WHERE id = e.rule) r " \
+	"SELECT e.from_id, e.to_id, e.kind, e.seq, (SELECT name FROM rule WHERE number = e.rule) " \
 	"FROM edge e "
-#define OF_TRACE "WHERE o.trace = ?1 ORDER BY o.id"
-#define BY_ID	 "WHERE o.id BETWEEN ?1 AND ?2 ORDER BY o.id"
 
 static const char *const read_sql[READ_COUNT] = {
-	[READ_ROWS] = ROW_WHOLE "ORDER BY o.id",
-	[READ_ROWS_OF_TRACE] = ROW_WHOLE OF_TRACE,
-	[READ_ROWS_BY_ID] = ROW_WHOLE BY_ID,
-	[READ_NESTED] =
-		"SELECT n.i, n.id, n.parent, n.class, (SELECT text FROM string WHERE id = "
-		"n.name), n.after_ns, n.duration_ns, n.status, (SELECT text FROM string "
-		"WHERE id = n.code), n.marks FROM nested n WHERE n.operation = ?1 ORDER BY n.i",
+	[READ_BUNDLES] = "SELECT * FROM bundle WHERE key BETWEEN ?1 AND ?2 ORDER BY key",
+	[READ_BUNDLES_OF_TRACE] = "SELECT * FROM bundle WHERE trace = ?1 ORDER BY key",
+	[READ_BLOCKS] = "SELECT block, first, last FROM place WHERE block BETWEEN ?1 AND ?2 "
+			"ORDER BY block",
 	[READ_PATCHES] = "SELECT id, trace, marks FROM patch ORDER BY id",
-	[READ_EDGES] = EDGES "ORDER BY e.from_id, e.to_id, r",
-	[READ_EDGES_FROM] =
-		EDGES "WHERE e.from_id BETWEEN ?1 AND ?2 ORDER BY e.from_id, e.to_id, r",
-	[READ_EDGES_TO] = EDGES "WHERE e.to_id BETWEEN ?1 AND ?2 ORDER BY e.to_id, e.from_id, r",
+	[READ_EDGES_FROM] = EDGES "WHERE e.from_id BETWEEN ?1 AND ?2",
+	[READ_EDGES_TO] = EDGES "WHERE e.to_id BETWEEN ?1 AND ?2",
 	[READ_PROCESSES] = "SELECT * FROM process ORDER BY key",
 	[READ_ATTACH] =
 		"SELECT a.process, p.provider, p.probe, a.from_ns, a.to_ns, a.level, "
@@ -53,109 +39,50 @@ static const char *const read_sql[READ_COUNT] = {
 	[READ_CATALOGUES] = "SELECT * FROM catalogue ORDER BY 1",
 };
 
-/* The same without an index in the file: temporary tables made by sqlite_read_index. */
-#define ASIDE "WHERE o.key IN (SELECT key FROM temp.membership WHERE trace = ?1) ORDER BY o.id"
-static const char *const bare_sql[3] = {
-	[READ_ROWS] = ROW_BARE "ORDER BY o.id",
-	[READ_ROWS_OF_TRACE] = ROW_BARE OF_TRACE,
-	[READ_ROWS_BY_ID] = ROW_BARE BY_ID,
+/* A growing array of parts. */
+struct window {
+	struct osp_part *parts; /* owned */
+	size_t count, room, at;
 };
-static const char rows_aside_sql[] = ROW_WHOLE ASIDE, bare_aside_sql[] = ROW_BARE ASIDE;
-static const char edges_aside_sql[] =
-	"SELECT t.from_id, t.to_id, e.kind, e.seq, (SELECT text FROM string WHERE id = e.rule) r "
-	"FROM temp.target t CROSS JOIN edge e ON e.from_id = t.from_id AND e.to_id = t.to_id "
-	"AND e.rule = t.rule WHERE t.to_id BETWEEN ?1 AND ?2 ORDER BY t.to_id, t.from_id, r";
 
 struct sqlite_scanner {
 	struct osp_scanner base;
-	sqlite3_stmt *st;
 	enum sqlite_read read;
+	sqlite3_stmt *st;	/* of the parts, or of the blocks */
+	struct window window;	/* ROW, EDGE */
+	struct osp_arena arena; /* what the window points to, unless it is of one trace */
+	uint64_t next_from;	/* EDGE: links from ids below have been given */
+	bool ended;
 };
-
-static int damaged(struct sqlite_store *s, const char *what)
-{
-	return osp_store_fail(&s->base, -EBADMSG, "%s: damaged: %s", s->path, what);
-}
 
 /* ---- statements ---- */
 
-static const char *choose_sql(const struct sqlite_store *s, enum sqlite_read read, bool bare)
+static int take_statement(struct sqlite_store *s, enum sqlite_read read, sqlite3_stmt **out)
 {
-	if (s->indexed_aside && read == READ_ROWS_OF_TRACE)
-		return bare ? bare_aside_sql : rows_aside_sql;
-	if (s->indexed_aside && read == READ_EDGES_TO)
-		return edges_aside_sql;
-	return bare && read <= READ_ROWS_BY_ID ? bare_sql[read] : read_sql[read];
-}
-
-static int take_statement(struct sqlite_store *s, enum sqlite_read read, bool bare,
-			  sqlite3_stmt **out)
-{
-	sqlite3_stmt **idle = &s->reads[bare][read];
-
-	if (*idle) {
-		*out = *idle;
-		*idle = NULL;
+	*out = s->reads[read];
+	s->reads[read] = NULL;
+	if (*out)
 		return 0;
-	}
-	return sqlite3_prepare_v3(s->db, choose_sql(s, read, bare), -1, SQLITE_PREPARE_PERSISTENT,
-				  out, NULL)
+	return sqlite3_prepare_v3(s->db, read_sql[read], -1, SQLITE_PREPARE_PERSISTENT, out, NULL)
 		       ? sqlite_fail(s, "read")
 		       : 0;
 }
 
-static void give_statement(struct sqlite_store *s, enum sqlite_read read, bool bare,
-			   sqlite3_stmt *st)
+static void give_statement(struct sqlite_store *s, enum sqlite_read read, sqlite3_stmt *st)
 {
-	sqlite3_stmt **idle = &s->reads[bare][read];
-
 	sqlite3_reset(st);
-	if (*idle)
+	if (s->reads[read])
 		sqlite3_finalize(st);
 	else
-		*idle = st;
+		s->reads[read] = st;
 }
 
-static bool has_index(struct sqlite_store *s)
+/* Steps a statement whose rows are taken one by one: 0 = got one, 1 = end, or an error. */
+static int step(struct sqlite_store *s, sqlite3_stmt *st)
 {
-	sqlite3_stmt *st = NULL;
-	bool found = false;
+	int code = sqlite3_step(st);
 
-	if (!sqlite3_prepare_v2(s->db,
-				"SELECT count(*) = 2 FROM sqlite_schema WHERE type = 'index' "
-				"AND name IN ('operation_trace', 'edge_to')",
-				-1, &st, NULL) &&
-	    sqlite3_step(st) == SQLITE_ROW)
-		found = sqlite3_column_int(st, 0);
-	sqlite3_finalize(st);
-	return found;
-}
-
-int sqlite_read_index(struct sqlite_store *s)
-{
-	int r = 0;
-
-	if (s->indexed || s->indexed_aside)
-		return 0;
-	s->indexed = has_index(s);
-	if (s->indexed)
-		return 0;
-	if (s->base.writable) {
-		r = sqlite_exec(s, "CREATE INDEX IF NOT EXISTS operation_trace ON "
-				   "operation(trace, start_ns);"
-				   "CREATE INDEX IF NOT EXISTS edge_to ON edge(to_id);");
-		s->indexed = !r;
-		return r;
-	}
-	r = sqlite_exec(
-		s, "CREATE TEMP TABLE membership(trace, start_ns, key, "
-		   "PRIMARY KEY(trace, start_ns, key)) WITHOUT ROWID;"
-		   "INSERT INTO temp.membership SELECT trace, start_ns, key FROM main.operation;"
-		   "CREATE TEMP TABLE target(to_id, from_id, rule, "
-		   "PRIMARY KEY(to_id, from_id, rule)) WITHOUT ROWID;"
-		   "INSERT INTO temp.target SELECT to_id, from_id, rule FROM main.edge;");
-	s->indexed_aside = !r;
-	return r;
+	return code == SQLITE_ROW ? 0 : code == SQLITE_DONE ? 1 : sqlite_fail(s, "read");
 }
 
 /* ---- columns ---- */
@@ -173,7 +100,7 @@ static int need_text(struct sqlite_store *s, struct osp_arena *arena, sqlite3_st
 {
 	int r = get_text(arena, st, at, out);
 
-	return r ? r : *out ? 0 : damaged(s, "a text is missing");
+	return r ? r : *out ? 0 : sqlite_damaged(s, "a text is missing");
 }
 
 static int get_id(struct sqlite_store *s, sqlite3_stmt *st, int at, uint64_t *id)
@@ -182,7 +109,7 @@ static int get_id(struct sqlite_store *s, sqlite3_stmt *st, int at, uint64_t *id
 	if (sqlite3_column_type(st, at) == SQLITE_NULL)
 		return 0;
 	if (sqlite3_column_type(st, at) != SQLITE_BLOB || sqlite3_column_bytes(st, at) != 8)
-		return damaged(s, "an id is not 8 bytes");
+		return sqlite_damaged(s, "an id is not 8 bytes");
 	*id = osp_pack_get(sqlite3_column_blob(st, at), 8);
 	return 0;
 }
@@ -192,301 +119,272 @@ static uint32_t get_u32(sqlite3_stmt *st, int at)
 	return (uint32_t)sqlite3_column_int64(st, at);
 }
 
-static int64_t add_ns(int64_t a, uint64_t b)
-{
-	return (int64_t)((uint64_t)a + b);
-}
-
-/* ---- rows ---- */
-
-static int get_class(struct sqlite_store *s, sqlite3_stmt *st, int at, const struct name **class)
-{
-	int r = sqlite_names_get(s, NAMES_CLASS, sqlite3_column_int64(st, at), class);
-
-	if (!r && ((*class)->integer < OSP_SPAN_INTERNAL || (*class)->integer > OSP_SPAN_CONSUMER))
-		return damaged(s, "a kind of span");
-	return r;
-}
-
-static int copy_name(struct osp_arena *arena, const char *from, const char **to)
+static int copy_text(struct osp_arena *arena, const char *from, const char **to)
 {
 	*to = from ? osp_arena_copy(arena, from, strlen(from)) : NULL;
 	return from && !*to ? -ENOMEM : 0;
 }
 
-/* Names live as long as the store: only a rollback of its writer, which also reads, drops them. */
-static int get_head(struct sqlite_store *s, sqlite3_stmt *st, struct osp_arena *arena,
-		    struct osp_row *row, struct osp_row_span *span)
+/* ---- windows of operations and links ---- */
+
+static int add_part(struct window *w, struct osp_part **out)
 {
-	const struct name *class;
-	int r = get_class(s, st, 6, &class);
+	if (w->count == w->room) {
+		size_t room = w->room ? 2 * w->room : 64;
+		struct osp_part *more = realloc(w->parts, room * sizeof(*more));
 
-	r = r ? r : get_id(s, st, 1, &row->id);
-	r = r ? r : get_id(s, st, 3, &row->parent_id);
-	r = r ? r : need_text(s, arena, st, 7, &span->name);
-	r = r ? r : get_text(arena, st, 11, &span->code);
-	r = r ? r : copy_name(arena, class->texts[0], &row->provider);
-	r = r ? r : copy_name(arena, class->texts[1], &row->side);
-	r = r ? r : copy_name(arena, class->texts[2], &row->layer);
-	r = r ? r : copy_name(arena, class->texts[3], &row->feature);
-	r = r ? r : copy_name(arena, class->texts[5], &span->kind_name);
-	if (r)
-		return r;
-	row->trace = (uint64_t)sqlite3_column_int64(st, 2);
-	row->process = get_u32(st, 4);
-	row->tid = get_u32(st, 5);
-	row->complete = sqlite3_column_int(st, 13);
-	span->kind = (enum osp_span_kind) class->integer;
-	span->start_ns = sqlite3_column_int64(st, 8);
-	span->end_ns = add_ns(span->start_ns, (uint64_t)sqlite3_column_int64(st, 9));
-	span->status = (enum osp_span_status)(get_u32(st, 10) % 3);
-	span->marks = get_u32(st, 12);
-	return row->id ? 0 : damaged(s, "an operation without id");
-}
-
-static int get_nested(struct sqlite_store *s, sqlite3_stmt *st, struct osp_arena *arena,
-		      const struct osp_row *row, struct osp_row_span *span)
-{
-	const struct name *class;
-	int64_t parent = sqlite3_column_int64(st, 2);
-	uint64_t id;
-	int r = get_class(s, st, 3, &class);
-
-	r = r ? r : get_id(s, st, 1, &id);
-	r = r ? r : need_text(s, arena, st, 4, &span->name);
-	r = r ? r : get_text(arena, st, 8, &span->code);
-	r = r ? r : copy_name(arena, class->texts[5], &span->kind_name);
-	if (r)
-		return r;
-	if (sqlite3_column_int64(st, 0) != (int64_t)row->span_count || parent < 0 ||
-	    parent >= (int64_t)row->span_count || id <= row->id || id - row->id > OSP_PART_SPANS)
-		return damaged(s, "a nested span");
-	span->number = (uint16_t)(id - row->id);
-	span->parent = (uint16_t)parent;
-	span->kind = (enum osp_span_kind) class->integer;
-	span->start_ns = add_ns(row->spans[0].start_ns, (uint64_t)sqlite3_column_int64(st, 5));
-	span->end_ns = add_ns(span->start_ns, (uint64_t)sqlite3_column_int64(st, 6));
-	span->status = (enum osp_span_status)(get_u32(st, 7) % 3);
-	span->marks = get_u32(st, 9);
+		if (!more)
+			return -ENOMEM;
+		w->parts = more;
+		w->room = room;
+	}
+	*out = &w->parts[w->count++];
+	**out = (struct osp_part){.seq = 0};
 	return 0;
 }
 
-/* Spans of a row grow in the arena: their number is known when the last has come. */
-static int get_spans(struct sqlite_store *s, int64_t key, struct osp_arena *arena,
-		     struct osp_row *row, struct osp_row_span *spans)
+static int add_row(struct sqlite_store *s, const struct sqlite_bundle *b, size_t i, bool heads,
+		   struct osp_arena *arena, struct window *w)
 {
-	size_t room = 1;
+	struct sqlite_version v;
+	struct osp_part *part;
+	int r = add_part(w, &part);
+
+	if (r)
+		return r;
+	part->kind = OSP_PART_ROW;
+	r = sqlite_decode_row(s, b, i, heads, arena, &part->row, &v);
+	part->seq = v.seq;
+	if (!r)
+		((struct osp_row_span *)part->row.spans)->marks |= v.marks;
+	return r;
+}
+
+static int add_edge(struct sqlite_store *s, const struct sqlite_bundle *b, size_t i,
+		    struct osp_arena *arena, struct window *w)
+{
+	struct osp_part *part;
+	int r = add_part(w, &part);
+
+	if (r)
+		return r;
+	part->kind = OSP_PART_EDGE;
+	return sqlite_decode_edge(s, b, i, arena, &part->edge);
+}
+
+static int get_edge(struct sqlite_store *s, sqlite3_stmt *st, struct osp_arena *arena,
+		    struct osp_part *part)
+{
+	struct osp_edge *e = &part->edge;
+	const struct name *kind;
+	int r = sqlite_names_get(s, NAMES_LINK_KIND, sqlite3_column_int64(st, 2), &kind);
+
+	part->kind = OSP_PART_EDGE;
+	r = r ? r : get_id(s, st, 0, &e->from);
+	r = r ? r : get_id(s, st, 1, &e->to);
+	r = r ? r : need_text(s, arena, st, 4, &e->rule);
+	r = r ? r : copy_text(arena, kind->texts[1], &e->makes);
+	r = r ? r : copy_text(arena, kind->texts[2], &e->evidence);
+	r = r ? r : copy_text(arena, kind->texts[3], &e->grade);
+	r = r ? r : copy_text(arena, kind->texts[4], &e->also);
+	part->seq = (uint64_t)sqlite3_column_int64(st, 3);
+	return r;
+}
+
+/* Adds the links of the table with an end in [first, last]. */
+static int add_edges(struct sqlite_store *s, enum sqlite_read read, uint64_t first, uint64_t last,
+		     struct osp_arena *arena, struct window *w)
+{
+	struct osp_part *part;
+	uint8_t ids[2][8];
 	sqlite3_stmt *st;
-	int r = take_statement(s, READ_NESTED, false, &st), code = SQLITE_DONE;
+	int r = take_statement(s, read, &st);
 
 	if (r)
 		return r;
-	sqlite3_bind_int64(st, 1, key);
-	row->spans = spans;
-	row->span_count = 1;
-	while (!r && (code = sqlite3_step(st)) == SQLITE_ROW) {
-		if (row->span_count == OSP_PART_SPANS) {
-			r = damaged(s, "too many nested spans");
+	osp_pack_put(ids[0], first, 8);
+	osp_pack_put(ids[1], last, 8);
+	sqlite3_bind_blob(st, 1, ids[0], 8, SQLITE_TRANSIENT);
+	sqlite3_bind_blob(st, 2, ids[1], 8, SQLITE_TRANSIENT);
+	while (!(r = step(s, st))) {
+		r = add_part(w, &part);
+		r = r ? r : get_edge(s, st, arena, part);
+		if (r)
 			break;
-		}
-		if (row->span_count == room) {
-			struct osp_row_span *more = osp_arena_alloc(arena, 4 * room, sizeof(*more));
-
-			if (!more) {
-				r = -ENOMEM;
-				break;
-			}
-			memcpy(more, spans, room * sizeof(*more));
-			row->spans = spans = more;
-			room *= 4;
-		}
-		r = get_nested(s, st, arena, row, &spans[row->span_count]);
-		row->span_count++;
 	}
-	if (!r && code != SQLITE_DONE)
-		r = sqlite_fail(s, "read");
-	give_statement(s, READ_NESTED, false, st);
+	give_statement(s, read, st);
+	return r < 0 ? r : 0;
+}
+
+/* Adds what a bundle of the trace holds: its operations, or its links and those of the table. */
+static int add_bundle(struct sqlite_store *s, const struct sqlite_bundle *b,
+		      const struct osp_scan *q, struct osp_arena *arena, struct window *w)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && q->kind == OSP_PART_ROW && i < b->count; i++)
+		r = add_row(s, b, i, q->heads, arena, w);
+	if (q->kind == OSP_PART_ROW)
+		return r;
+	for (size_t i = 0; !r && i < b->edge_count; i++)
+		r = add_edge(s, b, i, arena, w);
+	for (size_t i = 0; !r && i < b->count; i++) {
+		uint64_t id = sqlite_decode_id(b, i);
+		uint64_t last = id > UINT64_MAX - 65535 ? UINT64_MAX : id + 65535;
+
+		r = add_edges(s, READ_EDGES_FROM, id, last, arena, w);
+		r = r ? r : add_edges(s, READ_EDGES_TO, id, last, arena, w);
+	}
 	return r;
 }
 
-static int get_steps(struct sqlite_store *s, sqlite3_stmt *st, struct osp_arena *arena,
-		     struct osp_row *row)
+static int by_key(const void *a, const void *b)
 {
-	bool wide = sqlite3_column_int(st, 15);
-	size_t size = osp_pack_step_size(wide), bytes = (size_t)sqlite3_column_bytes(st, 16);
-	const uint8_t *blob = sqlite3_column_blob(st, 16);
-	struct osp_step *steps;
+	const struct osp_part *x = a, *y = b;
 
-	row->step_count = bytes / size;
-	if (bytes % size || row->step_count > OSP_PART_STEPS)
-		return damaged(s, "steps");
-	row->steps = steps = osp_arena_alloc(arena, row->step_count, sizeof(*steps));
-	if (!steps)
-		return -ENOMEM;
-	for (size_t i = 0; i < row->step_count; i++) {
-		struct osp_pack_step p = osp_pack_get_step(blob + i * size, wide);
-		const struct name *point;
-		int r = sqlite_names_get(s, NAMES_POINT, p.point, &point);
-
-		r = r ? r : copy_name(arena, point->texts[0], &steps[i].name);
-		if (r)
-			return r;
-		if (p.span >= row->span_count)
-			return damaged(s, "a step lies in no span");
-		steps[i].time_ns = add_ns(row->spans[0].start_ns, p.after_ns);
-		steps[i].span = p.span;
-		steps[i].unexpected = point->integer;
-	}
-	return 0;
+	if (x->kind == OSP_PART_ROW)
+		return (x->row.id > y->row.id) - (x->row.id < y->row.id);
+	if (x->edge.from != y->edge.from)
+		return x->edge.from < y->edge.from ? -1 : 1;
+	if (x->edge.to != y->edge.to)
+		return x->edge.to < y->edge.to ? -1 : 1;
+	return strcmp(x->edge.rule, y->edge.rule);
 }
 
-/* Digits of a number; an embedded end of text cannot occur, as the arena's copy ends in one. */
-static int get_number(struct sqlite_store *s, const char *digits, struct osp_value *v)
+static void sort_window(struct window *w)
 {
-	char *end;
-
-	switch (v->type) {
-	case OSP_VALUE_I64:
-		v->i64 = strtoll(digits, &end, 10);
-		break;
-	case OSP_VALUE_U64:
-		v->u64 = strtoull(digits, &end, 10);
-		break;
-	case OSP_VALUE_F64:
-		v->f64 = strtod(digits, &end);
-		break;
-	default:
-		v->boolean = *digits == '1';
-		end = (char *)digits + 1;
-		break;
-	}
-	return *digits && !*end ? 0 : damaged(s, "a number");
+	if (w->count)
+		qsort(w->parts, w->count, sizeof(*w->parts), by_key);
+	w->at = 0;
 }
 
-static int get_bytes(struct sqlite_store *s, const struct name *field, const uint8_t *p,
-		     size_t size, struct osp_value *v)
-{
-	v->true_size = (uint32_t)size;
-	if (field->integer) {
-		if (size < 4)
-			return damaged(s, "a value that was cut");
-		v->true_size = (uint32_t)osp_pack_get(p, 4);
-		p += 4;
-		size -= 4;
-	}
-	v->data = p;
-	v->size = (uint32_t)size;
-	return 0;
-}
-
-static int get_value(struct sqlite_store *s, const struct name *field, const uint8_t *p,
-		     size_t size, struct osp_arena *arena, struct osp_value *v)
-{
-	static const char *const types[] = {"i64", "u64", "f64", "bool", "str", "bytes"};
-	const char *text;
-	size_t type = 0, length;
-	int r;
-
-	while (type < 6 && strcmp(types[type], field->texts[1]))
-		type++;
-	if (type == 6)
-		return damaged(s, "a type of value");
-	v->type = (enum osp_value_type)type;
-	if (v->type >= OSP_VALUE_STR && strcmp(field->texts[2], "string"))
-		return get_bytes(s, field, p, size, v);
-	text = osp_arena_copy(arena, p, size);
-	if (!text)
-		return -ENOMEM;
-	if (v->type < OSP_VALUE_STR)
-		return get_number(s, text, v);
-	r = sqlite_string_get(s, strtoll(text, NULL, 10), arena, &text, &length);
-	v->data = text;
-	v->size = v->true_size = (uint32_t)length;
-	return r;
-}
-
-/* Attributes follow their steps in order, so a step's are a run of them. */
-static int get_attribute(struct sqlite_store *s, const struct osp_pack_field *f, uint32_t i,
-			 struct osp_row *row, const struct name **name)
-{
-	struct osp_step *step = (struct osp_step *)&row->steps[f->step];
-
-	if (f->step >= row->step_count || (i && step->attribute_count == UINT16_MAX))
-		return damaged(s, "an attribute belongs to no step");
-	if (!step->attribute_count)
-		step->first_attribute = i;
-	if (step->first_attribute + step->attribute_count != i)
-		return damaged(s, "attributes out of order");
-	step->attribute_count++;
-	return sqlite_names_get(s, NAMES_FIELD, f->field, name);
-}
-
-static int get_attributes(struct sqlite_store *s, sqlite3_stmt *st, struct osp_arena *arena,
-			  struct osp_row *row)
-{
-	bool wide = sqlite3_column_int(st, 15);
-	size_t size = osp_pack_field_size(wide), bytes = (size_t)sqlite3_column_bytes(st, 17);
-	size_t payload_size = (size_t)sqlite3_column_bytes(st, 18), at = 0;
-	const uint8_t *blob = sqlite3_column_blob(st, 17), *payload;
-	struct osp_attribute *list;
-
-	if (bytes % size)
-		return damaged(s, "attributes");
-	row->attribute_count = bytes / size;
-	payload = osp_arena_copy(arena, sqlite3_column_blob(st, 18), payload_size);
-	row->attributes = list = osp_arena_alloc(arena, row->attribute_count, sizeof(*list));
-	if (!payload || !list)
-		return -ENOMEM;
-	for (size_t i = 0; i < row->attribute_count; i++) {
-		struct osp_pack_field f = osp_pack_get_field(blob + i * size, wide);
-		const struct name *name;
-		int r = get_attribute(s, &f, (uint32_t)i, row, &name);
-
-		r = r ? r : copy_name(arena, name->texts[0], &list[i].name);
-		if (!r && (f.end < at || f.end > payload_size))
-			r = damaged(s, "a value lies outside");
-		r = r ? r : get_value(s, name, payload + at, f.end - at, arena, &list[i].value);
-		if (r)
-			return r;
-		at = f.end;
-	}
-	return 0;
-}
-
-static int get_row(struct sqlite_scanner *c, struct osp_arena *arena, struct osp_part *part)
+static int load_trace(struct sqlite_scanner *c, struct osp_arena *arena)
 {
 	struct sqlite_store *s = sqlite(c->base.store);
-	struct osp_row_span *span = osp_arena_alloc(arena, 1, sizeof(*span));
-	struct osp_row *row = &part->row;
-	int r = span ? get_head(s, c->st, arena, row, span) : -ENOMEM;
+	struct sqlite_bundle b;
+	sqlite3_stmt *st;
+	int r = take_statement(s, READ_BUNDLES_OF_TRACE, &st);
 
-	part->seq = (uint64_t)sqlite3_column_int64(c->st, 14);
-	r = r ? r : get_spans(s, sqlite3_column_int64(c->st, 0), arena, row, span);
-	if (r || c->base.query.heads)
+	if (r)
 		return r;
-	r = get_steps(s, c->st, arena, row);
-	return r ? r : get_attributes(s, c->st, arena, row);
+	c->ended = true;
+	sqlite3_bind_int64(st, 1, (int64_t)c->base.query.trace);
+	while (!(r = step(s, st))) {
+		r = sqlite_decode(s, st, &b);
+		r = r ? r : add_bundle(s, &b, &c->base.query, arena, &c->window);
+		if (r)
+			break;
+	}
+	give_statement(s, READ_BUNDLES_OF_TRACE, st);
+	sort_window(&c->window);
+	return r < 0 ? r : 0;
+}
+
+/* Operations with ids in [first, last], or links from them, of the bundles in [from, to]. */
+struct block {
+	uint64_t first, last;
+	int64_t from, to;
+};
+
+static int add_block(struct sqlite_store *s, const struct sqlite_bundle *b,
+		     const struct block *block, const struct osp_scan *q, struct osp_arena *arena,
+		     struct window *w)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && q->kind == OSP_PART_ROW && i < b->count; i++) {
+		uint64_t id = sqlite_decode_id(b, i);
+
+		if (id >= block->first && id <= block->last)
+			r = add_row(s, b, i, q->heads, arena, w);
+	}
+	for (size_t i = 0; !r && q->kind == OSP_PART_EDGE && i < b->edge_count; i++) {
+		size_t count = w->count;
+
+		r = add_edge(s, b, i, arena, w);
+		if (!r && (w->parts[count].edge.from < block->first ||
+			   w->parts[count].edge.from > block->last))
+			w->count = count;
+	}
+	return r;
+}
+
+static int load_block(struct sqlite_store *s, const struct block *block, const struct osp_scan *q,
+		      struct osp_arena *arena, struct window *w)
+{
+	struct sqlite_bundle b;
+	sqlite3_stmt *st;
+	int r = take_statement(s, READ_BUNDLES, &st);
+
+	if (r)
+		return r;
+	sqlite3_bind_int64(st, 1, block->from);
+	sqlite3_bind_int64(st, 2, block->to);
+	while (!(r = step(s, st))) {
+		r = sqlite_decode(s, st, &b);
+		r = r ? r : add_block(s, &b, block, q, arena, w);
+		if (r)
+			break;
+	}
+	give_statement(s, READ_BUNDLES, st);
+	return r < 0 ? r : 0;
+}
+
+/* The next block of ids; past the last, links from operations that nobody knows remain. */
+static int next_block(struct sqlite_scanner *c, struct block *block)
+{
+	const struct osp_scan *q = &c->base.query;
+	int r = step(sqlite(c->base.store), c->st);
+
+	*block = (struct block){.first = 1, .last = UINT64_MAX, .from = 1};
+	if (r == 1)
+		c->ended = true;
+	if (r)
+		return r < 0 ? r : 0;
+	block->first = (uint64_t)sqlite3_column_int64(c->st, 0) << 22;
+	block->last = block->first | ((1 << 22) - 1);
+	block->from = sqlite3_column_int64(c->st, 1);
+	block->to = sqlite3_column_int64(c->st, 2);
+	if (q->kind == OSP_PART_ROW && q->last) {
+		block->first = block->first > q->first ? block->first : q->first;
+		block->last = block->last < q->last ? block->last : q->last;
+	}
+	return 0;
+}
+
+static int load_window(struct sqlite_scanner *c)
+{
+	struct sqlite_store *s = sqlite(c->base.store);
+	struct block block;
+	int r = next_block(c, &block);
+
+	osp_arena_reset(&c->arena);
+	c->window.count = 0;
+	r = r ? r : load_block(s, &block, &c->base.query, &c->arena, &c->window);
+	if (!r && c->base.query.kind == OSP_PART_EDGE) {
+		r = add_edges(s, READ_EDGES_FROM, c->next_from, block.last, &c->arena, &c->window);
+		c->next_from = block.last + 1;
+	}
+	sort_window(&c->window);
+	return r;
+}
+
+static int next_in_window(struct sqlite_scanner *c, struct osp_arena *arena, struct osp_part *part)
+{
+	while (c->window.at == c->window.count) {
+		int r;
+
+		if (c->ended)
+			return 1;
+		r = c->base.query.trace ? load_trace(c, arena) : load_window(c);
+		if (r)
+			return r;
+	}
+	*part = c->window.parts[c->window.at++];
+	return 0;
 }
 
 /* ---- the other parts ---- */
-
-static int get_edge(struct sqlite_scanner *c, struct osp_arena *arena, struct osp_part *part)
-{
-	struct sqlite_store *s = sqlite(c->base.store);
-	struct osp_edge *e = &part->edge;
-	const struct name *kind;
-	int r = sqlite_names_get(s, NAMES_LINK_KIND, sqlite3_column_int64(c->st, 2), &kind);
-
-	r = r ? r : get_id(s, c->st, 0, &e->from);
-	r = r ? r : get_id(s, c->st, 1, &e->to);
-	r = r ? r : need_text(s, arena, c->st, 4, &e->rule);
-	r = r ? r : copy_name(arena, kind->texts[1], &e->makes);
-	r = r ? r : copy_name(arena, kind->texts[2], &e->evidence);
-	r = r ? r : copy_name(arena, kind->texts[3], &e->grade);
-	r = r ? r : copy_name(arena, kind->texts[4], &e->also);
-	part->seq = (uint64_t)sqlite3_column_int64(c->st, 3);
-	return r;
-}
 
 static int get_process(struct sqlite_scanner *c, struct osp_arena *arena, struct osp_part *part)
 {
@@ -535,7 +433,7 @@ static int get_reasons(struct sqlite_store *s, sqlite3_stmt *loss, struct osp_ar
 	const char **reasons = osp_arena_alloc(arena, REASONS, sizeof(*reasons));
 	uint64_t *lost = osp_arena_alloc(arena, REASONS, sizeof(*lost));
 	sqlite3_stmt *st;
-	int r = reasons && lost ? take_statement(s, READ_REASONS, false, &st) : -ENOMEM;
+	int r = reasons && lost ? take_statement(s, READ_REASONS, &st) : -ENOMEM;
 	int code = SQLITE_DONE;
 
 	if (r)
@@ -544,7 +442,7 @@ static int get_reasons(struct sqlite_store *s, sqlite3_stmt *loss, struct osp_ar
 	sqlite3_bind_int64(st, 2, sqlite3_column_int64(loss, 6));
 	while (!r && (code = sqlite3_step(st)) == SQLITE_ROW) {
 		if (l->count == REASONS) {
-			r = damaged(s, "too many reasons of a loss");
+			r = sqlite_damaged(s, "too many reasons of a loss");
 			break;
 		}
 		lost[l->count] = (uint64_t)sqlite3_column_int64(st, 1);
@@ -552,7 +450,7 @@ static int get_reasons(struct sqlite_store *s, sqlite3_stmt *loss, struct osp_ar
 	}
 	if (!r && code != SQLITE_DONE)
 		r = sqlite_fail(s, "read");
-	give_statement(s, READ_REASONS, false, st);
+	give_statement(s, READ_REASONS, st);
 	l->reasons = reasons;
 	l->lost = lost;
 	return r;
@@ -596,14 +494,10 @@ static int get_part(struct sqlite_scanner *c, struct osp_arena *arena, struct os
 {
 	*part = (struct osp_part){.kind = c->base.query.kind};
 	switch (part->kind) {
-	case OSP_PART_ROW:
-		return get_row(c, arena, part);
 	case OSP_PART_PATCH:
 		part->patch.trace = (uint64_t)sqlite3_column_int64(c->st, 1);
 		part->patch.marks = get_u32(c->st, 2);
 		return get_id(sqlite(c->base.store), c->st, 0, &part->patch.id);
-	case OSP_PART_EDGE:
-		return get_edge(c, arena, part);
 	case OSP_PART_PROCESS:
 		return get_process(c, arena, part);
 	case OSP_PART_ATTACH:
@@ -624,46 +518,31 @@ static int get_part(struct sqlite_scanner *c, struct osp_arena *arena, struct os
 	case OSP_PART_CATALOGUE:
 		part->seq = (uint64_t)sqlite3_column_int64(c->st, 2);
 		return get_pair(c, arena, &part->catalogue.name, &part->catalogue.text);
+	case OSP_PART_ROW:
+	case OSP_PART_EDGE:
+		break;
 	}
 	return -EINVAL;
 }
 
 /* ---- scans ---- */
 
+static bool is_windowed(const struct osp_scan *q)
+{
+	return q->kind == OSP_PART_ROW || q->kind == OSP_PART_EDGE;
+}
+
 static enum sqlite_read choose_read(const struct osp_scan *q)
 {
 	static const enum sqlite_read reads[] = {
-		[OSP_PART_ROW] = READ_ROWS,	    [OSP_PART_PATCH] = READ_PATCHES,
-		[OSP_PART_EDGE] = READ_EDGES,	    [OSP_PART_PROCESS] = READ_PROCESSES,
+		[OSP_PART_ROW] = READ_BLOCKS,	    [OSP_PART_PATCH] = READ_PATCHES,
+		[OSP_PART_EDGE] = READ_BLOCKS,	    [OSP_PART_PROCESS] = READ_PROCESSES,
 		[OSP_PART_ATTACH] = READ_ATTACH,    [OSP_PART_LOSS] = READ_LOSSES,
 		[OSP_PART_GAP] = READ_GAPS,	    [OSP_PART_CLOCK] = READ_CLOCKS,
 		[OSP_PART_SESSION] = READ_SETTINGS, [OSP_PART_CATALOGUE] = READ_CATALOGUES,
 	};
-	bool range = q->first || q->last;
 
-	if (q->kind == OSP_PART_ROW && q->trace)
-		return READ_ROWS_OF_TRACE;
-	if (q->kind == OSP_PART_ROW && range)
-		return READ_ROWS_BY_ID;
-	if (q->kind == OSP_PART_EDGE && range)
-		return q->by_from ? READ_EDGES_FROM : READ_EDGES_TO;
 	return reads[q->kind];
-}
-
-static void bind_query(sqlite3_stmt *st, enum sqlite_read read, const struct osp_scan *q)
-{
-	uint8_t id[8];
-
-	if (read == READ_ROWS_OF_TRACE) {
-		sqlite3_bind_int64(st, 1, (int64_t)q->trace);
-		return;
-	}
-	if (read != READ_ROWS_BY_ID && read != READ_EDGES_FROM && read != READ_EDGES_TO)
-		return;
-	osp_pack_put(id, q->first, 8);
-	sqlite3_bind_blob(st, 1, id, 8, SQLITE_TRANSIENT);
-	osp_pack_put(id, q->last, 8);
-	sqlite3_bind_blob(st, 2, id, 8, SQLITE_TRANSIENT);
 }
 
 int sqlite_read_scan(struct osp_store *store, const struct osp_scan *q, struct osp_scanner **out)
@@ -672,18 +551,21 @@ int sqlite_read_scan(struct osp_store *store, const struct osp_scan *q, struct o
 	struct sqlite_scanner *c = calloc(1, sizeof(*c));
 	int r = c ? 0 : osp_store_fail(store, -ENOMEM, "no memory");
 
-	if (!r && (q->kind == OSP_PART_ROW || q->kind == OSP_PART_EDGE))
-		r = sqlite_read_index(s);
+	if (!r && is_windowed(q) && !q->trace)
+		r = sqlite_place_read(s);
 	if (!r) {
 		c->base = (struct osp_scanner){.store = store, .query = *q};
 		c->read = choose_read(q);
-		r = take_statement(s, c->read, q->heads, &c->st);
+		r = take_statement(s, c->read, &c->st);
 	}
 	if (r) {
 		free(c);
 		return r;
 	}
-	bind_query(c->st, c->read, q);
+	if (c->read == READ_BLOCKS) {
+		sqlite3_bind_int64(c->st, 1, (int64_t)(q->first >> 22));
+		sqlite3_bind_int64(c->st, 2, q->last ? (int64_t)(q->last >> 22) : INT64_MAX);
+	}
 	*out = &c->base;
 	return 0;
 }
@@ -692,13 +574,14 @@ int sqlite_read_next(struct osp_scanner *scanner, struct osp_arena *arena, struc
 {
 	struct sqlite_scanner *c = (struct sqlite_scanner *)scanner;
 	struct sqlite_store *s = sqlite(scanner->store);
-	int code = sqlite3_step(c->st), r;
+	int r;
 
-	if (code == SQLITE_DONE)
-		return 1;
-	if (code != SQLITE_ROW)
-		return sqlite_fail(s, "read");
-	r = get_part(c, arena, part);
+	if (is_windowed(&scanner->query)) {
+		r = next_in_window(c, arena, part);
+	} else {
+		r = step(s, c->st);
+		r = r ? r : get_part(c, arena, part);
+	}
 	return r == -ENOMEM ? osp_store_fail(&s->base, r, "%s: no memory", s->path) : r;
 }
 
@@ -706,7 +589,9 @@ void sqlite_read_end(struct osp_scanner **scanner)
 {
 	struct sqlite_scanner *c = (struct sqlite_scanner *)*scanner;
 
-	give_statement(sqlite(c->base.store), c->read, c->base.query.heads, c->st);
+	give_statement(sqlite(c->base.store), c->read, c->st);
+	osp_arena_clear(&c->arena);
+	free(c->window.parts);
 	free(c);
 	*scanner = NULL;
 }
@@ -716,27 +601,21 @@ int sqlite_read_traces(struct osp_store *store, uint64_t **keys, size_t *count)
 	struct sqlite_store *s = sqlite(store);
 	struct osp_buffer list = OSP_BUFFER_INIT((size_t)1 << 32);
 	sqlite3_stmt *st = NULL;
-	int code = SQLITE_DONE, r = sqlite_read_index(s);
+	int r = 0;
 
-	if (!r &&
-	    sqlite3_prepare_v2(s->db,
-			       s->indexed_aside ? "SELECT trace, min(start_ns) FROM "
-						  "temp.membership GROUP BY 1 ORDER BY 2, 1"
-						: "SELECT trace, min(start_ns) FROM operation "
-						  "GROUP BY 1 ORDER BY 2, 1",
-			       -1, &st, NULL))
+	if (sqlite3_prepare_v2(
+		    s->db, "SELECT trace, min(start_ns) FROM bundle GROUP BY trace ORDER BY 2, 1",
+		    -1, &st, NULL))
 		r = sqlite_fail(s, "read");
-	while (!r && (code = sqlite3_step(st)) == SQLITE_ROW) {
+	while (!r && !(r = step(s, st))) {
 		uint64_t key = (uint64_t)sqlite3_column_int64(st, 0);
 
 		r = osp_buffer_add(&list, &key, sizeof(key));
 	}
-	if (!r && code != SQLITE_DONE)
-		r = sqlite_fail(s, "read");
 	sqlite3_finalize(st);
-	if (!r && !osp_buffer_text(&list))
+	if (r >= 0 && !osp_buffer_text(&list))
 		r = -ENOMEM;
-	if (r) {
+	if (r < 0) {
 		osp_buffer_clear(&list);
 		return r;
 	}
@@ -745,29 +624,39 @@ int sqlite_read_traces(struct osp_store *store, uint64_t **keys, size_t *count)
 	return 0;
 }
 
+/* The last operation at or before the id, among those of one block. */
+static int find_in_block(struct sqlite_store *s, uint64_t span_id, uint64_t block_id,
+			 uint64_t *trace)
+{
+	struct osp_scan q = {.kind = OSP_PART_ROW, .heads = true, .first = block_id};
+	struct osp_arena arena = {NULL};
+	struct osp_scanner *c = NULL;
+	struct osp_part part;
+	bool found = false;
+	int r;
+
+	q.last = span_id;
+	r = sqlite_read_scan(&s->base, &q, &c);
+	while (!r && !(r = sqlite_read_next(c, &arena, &part))) {
+		for (size_t i = 0; i < part.row.span_count; i++) {
+			if (part.row.id + part.row.spans[i].number != span_id)
+				continue;
+			*trace = part.row.trace;
+			found = true;
+		}
+	}
+	if (c)
+		sqlite_read_end(&c);
+	osp_arena_clear(&arena);
+	return r < 0 ? r : found;
+}
+
 int sqlite_read_find(struct osp_store *store, uint64_t span_id, uint64_t *trace)
 {
-	struct sqlite_store *s = sqlite(store);
-	sqlite3_stmt *st = NULL;
-	uint8_t id[8];
-	int code;
+	uint64_t first = span_id > 65535 ? span_id - 65535 : 1;
+	int r = span_id ? find_in_block(sqlite(store), span_id, first, trace) : 0;
 
-	if (sqlite3_prepare_v2(
-		    s->db,
-		    "SELECT o.trace FROM operation o WHERE o.key = (SELECT p.key FROM "
-		    "operation p WHERE p.id <= ?1 ORDER BY p.id DESC LIMIT 1) AND (o.id = ?1 "
-		    "OR EXISTS (SELECT 1 FROM nested n WHERE n.operation = o.key AND n.id = ?1))",
-		    -1, &st, NULL))
-		return sqlite_fail(s, "read");
-	osp_pack_put(id, span_id, 8);
-	sqlite3_bind_blob(st, 1, id, 8, SQLITE_STATIC);
-	code = sqlite3_step(st);
-	if (code == SQLITE_ROW)
-		*trace = (uint64_t)sqlite3_column_int64(st, 0);
-	sqlite3_finalize(st);
-	if (code == SQLITE_ROW)
-		return 0;
-	if (code != SQLITE_DONE)
-		return sqlite_fail(s, "read");
+	if (r)
+		return r < 0 ? r : 0;
 	return osp_store_fail(store, -ENOENT, "no span %016llx", (unsigned long long)span_id);
 }

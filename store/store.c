@@ -90,6 +90,57 @@ int osp_store_flush(struct osp_store *s)
 	return s->writable ? s->ops->flush(s) : 0;
 }
 
+int osp_store_forget(struct osp_store *s, int64_t before_ns, bool *more)
+{
+	*more = false;
+	if (!s->writable)
+		return osp_store_fail(s, -EROFS, "the session was opened for reading");
+	return s->ops->forget(s, before_ns, more);
+}
+
+int osp_store_save(struct osp_store *s, const char *path, bool overwrite)
+{
+	return s->ops->save(s, path, overwrite);
+}
+
+static int copy_kind(struct osp_store *from, struct osp_store *to, enum osp_part_kind kind)
+{
+	struct osp_scan q = {.kind = kind};
+	struct osp_arena arena = {NULL};
+	struct osp_scanner *c = NULL;
+	struct osp_part part;
+	int r = from->ops->scan(from, &q, &c);
+
+	while (!r && !(r = from->ops->next(c, &arena, &part))) {
+		r = osp_store_write(to, &part, 1);
+		if (r)
+			osp_store_fail(from, r, "%s", to->error);
+		osp_arena_reset(&arena);
+	}
+	if (c)
+		from->ops->end(&c);
+	osp_arena_clear(&arena);
+	return r < 0 ? r : 0;
+}
+
+int osp_store_copy(struct osp_store *s, const char *path, bool overwrite)
+{
+	struct osp_store *to = NULL;
+	int r = osp_store_sqlite.open(&to, path, overwrite ? OSP_STORE_OVERWRITE : OSP_STORE_CREATE,
+				      s->error);
+
+	if (r)
+		return r;
+	to->writable = true;
+	for (int kind = OSP_PART_ROW; !r && kind <= OSP_PART_CATALOGUE; kind++)
+		r = copy_kind(s, to, (enum osp_part_kind)kind);
+	if (r)
+		osp_store_close(&to, false);
+	else if ((r = osp_store_close(&to, true)))
+		osp_store_fail(s, r, "%s: could not be finished", path);
+	return r;
+}
+
 void osp_trace_id(uint8_t id[16], uint64_t session, uint64_t root_id)
 {
 	for (int i = 0; i < 8; i++) {
@@ -145,40 +196,64 @@ static int read_list(struct osp_store *s, const struct osp_scan *q, struct list 
 	return r < 0 ? r : 0;
 }
 
-static uint64_t last_id(const struct osp_row *row)
+static int by_target(const void *a, const void *b)
 {
-	return row->id + row->spans[row->span_count - 1].number;
+	const struct osp_edge *x = a, *y = b;
+
+	if (x->to != y->to)
+		return x->to < y->to ? -1 : 1;
+	if (x->from != y->from)
+		return x->from < y->from ? -1 : 1;
+	return strcmp(x->rule, y->rule);
+}
+
+static int by_source(const void *a, const void *b)
+{
+	const struct osp_edge *x = a, *y = b;
+
+	return x->from != y->from ? (x->from < y->from ? -1 : 1) : by_target(a, b);
+}
+
+/* Each link once, by (to, from, rule), and a copy by (from, to, rule). */
+static int sort_edges(struct list *l, struct osp_arena *arena, struct osp_unpack_input *in)
+{
+	struct osp_edge *to = l->data, *from = osp_arena_alloc(arena, l->count, sizeof(*from));
+	size_t n = 0;
+
+	if (!from)
+		return -ENOMEM;
+	if (l->count)
+		qsort(to, l->count, sizeof(*to), by_target);
+	for (size_t i = 0; i < l->count; i++)
+		if (!n || by_target(&to[n - 1], &to[i]))
+			to[n++] = to[i];
+	if (n) {
+		memcpy(from, to, n * sizeof(*from));
+		qsort(from, n, sizeof(*from), by_source);
+	}
+	in->to = to;
+	in->from = from;
+	in->to_count = in->from_count = n;
+	return 0;
 }
 
 static int load_trace(struct osp_store *s, uint64_t trace, bool heads, struct osp_arena *arena,
 		      struct osp_span **spans, size_t *count)
 {
 	struct list rows = {.size = sizeof(struct osp_row)};
-	struct list to = {.size = sizeof(struct osp_edge)}, from = to;
+	struct list edges = {.size = sizeof(struct osp_edge)};
 	struct osp_scan q = {.kind = OSP_PART_ROW, .trace = trace, .heads = heads};
-	struct osp_unpack_input in;
+	struct osp_unpack_input in = {.trace = trace};
 	int r = read_list(s, &q, &rows, arena);
 
-	for (size_t i = 0; !r && i < rows.count; i++) {
-		const struct osp_row *row = &((const struct osp_row *)rows.data)[i];
-
-		q = (struct osp_scan){
-			.kind = OSP_PART_EDGE, .first = row->id, .last = last_id(row)};
-		r = read_list(s, &q, &to, arena);
-		q.by_from = true;
-		if (!r)
-			r = read_list(s, &q, &from, arena);
-	}
+	q.kind = OSP_PART_EDGE;
+	r = r ? r : read_list(s, &q, &edges, arena);
 	if (r)
 		return r;
-	in = (struct osp_unpack_input){.trace = trace,
-				       .rows = rows.data,
-				       .row_count = rows.count,
-				       .to = to.data,
-				       .to_count = to.count,
-				       .from = from.data,
-				       .from_count = from.count};
-	r = osp_unpack_spans(spans, count, &in, arena);
+	in.rows = rows.data;
+	in.row_count = rows.count;
+	r = sort_edges(&edges, arena, &in);
+	r = r ? r : osp_unpack_spans(spans, count, &in, arena);
 	return r ? osp_store_fail(s, r, "no memory for trace %" PRIu64, trace) : 0;
 }
 
@@ -390,32 +465,44 @@ static int trace_has_prefix(struct osp_store *s, uint64_t trace, uint64_t sessio
 	return r;
 }
 
+/* Goes through the operations whose ids begin so: the root of the trace is one of them. */
+static int search_roots(struct osp_store *s, const struct osp_scan *q, uint64_t session,
+			const char *prefix, uint64_t *key)
+{
+	struct osp_arena arena = {NULL};
+	struct osp_scanner *c = NULL;
+	struct osp_part part;
+	uint64_t last = 0;
+	int r = s->ops->scan(s, q, &c);
+
+	while (!r && !(r = s->ops->next(c, &arena, &part))) {
+		osp_arena_reset(&arena);
+		if (part.row.trace == *key || part.row.trace == last)
+			continue;
+		last = part.row.trace;
+		r = trace_has_prefix(s, last, session, prefix);
+		if (r == 1 && *key)
+			r = osp_store_fail(s, -EEXIST, "%.40s: several traces begin so", prefix);
+		if (r == 1)
+			*key = last;
+		r = r < 0 ? r : 0;
+	}
+	if (c)
+		s->ops->end(&c);
+	osp_arena_clear(&arena);
+	return r < 0 ? r : 0;
+}
+
 int osp_store_find_trace(struct osp_store *s, const char *prefix, uint64_t *trace)
 {
 	struct osp_scan q = {.kind = OSP_PART_ROW, .heads = true};
-	struct list rows = {.size = sizeof(struct osp_row)};
-	struct osp_arena arena = {NULL};
 	uint64_t session, key = 0;
 	int r = id_range(prefix, &q.first, &q.last);
 
 	if (r)
 		return osp_store_fail(s, r, "%.40s: expected 1 to 32 hexadecimal digits", prefix);
 	r = read_session_id(s, &session);
-	if (!r)
-		r = read_list(s, &q, &rows, &arena);
-	for (size_t i = 0; !r && i < rows.count; i++) {
-		uint64_t candidate = ((const struct osp_row *)rows.data)[i].trace;
-
-		if (candidate == key)
-			continue;
-		r = trace_has_prefix(s, candidate, session, prefix);
-		if (r == 1 && key)
-			r = osp_store_fail(s, -EEXIST, "%.40s: several traces begin so", prefix);
-		if (r == 1)
-			key = candidate;
-		r = r < 0 ? r : 0;
-	}
-	osp_arena_clear(&arena);
+	r = r ? r : search_roots(s, &q, session, prefix, &key);
 	if (r)
 		return r;
 	if (!key)

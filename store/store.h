@@ -49,6 +49,19 @@ int osp_store_write(struct osp_store *s, const struct osp_part *parts, size_t co
 /* Makes all that was written before survive a power loss. */
 int osp_store_flush(struct osp_store *s);
 
+/*
+ * Forgets traces of which every stored operation is complete and ended before the time (boot
+ * time), with the links from and to their spans; what else is stored stays. One call does a
+ * bounded part of the work, oldest first, in one transaction; *more: call again.
+ */
+int osp_store_forget(struct osp_store *s, int64_t before_ns, bool *more);
+
+/*
+ * Writes all that is stored into a new session file (a path, not a URI), which belongs to whom a
+ * new session would. What was open stays open. -EEXIST unless a session there may be overwritten.
+ */
+int osp_store_save(struct osp_store *s, const char *path, bool overwrite);
+
 /* ---- reading: cursors give 0 = got one, 1 = end, <0 error ---- */
 
 struct osp_trace_query {

@@ -82,6 +82,7 @@ static bool keep_texts(struct osp_batch *b, const char **texts[], size_t count)
 	keep_texts(b, (const char **[]){__VA_ARGS__},                                              \
 		   sizeof((const char **[]){__VA_ARGS__}) / sizeof(const char **))
 
+/* Names that last stay where they are. */
 static bool keep_spans(struct osp_batch *b, struct osp_row *row)
 {
 	struct osp_row_span *spans = keep(b, row->spans, row->span_count * sizeof(*spans));
@@ -89,7 +90,8 @@ static bool keep_spans(struct osp_batch *b, struct osp_row *row)
 	if (!spans)
 		return false;
 	for (size_t i = 0; i < row->span_count; i++)
-		if (!KEEP_TEXTS(b, &spans[i].kind_name, &spans[i].name, &spans[i].code))
+		if (!KEEP_TEXTS(b, &spans[i].name, &spans[i].code) ||
+		    (!row->lasting && !KEEP_TEXTS(b, &spans[i].kind_name)))
 			return false;
 	row->spans = spans;
 	return true;
@@ -101,7 +103,7 @@ static bool keep_steps(struct osp_batch *b, struct osp_row *row)
 
 	if (!steps)
 		return false;
-	for (size_t i = 0; i < row->step_count; i++)
+	for (size_t i = 0; !row->lasting && i < row->step_count; i++)
 		if (!KEEP_TEXTS(b, &steps[i].name))
 			return false;
 	row->steps = steps;
@@ -117,7 +119,7 @@ static bool keep_attributes(struct osp_batch *b, struct osp_row *row)
 	for (size_t i = 0; i < row->attribute_count; i++) {
 		struct osp_value *v = &a[i].value;
 
-		if (!KEEP_TEXTS(b, &a[i].name))
+		if (!row->lasting && !KEEP_TEXTS(b, &a[i].name))
 			return false;
 		if (v->type != OSP_VALUE_STR && v->type != OSP_VALUE_BYTES)
 			continue;
@@ -131,7 +133,8 @@ static bool keep_attributes(struct osp_batch *b, struct osp_row *row)
 
 static bool keep_row(struct osp_batch *b, struct osp_row *row)
 {
-	return KEEP_TEXTS(b, &row->provider, &row->side, &row->layer, &row->feature) &&
+	return (row->lasting ||
+		KEEP_TEXTS(b, &row->provider, &row->side, &row->layer, &row->feature)) &&
 	       keep_spans(b, row) && keep_steps(b, row) && keep_attributes(b, row);
 }
 
@@ -156,6 +159,8 @@ static bool keep_part(struct osp_batch *b, struct osp_part *p)
 	case OSP_PART_ROW:
 		return keep_row(b, &p->row);
 	case OSP_PART_EDGE:
+		if (p->edge.lasting)
+			return KEEP_TEXTS(b, &p->edge.also);
 		return KEEP_TEXTS(b, &p->edge.rule, &p->edge.makes, &p->edge.evidence,
 				  &p->edge.grade, &p->edge.also);
 	case OSP_PART_PROCESS:

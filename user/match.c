@@ -333,6 +333,7 @@ static int tell_edge(struct osp_matcher *m, const struct pair *p)
 		.makes = osp_makes_to_str(rule->makes),
 		.evidence = match->evidence,
 		.grade = osp_grade_to_str(p->state == FACT ? match->grade : OSP_GRADE_AMBIGUOUS),
+		.lasting = true, /* the catalogue outlives every session */
 	};
 	int r;
 

@@ -610,6 +610,7 @@ int osp_open_row(struct osp_open_pool *pool, struct osp_open *o, struct osp_row 
 	*out = (struct osp_row){.id = o->id,
 				.parent_id = o->parent_id,
 				.tid = o->tid,
+				.lasting = true, /* the catalogue outlives every session */
 				.provider = operation->provider,
 				.side = operation->side,
 				.layer = operation->layer,

@@ -559,9 +559,72 @@ static void more_strings_than_are_held_in_memory(void **state)
 	free(m);
 }
 
+/* Trace 1 is old, 2 has a young operation, 3 one that is open; a link leads from 2 into 1. */
+static void forgetting_takes_whole_traces_that_are_old(void **state)
+{
+	struct fixture *f = *state;
+	struct small m[6];
+	struct osp_part parts[] = {
+		small_row(&m[0], 0x10000, 1, 0),
+		small_row(&m[1], 0x20000, 1, 5),
+		small_row(&m[2], 0x30000, 2, 0),
+		small_row(&m[3], 0x40000, 2, 500),
+		small_row(&m[4], 0x50000, 3, 0),
+		edge(0x10000, 0x20000, "parent", "exact"),
+		edge(0x30000, 0x20000, "link", "ambiguous"),
+		edge(0x30000, 0x40000, "parent", "weak"),
+		patch(0x10000, 0, OSP_MARK_MAY_BE_CUT),
+	};
+	struct osp_part late = small_row(&m[5], 0x40000, 2, 20);
+	bool more = true;
+
+	parts[4].row.complete = false;
+	write_parts(f, parts, 9);
+	assert_ok(osp_store_forget(f->store, 100, &more));
+	assert_false(more);
+	expect_traces(f, -1, false, "2/2/1/0 3/1/0/0");
+	expect_tree(f, 2, "30000<0 40000<30000");
+	expect_tree(f, 1, "");
+
+	/* what was forgotten may come again; what ended meanwhile may go */
+	write_parts(f, &parts[1], 1);
+	write_parts(f, &late, 1);
+	expect_traces(f, -1, false, "2/2/1/0 3/1/0/0 1/1/0/0");
+	assert_ok(osp_store_forget(f->store, 100, &more));
+	expect_traces(f, -1, false, "3/1/0/0");
+}
+
+static void saved_session_is_the_same(void **state)
+{
+	struct fixture *f = *state;
+	char directory[] = "/tmp/outspan-saved-XXXXXX", path[80], uri[100], *before, *after;
+	struct sample *s = sample_new();
+	struct osp_store *saved;
+
+	write_parts(f, s->parts, s->count);
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/saved.db", directory);
+	snprintf(uri, sizeof(uri), "sqlite:%s", path);
+	assert_ok(osp_store_save(f->store, path, false));
+	assert_int_equal(osp_store_save(f->store, path, false), -EEXIST);
+	assert_ok(osp_store_save(f->store, path, true));
+	saved = open_store(uri, OSP_STORE_READ);
+	before = dump(f->store);
+	after = dump(saved);
+	assert_string_equal(before, after);
+	assert_ok(osp_store_close(&saved, false));
+	unlink(path);
+	assert_int_equal(rmdir(directory), 0);
+	free(before);
+	free(after);
+	free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		BOTH(forgetting_takes_whole_traces_that_are_old),
+		BOTH(saved_session_is_the_same),
 		BOTH(new_store_is_empty),
 		BOTH(row_reads_back_whole),
 		BOTH(values_keep_type_and_bits),

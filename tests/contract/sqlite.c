@@ -43,7 +43,7 @@ static void file_is_private_and_one_piece_after_a_clean_close(void **state)
 		     "SELECT (SELECT * FROM pragma_journal_mode), (SELECT * FROM "
 		     "pragma_page_size), (SELECT * FROM pragma_application_id), (SELECT * FROM "
 		     "pragma_user_version), (SELECT * FROM pragma_integrity_check)",
-		     "delete|16384|1330860115|1|ok");
+		     "delete|16384|1330860115|2|ok");
 }
 
 static void owner_of(const char *path, const char *suffix, uid_t expected)
@@ -97,7 +97,7 @@ static void only_sessions_and_empty_files_are_overwritten(void **state)
 	make_session(f);
 	open_store(f, OSP_STORE_OVERWRITE);
 	close_store(f, true);
-	expect_query(f, "SELECT count(*) FROM operation", "0");
+	expect_query(f, "SELECT count(*) FROM bundle", "0");
 
 	put_file(f->path, "", 0);
 	open_store(f, OSP_STORE_OVERWRITE);
@@ -202,7 +202,21 @@ static void newer_format_is_refused_with_both_versions(void **state)
 	assert_ok(sqlite3_exec(db, "PRAGMA user_version = 7", NULL, NULL, NULL));
 	sqlite3_close(db);
 
-	refused(f, OSP_STORE_READ, -ENOTSUP, "session format 7, this outspan reads up to 1");
+	refused(f, OSP_STORE_READ, -ENOTSUP, "session format 7, this outspan reads up to 2");
+	open_store(f, OSP_STORE_OVERWRITE);
+}
+
+static void older_format_is_refused_with_both_versions(void **state)
+{
+	struct fixture *f = *state;
+	sqlite3 *db;
+
+	make_session(f);
+	assert_ok(sqlite3_open(f->path, &db));
+	assert_ok(sqlite3_exec(db, "PRAGMA user_version = 1", NULL, NULL, NULL));
+	sqlite3_close(db);
+
+	refused(f, OSP_STORE_READ, -ENOTSUP, "session format 1, this outspan reads from 2 on");
 	open_store(f, OSP_STORE_OVERWRITE);
 }
 
@@ -511,6 +525,7 @@ int main(void)
 		TEST(read_only_directory_is_named),
 		TEST(what_is_no_session_is_told_apart),
 		TEST(newer_format_is_refused_with_both_versions),
+		TEST(older_format_is_refused_with_both_versions),
 		TEST(file_of_another_user_is_named_as_such),
 		TEST(unreadable_wal_is_named_as_such),
 		TEST(store_that_was_opened_for_reading_takes_nothing),

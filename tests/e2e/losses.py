@@ -17,7 +17,7 @@ def is_stored(recorder, identifier):
     """The session, still being written, has both operations of a publish: also the one that ends last."""
     db = sqlite3.connect(f"file:{recorder.file}?mode=ro", uri=True)
     try:
-        return db.execute("SELECT count(*) FROM operation WHERE instr(payload, ?)", (bytes.fromhex(identifier),)).fetchone()[0] == 2
+        return db.execute("SELECT count(DISTINCT operation_id) FROM attribute WHERE value = ?", (identifier,)).fetchone()[0] == 2
     finally:
         db.close()
 

@@ -196,7 +196,7 @@ def open_copy(path):
         file.close()
     if copy.execute("SELECT type FROM sqlite_master WHERE name = 'trace_name'").fetchone()[0] == "view":
         copy.executescript("CREATE TEMP TABLE known AS SELECT * FROM trace_name; DROP VIEW trace_name;"
-                           "CREATE TABLE trace_name(trace INTEGER PRIMARY KEY, operation INTEGER, trace_id TEXT);"
+                           "CREATE TABLE trace_name(trace INTEGER PRIMARY KEY, trace_id TEXT);"
                            "INSERT INTO trace_name SELECT * FROM temp.known;")
     return copy
 

@@ -203,7 +203,8 @@ static void add_edge(struct tree *t, const struct osp_edge *e)
 				copy_text(e->makes),
 				copy_text(e->evidence),
 				copy_text(e->grade),
-				copy_text(e->also)};
+				copy_text(e->also),
+				false};
 }
 
 static void add_loss(struct tree *t, const struct osp_loss_row *l)

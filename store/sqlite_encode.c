@@ -1,0 +1,560 @@
+/*
+ * Makes bundles of operations (store/pack.h): names become numbers, what many operations have in
+ * common becomes a shape, times and values are packed, and what the operations of a bundle say
+ * of each other (links, trace contexts, equal bytes) is said in a few bytes. Fed by the batch
+ * (sqlite_batch.c) with members of one trace. Part of the SQLite driver.
+ */
+#include "store/sqlite.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "store/pack.h"
+#include "store/part.h"
+
+static const char *const types[] = {"i64", "u64", "f64", "bool", "str", "bytes"};
+
+/* An operation on its way into the bundle. */
+struct encoding {
+	struct sqlite_store *s;
+	const struct sqlite_member *m;
+	const struct osp_row *row;
+	uint8_t *spans, *steps, *fields; /* entries of the shape */
+	uint32_t *slots, *first, *last;	 /* first, last: steps of a span, + 1 */
+	uint64_t *times;
+	uint32_t slot_count, time_count, max_slot;
+	uint64_t max_time;
+};
+
+static void *reserve(struct osp_buffer *b, size_t size)
+{
+	return osp_buffer_reserve(b, size);
+}
+
+static int start(struct encoding *e)
+{
+	const struct osp_row *row = e->row;
+	size_t n = row->span_count, times = row->step_count + 2 * n;
+	size_t slots = 2 * n + row->attribute_count + 1;
+
+	osp_buffer_reset(&e->s->shape);
+	osp_buffer_reset(&e->s->scratch);
+	e->spans = reserve(&e->s->shape, n * OSP_PACK_SPAN + row->step_count * OSP_PACK_STEP +
+						 row->attribute_count * OSP_PACK_FIELD);
+	e->times = reserve(&e->s->scratch,
+			   times * sizeof(uint64_t) + (slots + 2 * n) * sizeof(uint32_t));
+	if (!e->spans || !e->times)
+		return -ENOMEM;
+	e->steps = e->spans + n * OSP_PACK_SPAN;
+	e->fields = e->steps + row->step_count * OSP_PACK_STEP;
+	e->slots = (uint32_t *)(e->times + times);
+	e->first = e->slots + slots;
+	e->last = e->first + n;
+	memset(e->first, 0, 2 * n * sizeof(uint32_t));
+	return 0;
+}
+
+static void add_slot(struct encoding *e, uint32_t value)
+{
+	e->slots[e->slot_count++] = value;
+	e->max_slot |= value;
+}
+
+static uint32_t add_time(struct encoding *e, int64_t time_ns)
+{
+	uint64_t after = (uint64_t)time_ns - (uint64_t)e->row->spans[0].start_ns;
+
+	e->times[e->time_count] = after;
+	e->max_time |= after;
+	return e->time_count++;
+}
+
+/* ---- values in the payload ---- */
+
+static int add_size(struct osp_buffer *b, size_t size)
+{
+	uint8_t prefix[5] = {size < 255 ? (uint8_t)size : 255};
+
+	osp_pack_put(prefix + 1, size, 4);
+	return osp_buffer_add(b, prefix, size < 255 ? 1 : 5);
+}
+
+static size_t seen_place(const void *data, size_t size)
+{
+	uint64_t word = 0;
+
+	memcpy(&word, data, size < 8 ? size : 8);
+	return ((word ^ size) * 0x9e3779b97f4a7c15) >> 56;
+}
+
+/* Bytes that the payload has already are not added again. */
+static int add_bytes(struct encoding *e, const void *data, size_t size)
+{
+	struct osp_buffer *b = &e->s->payload;
+	uint32_t *seen = size && size < 255 ? &e->s->seen[seen_place(data, size)] : NULL;
+	const uint8_t *known = seen && *seen ? b->data + *seen - 1 : NULL;
+	int r;
+
+	if (known && *known == size && !memcmp(known + 1, data, size)) {
+		add_slot(e, *seen - 1);
+		return 0;
+	}
+	if (seen)
+		*seen = (uint32_t)b->size + 1;
+	add_slot(e, (uint32_t)b->size);
+	r = add_size(b, size);
+	return r ? r : osp_buffer_add(b, data, size);
+}
+
+static int add_cut(struct encoding *e, const struct osp_value *v)
+{
+	struct osp_buffer *b = &e->s->payload;
+	uint8_t true_size[4];
+	int r;
+
+	osp_pack_put(true_size, v->true_size, 4);
+	add_slot(e, (uint32_t)b->size);
+	r = add_size(b, 4 + v->size);
+	r = r ? r : osp_buffer_add(b, true_size, 4);
+	return r ? r : osp_buffer_add(b, v->data, v->size);
+}
+
+/* ---- values ---- */
+
+/* A trace context that names a span of this bundle, in the trace id of the bundle. */
+static bool add_context(struct encoding *e, const struct osp_value *v)
+{
+	struct sqlite_store *s = e->s;
+	const uint8_t *bytes = v->data;
+	const struct sqlite_member *m;
+	uint64_t id;
+
+	if (v->size != OSP_PACK_CONTEXT || bytes[24] != 1)
+		return false;
+	id = osp_pack_get(bytes + 16, 8);
+	m = (id & 0xffff) < 256 ? sqlite_batch_find(&s->batch, id & ~0xffffull) : NULL;
+	if (!m || m->bundle != e->m->bundle || (s->has_wire && memcmp(s->wire, bytes, 16)))
+		return false;
+	memcpy(s->wire, bytes, 16);
+	s->has_wire = true;
+	add_slot(e, (uint32_t)m->place << 8 | (uint32_t)(id & 0xff));
+	return true;
+}
+
+static int add_text(struct encoding *e, const struct osp_value *v, uint8_t *coding)
+{
+	int64_t id = 0;
+	int r = 0;
+
+	if (v->type == OSP_VALUE_STR)
+		r = sqlite_string_add_value(e->s, v->data, v->size, &id);
+	if (r)
+		return r;
+	*coding = id ? OSP_PACK_STRING : OSP_PACK_PLAIN;
+	if (!id)
+		return add_bytes(e, v->data, v->size);
+	add_slot(e, (uint32_t)id);
+	return 0;
+}
+
+static int add_number(struct encoding *e, const struct osp_value *v, uint8_t *coding)
+{
+	uint64_t n = v->type == OSP_VALUE_BOOL ? v->boolean : v->u64;
+	char digits[40];
+	int size;
+
+	*coding = OSP_PACK_SMALL;
+	if (v->type != OSP_VALUE_F64 && n <= UINT16_MAX) {
+		add_slot(e, (uint32_t)n);
+		return 0;
+	}
+	*coding = OSP_PACK_PLAIN;
+	size = v->type == OSP_VALUE_F64	  ? snprintf(digits, sizeof(digits), "%.17g", v->f64)
+	       : v->type == OSP_VALUE_I64 ? snprintf(digits, sizeof(digits), "%" PRId64, v->i64)
+					  : snprintf(digits, sizeof(digits), "%" PRIu64, v->u64);
+	return add_bytes(e, digits, (size_t)size);
+}
+
+static int add_value(struct encoding *e, const struct osp_value *v, uint8_t *coding)
+{
+	if (v->type != OSP_VALUE_STR && v->type != OSP_VALUE_BYTES)
+		return add_number(e, v, coding);
+	*coding = OSP_PACK_CUT;
+	if (v->true_size != v->size)
+		return add_cut(e, v);
+	*coding = OSP_PACK_LOCAL;
+	if (v->type == OSP_VALUE_BYTES && add_context(e, v))
+		return 0;
+	return add_text(e, v, coding);
+}
+
+/* ---- spans, steps, fields ---- */
+
+static int number_of_class(struct encoding *e, size_t i, uint32_t *number)
+{
+	const struct osp_row *row = e->row;
+	struct name_hint hint = {row->spans[i].kind_name, row->spans[0].kind_name, row->lasting};
+
+	if (sqlite_names_recall(e->s, NAMES_CLASS, hint, row->spans[i].kind, number))
+		return 0;
+	return sqlite_names_add(
+		e->s, NAMES_CLASS,
+		&(struct name){.texts = {row->provider, row->side, row->layer, row->feature,
+					 row->spans[0].kind_name, row->spans[i].kind_name},
+			       .integer = row->spans[i].kind},
+		hint, number);
+}
+
+static int number_of_point(struct encoding *e, const struct osp_step *step, uint32_t *number)
+{
+	struct name_hint hint = {step->name, NULL, e->row->lasting};
+
+	if (sqlite_names_recall(e->s, NAMES_POINT, hint, step->unexpected, number))
+		return 0;
+	return sqlite_names_add(e->s, NAMES_POINT,
+				&(struct name){.texts = {step->name}, .integer = step->unexpected},
+				hint, number);
+}
+
+static int number_of_field(struct encoding *e, const struct osp_attribute *a, uint32_t *number)
+{
+	struct name_hint hint = {a->name, types[a->value.type], e->row->lasting};
+
+	if (sqlite_names_recall(e->s, NAMES_FIELD, hint, 0, number))
+		return 0;
+	return sqlite_names_add(e->s, NAMES_FIELD,
+				&(struct name){.texts = {a->name, types[a->value.type]}}, hint,
+				number);
+}
+
+/* Its slot, for a text that is a string of the session or, when there are too many, is not. */
+static int add_name(struct encoding *e, const char *text, uint8_t *coding)
+{
+	int64_t id;
+	int r = text ? sqlite_string_add(e->s, text, &id) : 0;
+
+	*coding = OSP_PACK_NONE;
+	if (r || !text)
+		return r;
+	*coding = id ? OSP_PACK_STRING : OSP_PACK_PLAIN;
+	if (!id)
+		return add_bytes(e, text, strlen(text));
+	add_slot(e, (uint32_t)id);
+	return 0;
+}
+
+static int add_names(struct encoding *e)
+{
+	for (size_t i = 0; i < e->row->span_count; i++) {
+		uint8_t *p = e->spans + i * OSP_PACK_SPAN;
+		int r;
+
+		osp_pack_put(p + OSP_PACK_SPAN_SLOT, e->slot_count, 3);
+		r = add_name(e, e->row->spans[i].name, p + OSP_PACK_SPAN_NAME);
+		r = r ? r : add_name(e, e->row->spans[i].code, p + OSP_PACK_SPAN_CODE);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int add_fields(struct encoding *e, size_t i, uint8_t *entry)
+{
+	const struct osp_step *step = &e->row->steps[i];
+
+	for (uint32_t k = 0; k < step->attribute_count; k++, entry += OSP_PACK_FIELD) {
+		const struct osp_attribute *a = &e->row->attributes[step->first_attribute + k];
+		uint32_t number;
+		int r = number_of_field(e, a, &number);
+
+		r = r ? r : add_value(e, &a->value, entry + 4);
+		if (r)
+			return r;
+		osp_pack_put(osp_pack_put(entry, number, 2), i, 2);
+	}
+	return 0;
+}
+
+static int add_steps(struct encoding *e)
+{
+	uint8_t *fields = e->fields;
+
+	for (size_t i = 0; i < e->row->step_count; i++) {
+		const struct osp_step *step = &e->row->steps[i];
+		uint32_t number;
+		int r = number_of_point(e, step, &number);
+
+		r = r ? r : add_fields(e, i, fields);
+		if (r)
+			return r;
+		fields += step->attribute_count * OSP_PACK_FIELD;
+		osp_pack_put(osp_pack_put(e->steps + i * OSP_PACK_STEP, number, 2), step->span, 2);
+		add_time(e, step->time_ns);
+		e->last[step->span] = (uint32_t)i + 1;
+		if (!e->first[step->span])
+			e->first[step->span] = (uint32_t)i + 1;
+	}
+	return 0;
+}
+
+/* The place of a time among those of the steps, where it nearly always is; else it is added. */
+static uint32_t find_time(struct encoding *e, int64_t time_ns, uint32_t likely)
+{
+	size_t n = e->row->step_count;
+
+	if (likely && e->row->steps[likely - 1].time_ns == time_ns)
+		return likely - 1;
+	if (n && e->row->steps[n - 1].time_ns == time_ns)
+		return (uint32_t)n - 1;
+	if (time_ns == e->row->spans[0].start_ns)
+		return OSP_PACK_AT_START;
+	return add_time(e, time_ns);
+}
+
+static int add_spans(struct encoding *e)
+{
+	for (size_t i = 0; i < e->row->span_count; i++) {
+		const struct osp_row_span *span = &e->row->spans[i];
+		uint8_t *p = e->spans + i * OSP_PACK_SPAN;
+		uint32_t class, begin = OSP_PACK_AT_START, end;
+		int r = number_of_class(e, i, &class);
+
+		if (r)
+			return r;
+		if (i)
+			begin = find_time(e, span->start_ns, e->first[i]);
+		end = find_time(e, span->end_ns, e->last[i]);
+		p = osp_pack_put(p, span->number, 2);
+		p = osp_pack_put(p, span->parent, 2);
+		p = osp_pack_put(p, class, 2);
+		p = osp_pack_put(p, begin, 3);
+		p = osp_pack_put(p, end, 3);
+		p = osp_pack_put(p, span->marks, 2);
+		*p = (uint8_t)span->status;
+	}
+	return 0;
+}
+
+static int add_parent(struct encoding *e)
+{
+	uint8_t id[8];
+
+	osp_pack_put(id, e->row->parent_id, 8);
+	return e->row->parent_id ? add_bytes(e, id, 8) : 0;
+}
+
+/* ---- the head ---- */
+
+static uint8_t choose_width(uint64_t max)
+{
+	return max < 1ull << 24 ? 0 : max < 1ull << 32 ? 1 : max < 1ull << 40 ? 2 : 3;
+}
+
+static bool is_amended(const struct sqlite_version *v)
+{
+	return v->seq || v->marks || v->rank > 1;
+}
+
+static uint8_t choose_flags(const struct encoding *e)
+{
+	const struct sqlite_version *v = &e->m->version;
+
+	return (uint8_t)(choose_width(e->max_time) |
+			 (e->max_slot > UINT16_MAX ? OSP_PACK_WIDE : 0) |
+			 (e->row->complete ? OSP_PACK_COMPLETE : 0) |
+			 (e->row->parent_id ? OSP_PACK_PARENT : 0) |
+			 (is_amended(v)	 ? OSP_PACK_AMENDED
+			  : v->rank == 1 ? OSP_PACK_MOVED
+					 : 0));
+}
+
+static int write_amend(struct sqlite_store *s, const struct sqlite_member *m)
+{
+	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_ADD_AMEND);
+
+	if (!st)
+		return sqlite_fail(s, "write");
+	sqlite_bind_id(st, 1, m->row.id);
+	sqlite3_bind_int64(st, 2, (int64_t)m->version.seq);
+	sqlite3_bind_int64(st, 3, (int64_t)m->version.rank);
+	sqlite3_bind_int64(st, 4, m->version.marks);
+	return sqlite_run(s, st);
+}
+
+static int put_head(struct encoding *e, int64_t start_ns, uint32_t shape, uint32_t thread)
+{
+	struct sqlite_store *s = e->s;
+	uint8_t flags = choose_flags(e), *p = reserve(&s->heads, OSP_PACK_HEAD);
+	unsigned width = osp_pack_width(flags), slot = flags & OSP_PACK_WIDE ? 4 : 2;
+	uint8_t *times, *slots;
+
+	if (!p)
+		return -ENOMEM;
+	p = osp_pack_put(p, e->row->id, 8);
+	p = osp_pack_put(p, shape, 4);
+	p = osp_pack_put(p, thread, 4);
+	*p++ = flags;
+	p = osp_pack_put(p, (uint64_t)e->row->spans[0].start_ns - (uint64_t)start_ns, 5);
+	p = osp_pack_put(p, s->times.size, 2);
+	osp_pack_put(p, s->slots.size, 2);
+	times = reserve(&s->times, e->time_count * width);
+	slots = reserve(&s->slots, e->slot_count * slot);
+	if (!times || !slots)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < e->time_count; i++)
+		times = osp_pack_put(times, e->times[i], width);
+	for (uint32_t i = 0; i < e->slot_count; i++)
+		slots = osp_pack_put(slots, e->slots[i], slot);
+	return is_amended(&e->m->version) ? write_amend(s, e->m) : 0;
+}
+
+/* Table `number` counts as far as the views need it to unpack anything. */
+static int count_up(struct sqlite_store *s, size_t most)
+{
+	while (s->numbers < most) {
+		sqlite3_stmt *st = sqlite_statement(s, STATEMENT_ADD_NUMBER);
+		int r;
+
+		if (!st)
+			return sqlite_fail(s, "write");
+		sqlite3_bind_int64(st, 1, (int64_t)s->numbers);
+		r = sqlite_run(s, st);
+		if (r)
+			return r;
+		s->numbers++;
+	}
+	return 0;
+}
+
+static int count_row(struct sqlite_store *s, const struct osp_row *row)
+{
+	size_t most = row->span_count;
+
+	most = row->step_count > most ? row->step_count : most;
+	most = row->attribute_count > most ? row->attribute_count : most;
+	return count_up(s, most);
+}
+
+static int encode_member(struct sqlite_store *s, const struct sqlite_member *m, int64_t start_ns)
+{
+	struct encoding e = {.s = s, .m = m, .row = &m->row};
+	struct sqlite_shape shape;
+	uint32_t key, thread;
+	int r = start(&e);
+
+	r = r ? r : add_names(&e);
+	shape.field_slot = e.slot_count;
+	r = r ? r : add_steps(&e);
+	r = r ? r : add_spans(&e);
+	r = r ? r : add_parent(&e);
+	if (r)
+		return r;
+	shape.spans = e.spans;
+	shape.steps = e.steps;
+	shape.fields = e.fields;
+	shape.span_count = m->row.span_count;
+	shape.step_count = m->row.step_count;
+	shape.field_count = m->row.attribute_count;
+	r = sqlite_shape_add(s, &shape, &key);
+	r = r ? r : sqlite_thread_add(s, m->row.process, m->row.tid, &thread);
+	r = r ? r : count_row(s, &m->row);
+	return r ? r : put_head(&e, start_ns, key, thread);
+}
+
+/* ---- the bundle ---- */
+
+static int encode_link(struct sqlite_store *s, const struct sqlite_link *l)
+{
+	const struct osp_edge *e = &l->edge;
+	const struct sqlite_batch *b = &s->batch;
+	struct name n = {.texts = {e->rule, e->makes, e->evidence, e->grade, e->also}};
+	uint8_t *p = reserve(&s->edges, OSP_PACK_EDGE);
+	uint32_t kind;
+	int r = p ? sqlite_names_add(s, NAMES_LINK_KIND, &n,
+				     (struct name_hint){e->rule, e->evidence, e->lasting}, &kind)
+		  : -ENOMEM;
+
+	if (r)
+		return r;
+	p = osp_pack_put(p, sqlite_batch_find(b, e->from & ~0xffffull)->place, 1);
+	p = osp_pack_put(p, e->from & 0xffff, 2);
+	p = osp_pack_put(p, sqlite_batch_find(b, e->to & ~0xffffull)->place, 1);
+	p = osp_pack_put(p, e->to & 0xffff, 2);
+	osp_pack_put(p, kind, 2);
+	return 0;
+}
+
+static void bind_buffer(sqlite3_stmt *st, int at, const struct osp_buffer *b)
+{
+	if (b->size)
+		sqlite3_bind_blob(st, at, b->data, (int)b->size, SQLITE_STATIC);
+	else
+		sqlite3_bind_null(st, at);
+}
+
+static int insert_bundle(struct sqlite_store *s, uint64_t trace, int64_t start_ns, int64_t end_ns,
+			 bool complete)
+{
+	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_ADD_BUNDLE);
+
+	if (!st)
+		return sqlite_fail(s, "write");
+	sqlite3_bind_int64(st, 1, s->bundle_keys);
+	sqlite3_bind_int64(st, 2, (int64_t)trace);
+	sqlite3_bind_int64(st, 3, start_ns);
+	if (complete)
+		sqlite3_bind_int64(st, 4, (int64_t)((uint64_t)end_ns - (uint64_t)start_ns));
+	else
+		sqlite3_bind_null(st, 4);
+	if (s->has_wire)
+		sqlite3_bind_blob(st, 5, s->wire, 16, SQLITE_STATIC);
+	else
+		sqlite3_bind_null(st, 5);
+	bind_buffer(st, 6, &s->heads);
+	bind_buffer(st, 7, &s->times);
+	bind_buffer(st, 8, &s->slots);
+	bind_buffer(st, 9, &s->payload);
+	bind_buffer(st, 10, &s->edges);
+	return sqlite_run(s, st);
+}
+
+static void reset(struct sqlite_store *s)
+{
+	osp_buffer_reset(&s->heads);
+	osp_buffer_reset(&s->times);
+	osp_buffer_reset(&s->slots);
+	osp_buffer_reset(&s->payload);
+	osp_buffer_reset(&s->edges);
+	memset(s->seen, 0, sizeof(s->seen));
+	s->has_wire = false;
+}
+
+int sqlite_encode(struct sqlite_store *s, const uint32_t *members, size_t count,
+		  uint32_t first_link)
+{
+	const struct sqlite_member *list = s->batch.members;
+	int64_t start_ns = INT64_MAX, end_ns = INT64_MIN;
+	bool complete = true;
+	int r = 0;
+
+	reset(s);
+	for (size_t i = 0; i < count; i++) {
+		const struct osp_row_span *span = &list[members[i]].row.spans[0];
+
+		start_ns = span->start_ns < start_ns ? span->start_ns : start_ns;
+		end_ns = span->end_ns > end_ns ? span->end_ns : end_ns;
+		complete = complete && list[members[i]].row.complete;
+	}
+	s->bundle_keys++;
+	for (size_t i = 0; !r && i < count; i++) {
+		r = encode_member(s, &list[members[i]], start_ns);
+		r = r ? r : sqlite_place_add(s, list[members[i]].row.id, s->bundle_keys);
+	}
+	for (uint32_t i = first_link; !r && i; i = s->batch.links[i - 1].next)
+		r = encode_link(s, &s->batch.links[i - 1]);
+	r = r ? r : count_up(s, s->edges.size / OSP_PACK_EDGE);
+	r = r ? r : count_up(s, count);
+	return r ? r : insert_bundle(s, list[members[0]].row.trace, start_ns, end_ns, complete);
+}
