@@ -31,11 +31,13 @@
 #include "user/base/text.h"
 #include "user/batch.h"
 #include "user/command.h"
+#include "user/control.h"
 #include "user/version.h"
 #include "user/feed.h"
 #include "user/follow.h"
 #include "user/launch.h"
 #include "user/loader.h"
+#include "user/orders.h"
 #include "user/progress.h"
 #include "user/session.h"
 #include "user/trial.h"
@@ -43,6 +45,7 @@
 enum {
 	BATCH_BYTES = 8 << 20,
 	DRAIN_MAX = 8192,    /* records of one batch */
+	DISCARD_STEP = 256,  /* records discarded before the ring's filling is looked at again */
 	TICK_MS = 200,	     /* time-outs, progress and the end of --for are looked at this often */
 	CLOCK_TICKS = 50,    /* wall time is read again after so many ticks */
 	STOP_DRAINS = 10000, /* before detaching, a producer may be faster than we are */
@@ -65,9 +68,11 @@ struct recorder {
 	struct osp_follow *follow;
 	struct osp_cost *cost;
 	struct osp_cost_summary spent;
+	struct osp_control *control; /* NULL: nobody can order */
+	struct osp_orders orders;
 	int epoll, timer, signals;
 	int64_t began_ns, ticks;
-	bool stop;
+	bool stop, detached;
 };
 
 /* ---- opening ---- */
@@ -176,6 +181,8 @@ static int tell_settings(struct recorder *r)
 		{"no_op", r->tried.wide[OSP_WIDE_10] == OSP_WIDE_WORKS ? "10 bytes" : "1 byte"},
 		{"no_op_10_bytes", osp_wide_to_str(r->tried.wide[OSP_WIDE_10])},
 		{"ring_bytes", ring},
+		{"overload",
+		 r->o->overload == OSP_OVERLOAD_KEEP_LAST ? "keep-last" : "drop-newest"},
 	};
 	int e = 0;
 
@@ -187,6 +194,42 @@ static int tell_settings(struct recorder *r)
 	for (size_t i = 0; !e && i < sizeof(settings) / sizeof(settings[0]); i++)
 		e = osp_feed_setting(r->feed, settings[i].name, settings[i].value);
 	return e ? e : osp_feed_clock(r->feed);
+}
+
+/* ---- orders ---- */
+
+/* Stops in good order; from then on the next SIGINT ends the program at once. */
+static void begin_stop(void *arg)
+{
+	struct recorder *r = arg;
+	sigset_t set;
+
+	r->stop = true;
+	signal(SIGINT, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* A recorder that cannot listen records all the same. */
+static int open_control(struct recorder *r)
+{
+	int e;
+
+	r->orders = (struct osp_orders){.options = r->o,
+					.file = r->file,
+					.loader = r->loader,
+					.feed = r->feed,
+					.follow = r->follow,
+					.cost = r->cost,
+					.began_ns = r->began_ns,
+					.stop = begin_stop,
+					.arg = r};
+	osp_orders_tick(&r->orders);
+	e = osp_control_open(&r->control, r->file, osp_orders_answer, &r->orders);
+	if (e)
+		osp_warn("listen for outspan ctl: %s", strerror(-e));
+	return e ? 0 : watch(r, osp_control_fd(r->control));
 }
 
 /* ---- attaching ---- */
@@ -264,6 +307,7 @@ static int start(struct recorder *r)
 	e = e ? e : attach_all(r);
 	e = e ? e : osp_feed_stamp(r->feed);
 	e = e ? e : osp_batch_flush(r->batch);
+	e = e ? e : open_control(r);
 	if (e)
 		return e;
 	tell_ready(r);
@@ -287,12 +331,44 @@ static int commit(struct recorder *r)
 	return e ? e : osp_batch_flush(r->batch);
 }
 
+static int on_discarded(void *arg, const struct osp_record *record, size_t size)
+{
+	struct recorder *r = arg;
+
+	return osp_follow_discard(r->follow, record, size);
+}
+
+/*
+ * The ring is nearly full, and what it holds will be stale: the oldest go, so that there is room
+ * for what comes. Counting a record takes a fraction of the time that storing it does. Bounded by
+ * what the ring can hold, however fast it is filled meanwhile; what that is too fast for, the
+ * kernel drops.
+ */
+static int discard_oldest(struct recorder *r)
+{
+	struct osp_ring *ring = osp_loader_ring(r->loader);
+	size_t bytes, capacity, most;
+	int n = 1;
+
+	osp_ring_fill(ring, &bytes, &capacity);
+	if (r->o->overload != OSP_OVERLOAD_KEEP_LAST || r->detached || bytes <= capacity / 4 * 3)
+		return 0;
+	for (most = capacity / sizeof(struct osp_record); n > 0 && bytes > capacity / 2;) {
+		n = osp_ring_drain(ring, most < DISCARD_STEP ? most : DISCARD_STEP, on_discarded,
+				   r);
+		most -= n > 0 ? (size_t)n : 0;
+		osp_ring_fill(ring, &bytes, &capacity);
+	}
+	return n < 0 ? n : 0;
+}
+
 /* One bounded drain, one transaction. Returns the number of records. */
 static int drain(struct recorder *r)
 {
-	int n = osp_ring_drain(osp_loader_ring(r->loader), DRAIN_MAX, on_record, r);
-	int e = n < 0 ? n : osp_follow_settle(r->follow);
+	int e = discard_oldest(r);
+	int n = e ? e : osp_ring_drain(osp_loader_ring(r->loader), DRAIN_MAX, on_record, r);
 
+	e = n < 0 ? n : osp_follow_settle(r->follow);
 	e = e ? e : commit(r);
 	return e ? e : n;
 }
@@ -311,6 +387,9 @@ static int on_tick(struct recorder *r)
 	e = e ? e : osp_follow_tick(r->follow);
 	e = e ? e : commit(r);
 	osp_cost_tick(r->cost);
+	osp_orders_tick(&r->orders);
+	if (r->control)
+		osp_control_tick(r->control, osp_feed_now());
 	osp_progress_show(r->feed, osp_feed_now() - r->began_ns);
 	if (r->o->for_ns && osp_feed_now() - r->began_ns >= r->o->for_ns)
 		r->stop = true;
@@ -319,19 +398,12 @@ static int on_tick(struct recorder *r)
 	return e;
 }
 
-/* The first signal stops in good order; from then on the next one ends the program at once. */
 static void on_signal(struct recorder *r)
 {
 	struct signalfd_siginfo s;
-	sigset_t set;
 
-	if (read(r->signals, &s, sizeof(s)) != sizeof(s))
-		return;
-	r->stop = true;
-	signal(SIGINT, SIG_DFL);
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	if (read(r->signals, &s, sizeof(s)) == sizeof(s))
+		begin_stop(r);
 }
 
 static int wait_ms(const struct recorder *r)
@@ -358,6 +430,8 @@ static int loop(struct recorder *r)
 				e = on_tick(r);
 			else if (events[i].data.fd == r->signals)
 				on_signal(r);
+			else if (r->control && events[i].data.fd == osp_control_fd(r->control))
+				osp_control_handle(r->control, osp_feed_now());
 		}
 		e = e ? e : osp_follow_leases(r->follow);
 		if (!e) {
@@ -412,6 +486,7 @@ static int stop(struct recorder *r)
 	e = e ? e : osp_feed_attach(r->feed, UINT32_MAX, true, true);
 	e = e ? e : commit(r);
 	osp_loader_detach_all(r->loader);
+	r->detached = true; /* nothing more comes: all that waits is stored */
 	e = e ? e : drain_all(r, INT32_MAX);
 	e = e ? e : osp_feed_attach(r->feed, UINT32_MAX, true, false);
 	e = e ? e : osp_feed_clock(r->feed);
@@ -424,6 +499,7 @@ static int stop(struct recorder *r)
 
 static void clear(struct recorder *r)
 {
+	osp_control_close(&r->control);
 	osp_follow_free(&r->follow);
 	osp_cost_free(&r->cost);
 	osp_loader_close(&r->loader);
