@@ -22,7 +22,7 @@ struct operation {
 	uint64_t id;
 	uint32_t sequence;
 	uint16_t nested;
-	uint8_t block[OSP_EVENT_DATA]; /* steps that are carried */
+	_Alignas(8) uint8_t block[OSP_EVENT_DATA]; /* steps that are carried */
 	size_t used;
 };
 
