@@ -141,11 +141,6 @@ tests: unit-programs $(O)/tests/house
 $(O)/tests/house: scripts/check-house
 	$(Q)mkdir -p $(@D) && printf '#!/bin/sh\nexec %s %s\n' $(abspath scripts/check-house) $(O) > $@ && chmod +x $@
 
-# ---- benchmarks of parts, in C: tests/bench/X.c makes $(O)/bench/X ------------------------------
-
-$(O)/bench/%: $(O)/obj/tests/bench/%.o $(call lib,support user store probes base)
-	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
-
 # ---- fuzz targets: tests/fuzz/X.c, built by clang with its own O; run from the top folder ---------
 
 FUZZ_PROGRAMS := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/fuzz/*.c))
@@ -167,7 +162,7 @@ golden-update: $(O)/tests/golden/golden ## rewrite the expected span trees (revi
 # ---- benchmarks in C: tests/bench/X.c ---------------------------------------------------------------
 
 BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*.c))
-$(BENCH_PROGRAMS): $(O)/bench/%: $(O)/obj/tests/bench/%.o $(call lib,user store probes base)
+$(BENCH_PROGRAMS): $(O)/bench/%: $(O)/obj/tests/bench/%.o $(call lib,support user store probes base)
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(USER_LIBS)
 
 .PHONY: bench

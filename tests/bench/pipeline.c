@@ -300,9 +300,11 @@ static void add_record(struct bench *b, const struct template *t, uint64_t messa
 
 static int decode_batch(const struct bench *b)
 {
-	struct osp_decode_with with = {.catalogue = b->catalogue, .numbers = b->numbers};
+	struct osp_stamps stamps;
+	struct osp_decode_with with = {b->catalogue, b->numbers, &stamps};
 	size_t at = 0;
 
+	osp_stamps_init(&stamps);
 	while (at < b->batch_used) {
 		const struct osp_record *r = (const struct osp_record *)(b->batch + at);
 		size_t size = sizeof(*r) + (r->data_size > 0 ? (size_t)r->data_size : 0);
