@@ -17,6 +17,10 @@ def complete(session, system, publishes):
             and not stream.marks(session.of(p["identifier"])) for p in publishes]
 
 
+# The points of level detail that a delivered message passes (probes/catalogue/lonelypsp.yaml).
+DETAIL = {"hashed", "response_received", "auth_tentatively_accepted", "no_more_subscribers", "no_more_handlers"}
+
+
 def start_stream(case):
     """One publisher that does not end by itself, two subscribers."""
     system = stream.System(case)
@@ -138,6 +142,39 @@ def test_two_recorders_at_once_each_get_everything(case):
         assert session.lost() == 0 and len(session.traces) == len(whole)
         for p in whole:
             stream.check_complete(session, system, p)
+    stream.check_untouched(*system.pids())
+    system.stop()
+
+
+def test_recorders_of_all_forms_at_once_each_get_every_step_of_their_level(case):
+    system = stream.System(case)
+    for _ in range(2):
+        system.subscriber("news")
+    publisher = system.publisher("news", lines=True)
+    forms = {"light": ["--light"], "default": [], "immediate": ["--immediate"]}
+    full = {form: stream.Recorder(case, f"{form}.db", *how, pids=system.pids()) for form, how in forms.items()}
+    essential = stream.Recorder(case, "e.db", "--immediate", "--level", "essential", pids=system.pids())
+    for i in range(23):
+        stream.publish(publisher, str(i))
+    sessions = {form: r.stop() for form, r in full.items()}
+    low = essential.stop()
+    everyone = [system.broadcaster, *system.subscribers, publisher]
+    for form, session in sessions.items():
+        session.check_books()
+        assert session.settings["form"] == form and session.lost() == 0, (form, session.losses)
+        for p in everyone:
+            assert session.hits(p.pid) == stream.expected_hits(p), (form, p.exe)
+        for p in system.publishes():
+            stream.check_complete(session, system, p)
+    traps = {form: int(s.settings["cost.hits"]) for form, s in sessions.items()}
+    steps = sum(n for p in everyone for n in stream.expected_hits(p).values())
+    operations = 23 * (1 + 1 + 2)
+    assert traps == {"light": operations, "default": 2 * operations, "immediate": steps}, (traps, steps)
+    low.check_books()
+    left_out = {r["reasons"] for r in low.losses if r["lost"]}
+    assert all(x.startswith("filtered") for x in left_out), left_out
+    stored = {(r["pid"], r["probe"]): r["stored"] for r in low.losses if r["stored"]}
+    assert stored == {(p.pid, k): n for p in everyone for k, n in stream.expected_hits(p).items() if k.split("__")[1] not in DETAIL}, stored
     stream.check_untouched(*system.pids())
     system.stop()
 
