@@ -108,8 +108,9 @@ CREATE TABLE number(i INTEGER PRIMARY KEY);
 
 -- ---- views ----
 
--- The views that end in _raw are for the others. Each is one join, without UNION, so that a
--- condition on the trace reaches the index.
+-- The views that end in _raw, _bytes, _slots and _numbers are for the others. A condition on the
+-- trace reaches the index through all of them. Their second half, UNION ALL SELECT ... WHERE 0,
+-- gives no row: it keeps SQLite from working out the bytes anew wherever a number is used.
 
 -- One row per operation: where it lies in its bundle. width, slot: bytes of a time, of a slot.
 CREATE VIEW operation_raw AS
@@ -137,7 +138,8 @@ SELECT b.key AS bundle, n.i AS place, b.trace, substr(b.heads, 26 * n.i + 1, 8) 
   iif(n.i, (((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 24 + 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 24 + 2, 1))), 0) AS slots_at,
   b.heads, b.times, b.slots, b.payload, b.edges, b.wire
-FROM bundle b CROSS JOIN number n ON n.i < length(b.heads) / 26;
+FROM bundle b CROSS JOIN number n ON n.i < length(b.heads) / 26
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 -- One row per span, its parts still as bytes; i = 0 is the operation itself.
 CREATE VIEW span_bytes AS
@@ -163,16 +165,24 @@ SELECT o.*, n.i, s.spans,
     ((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 17 + 2, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 17 + 3, 1))) AS name_slot,
   s.field_slot + length(s.fields) / 5 AS parent_slot
-FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < length(s.spans) / 20;
+FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < length(s.spans) / 20
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
--- Operations that name their parent themselves.
+-- First operations of bundles that name their parent themselves.
 CREATE VIEW parent_raw AS
-SELECT bundle, place, substr(payload, (((SELECT v FROM byte WHERE b = substr(at4, 1, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(at4, 2, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(at4, 3, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(at4, 4, 1))) + 2, 8) AS parent
-FROM (SELECT o.bundle, o.place, o.payload, CAST(substr(x'00000000', 1, 4 - o.slot) || substr(o.slots, o.slots_at + o.slot * (s.field_slot + length(s.fields) / 5) + 1, o.slot) AS BLOB) AS at4
-      FROM operation_raw o JOIN shape s ON s.key = o.shape WHERE o.flags & 16);
+SELECT b.key AS bundle, substr(b.payload, iif((SELECT v FROM byte WHERE b = substr(b.heads, 16 + 1, 1)) & 4,
+  (((SELECT v FROM byte WHERE b = substr(b.slots, 4 * (s.field_slot + length(s.fields) / 5) + 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.slots, 4 * (s.field_slot + length(s.fields) / 5) + 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.slots, 4 * (s.field_slot + length(s.fields) / 5) + 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.slots, 4 * (s.field_slot + length(s.fields) / 5) + 4, 1))),
+  (((SELECT v FROM byte WHERE b = substr(b.slots, 2 * (s.field_slot + length(s.fields) / 5) + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.slots, 2 * (s.field_slot + length(s.fields) / 5) + 2, 1)))) + 2, 8) AS parent
+FROM bundle b JOIN shape s ON s.key = (((SELECT v FROM byte WHERE b = substr(b.heads, 8 + 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 8 + 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 8 + 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 8 + 4, 1)))
+WHERE (SELECT v FROM byte WHERE b = substr(b.heads, 16 + 1, 1)) & 16;
+
 
 -- The same with slots and times taken out of the bundle.
 CREATE VIEW span_slots AS
@@ -197,7 +207,8 @@ SELECT s.*,
   CAST(substr(x'00000000', 1, 4 - s.slot) || substr(s.slots, s.slots_at + s.slot * (s.name_slot) + 1, s.slot) AS BLOB) AS name4,
   CAST(substr(x'00000000', 1, 4 - s.slot) || substr(s.slots, s.slots_at + s.slot * (s.name_slot + 1) + 1, s.slot) AS BLOB) AS code4,
   CAST(substr(x'00000000', 1, 4 - s.slot) || substr(s.slots, s.slots_at + s.slot * (s.parent_slot) + 1, s.slot) AS BLOB) AS parent4
-FROM span_bytes s;
+FROM span_bytes s
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW span_numbers AS
 SELECT s.*,
@@ -229,7 +240,8 @@ SELECT s.*,
     ((SELECT v FROM byte WHERE b = substr(s.parent4, 2, 1)) << 16) |
     ((SELECT v FROM byte WHERE b = substr(s.parent4, 3, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(s.parent4, 4, 1))) AS parent_at
-FROM span_slots s;
+FROM span_slots s
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW span_raw AS
 SELECT s.bundle, s.place, s.i, s.trace, s.span_id AS id, s.address, s.edges,
@@ -287,7 +299,8 @@ SELECT o.*, n.i AS seq, (((SELECT v FROM byte WHERE b = substr(s.steps, 4 * n.i 
     (SELECT v FROM byte WHERE b = substr(s.steps, 4 * n.i + 2 + 2, 1))) AS span_i,
   s.spans,
   CAST(substr(x'0000000000000000', 1, 8 - o.width) || substr(o.times, o.times_at + o.width * n.i + 1, o.width) AS BLOB) AS after8
-FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < length(s.steps) / 4;
+FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < length(s.steps) / 4
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW step_raw AS
 SELECT s.bundle, s.place, s.id, s.trace, t.process, s.start_ns, s.seq, s.point,
@@ -319,7 +332,8 @@ SELECT o.*, n.i, (((SELECT v FROM byte WHERE b = substr(s.fields, 5 * n.i + 1, 1
   (SELECT v FROM byte WHERE b = substr(s.fields, 5 * n.i + 4 + 1, 1)) AS coding,
   s.spans, s.steps,
   CAST(substr(x'00000000', 1, 4 - o.slot) || substr(o.slots, o.slots_at + o.slot * (s.field_slot + n.i) + 1, o.slot) AS BLOB) AS at4
-FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < length(s.fields) / 5;
+FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < length(s.fields) / 5
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW value_slots AS
 SELECT v.*, (((SELECT v FROM byte WHERE b = substr(v.at4, 1, 1)) << 24) |
@@ -328,7 +342,8 @@ SELECT v.*, (((SELECT v FROM byte WHERE b = substr(v.at4, 1, 1)) << 24) |
     (SELECT v FROM byte WHERE b = substr(v.at4, 4, 1))) AS at,
   (((SELECT v FROM byte WHERE b = substr(v.steps, 4 * v.step + 2 + 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(v.steps, 4 * v.step + 2 + 2, 1))) AS span_i
-FROM value_bytes v;
+FROM value_bytes v
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW value_raw AS
 SELECT v.bundle, v.place, v.i, v.id, v.trace, v.field, v.step, v.coding, v.at, v.wire, v.heads,
@@ -357,7 +372,7 @@ SELECT t.trace,
          (EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
                   WHERE e.to_id = substr(b.heads, 1, 8) AND k.makes = 'parent' AND k.grade <> 'ambiguous'
                     AND substr(e.from_id, 1, 6) = substr(c.heads, 26 * n.i + 1, 6)) OR
-          EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key AND p.place = 0
+          EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key
                     AND p.parent = substr(c.heads, 26 * n.i + 1, 8)))),
      b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 1, 1)) << 32) |
     ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 2, 1)) << 24) |
@@ -372,40 +387,54 @@ SELECT 1 AS mark, 'incomplete' AS name UNION ALL SELECT 2, 'began before attach'
 UNION ALL SELECT 4, 'may be cut' UNION ALL SELECT 8, 'unexpected step'
 UNION ALL SELECT 16, 'timed out' UNION ALL SELECT 32, 'ambiguous link';
 
+-- One row per trace: that of its root, with what its spans add up to.
 CREATE VIEW trace AS
-SELECT r.trace, lower(hex(r.root_id)) ||
-         coalesce((SELECT value FROM session WHERE name = 'id'), '0000000000000000') AS trace_id, 
-         (SELECT x.name FROM span_raw x WHERE x.trace = r.trace AND x.i = 0 AND x.id = r.root_id) AS root,
-       strftime('%Y-%m-%dT%H:%M:%S', r.start_ns / 1000000000, 'unixepoch') ||
-         printf('.%06dZ', r.start_ns / 1000 % 1000000) AS start_time,
-       r.start_ns, r.duration_ns, r.processes, r.spans, r.links,
-       CASE WHEN r.failed THEN 'error' WHEN (SELECT x.status FROM span_raw x
-         WHERE x.trace = r.trace AND x.i = 0 AND x.id = r.root_id) = 1 THEN 'ok' ELSE 'unset' END AS status,
+SELECT r.trace, lower(hex(r.id)) ||
+         coalesce((SELECT value FROM session WHERE name = 'id'), '0000000000000000') AS trace_id, r.name AS root,
+       strftime('%Y-%m-%dT%H:%M:%S', r.first_ns / 1000000000, 'unixepoch') ||
+         printf('.%06dZ', r.first_ns / 1000 % 1000000) AS start_time,
+       r.first_ns AS start_ns, r.duration_ns, r.processes, r.spans, r.links,
+       CASE WHEN r.failed THEN 'error' WHEN r.status = 1 THEN 'ok' ELSE 'unset' END AS status,
        coalesce((SELECT group_concat(name, ', ') FROM mark_name WHERE r.marks & mark), '') AS marks
-FROM (SELECT s.trace, 
-  (SELECT substr(b.heads, 1, 8) FROM bundle b WHERE b.trace = s.trace
+FROM (SELECT s.trace, s.id, s.i, s.name, s.status,
+             min(s.start_ns + s.wall_ns) OVER w AS first_ns,
+             max(s.start_ns + s.duration_ns) OVER w - min(s.start_ns) OVER w AS duration_ns,
+             max(s.process_rank) OVER w AS processes, count(*) OVER w AS spans, sum(s.links) OVER w AS links,
+             max(s.status = 2) OVER w AS failed,
+             max(s.marks & 1) OVER w | max(s.marks & 2) OVER w | max(s.marks & 4) OVER w | max(s.marks & 8) OVER w |
+               max(s.marks & 16) OVER w | max(s.marks & 32) OVER w | 32 * max(s.ambiguous) OVER w AS marks
+      FROM (SELECT *, dense_rank() OVER (PARTITION BY trace ORDER BY process) AS process_rank FROM span_raw) s
+      WINDOW w AS (PARTITION BY s.trace)) r
+WHERE r.i = 0 AND r.id = (SELECT substr(b.heads, 1, 8) FROM bundle b WHERE b.trace = r.trace
    ORDER BY (SELECT count(*) FROM bundle d WHERE d.trace = b.trace) > 1 AND EXISTS (
        SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 26 WHERE c.trace = b.trace AND
          (EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
                   WHERE e.to_id = substr(b.heads, 1, 8) AND k.makes = 'parent' AND k.grade <> 'ambiguous'
                     AND substr(e.from_id, 1, 6) = substr(c.heads, 26 * n.i + 1, 6)) OR
-          EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key AND p.place = 0
+          EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key
                     AND p.parent = substr(c.heads, 26 * n.i + 1, 8)))),
      b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 1, 1)) << 32) |
     ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 2, 1)) << 24) |
     ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 3, 1)) << 16) |
     ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 4, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.heads, 17 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1) AS root_id,
-             min(s.start_ns + s.wall_ns) AS start_ns,
-             max(s.start_ns + s.duration_ns) - min(s.start_ns) AS duration_ns,
-             count(DISTINCT s.process) AS processes, count(*) AS spans, sum(s.links) AS links,
-             max(s.status = 2) AS failed,
-             max(s.marks & 1) | max(s.marks & 2) | max(s.marks & 4) | max(s.marks & 8) |
-               max(s.marks & 16) | max(s.marks & 32) | 32 * max(s.ambiguous) AS marks
-      FROM span_raw s GROUP BY s.trace) r;
+    (SELECT v FROM byte WHERE b = substr(b.heads, 17 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1);
 
 CREATE VIEW span AS
-SELECT s.trace, r.trace_id, lower(hex(s.id)) AS span_id, nullif(lower(hex(s.parent)), '') AS parent_id,
+SELECT s.trace, 
+  (SELECT lower(hex(substr(b.heads, 1, 8))) FROM bundle b WHERE b.trace = s.trace
+   ORDER BY (SELECT count(*) FROM bundle d WHERE d.trace = b.trace) > 1 AND EXISTS (
+       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 26 WHERE c.trace = b.trace AND
+         (EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
+                  WHERE e.to_id = substr(b.heads, 1, 8) AND k.makes = 'parent' AND k.grade <> 'ambiguous'
+                    AND substr(e.from_id, 1, 6) = substr(c.heads, 26 * n.i + 1, 6)) OR
+          EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key
+                    AND p.parent = substr(c.heads, 26 * n.i + 1, 8)))),
+     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 1, 1)) << 32) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 2, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 3, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 4, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 17 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1) ||
+  coalesce((SELECT value FROM session WHERE name = 'id'), '0000000000000000') AS trace_id, lower(hex(s.id)) AS span_id, nullif(lower(hex(s.parent)), '') AS parent_id,
        s.name, c.kind_name, c.operation,
        CASE c.kind WHEN 1 THEN 'INTERNAL' WHEN 2 THEN 'SERVER' WHEN 3 THEN 'CLIENT'
                    WHEN 4 THEN 'PRODUCER' ELSE 'CONSUMER' END AS kind,
@@ -417,24 +446,48 @@ SELECT s.trace, r.trace_id, lower(hex(s.id)) AS span_id, nullif(lower(hex(s.pare
        CASE s.status WHEN 1 THEN 'ok' WHEN 2 THEN 'error' ELSE 'unset' END AS status, s.code,
        coalesce((SELECT group_concat(name, ', ') FROM mark_name WHERE mark &
          (s.marks | 32 * s.ambiguous)), '') AS marks
-FROM trace_name r
-JOIN span_raw s ON s.trace = r.trace
+FROM span_raw s
 JOIN class c ON c.key = s.class
 LEFT JOIN process p ON p.key = s.process;
 
 CREATE VIEW event AS
-SELECT s.trace, r.trace_id, lower(hex(s.span_id)) AS span_id, s.seq, p.name,
+SELECT s.trace, (SELECT lower(hex(substr(b.heads, 1, 8))) FROM bundle b WHERE b.trace = s.trace
+   ORDER BY (SELECT count(*) FROM bundle d WHERE d.trace = b.trace) > 1 AND EXISTS (
+       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 26 WHERE c.trace = b.trace AND
+         (EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
+                  WHERE e.to_id = substr(b.heads, 1, 8) AND k.makes = 'parent' AND k.grade <> 'ambiguous'
+                    AND substr(e.from_id, 1, 6) = substr(c.heads, 26 * n.i + 1, 6)) OR
+          EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key
+                    AND p.parent = substr(c.heads, 26 * n.i + 1, 8)))),
+     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 1, 1)) << 32) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 2, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 3, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 4, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 17 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1) ||
+  coalesce((SELECT value FROM session WHERE name = 'id'), '0000000000000000') AS trace_id, lower(hex(s.span_id)) AS span_id, s.seq, p.name,
        strftime('%Y-%m-%dT%H:%M:%S', (s.start_ns + s.after_ns + s.wall_ns) / 1000000000, 'unixepoch') ||
          printf('.%06dZ', (s.start_ns + s.after_ns + s.wall_ns) / 1000 % 1000000) AS time,
        s.start_ns + s.after_ns + s.wall_ns AS time_ns, s.after_ns, p.unexpected, s.process,
        lower(hex(s.id)) AS operation_id
-FROM trace_name r
-JOIN step_raw s ON s.trace = r.trace
+FROM step_raw s
 JOIN point p ON p.number = s.point;
 
 -- value is INTEGER, REAL or TEXT; bytes are shown as hexadecimal. cut_from: bytes there were.
 CREATE VIEW attribute AS
-SELECT v.trace, r.trace_id, lower(hex(v.span_id)) AS span_id, v.step AS seq, f.name, f.type,
+SELECT v.trace, (SELECT lower(hex(substr(b.heads, 1, 8))) FROM bundle b WHERE b.trace = v.trace
+   ORDER BY (SELECT count(*) FROM bundle d WHERE d.trace = b.trace) > 1 AND EXISTS (
+       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 26 WHERE c.trace = b.trace AND
+         (EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
+                  WHERE e.to_id = substr(b.heads, 1, 8) AND k.makes = 'parent' AND k.grade <> 'ambiguous'
+                    AND substr(e.from_id, 1, 6) = substr(c.heads, 26 * n.i + 1, 6)) OR
+          EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key
+                    AND p.parent = substr(c.heads, 26 * n.i + 1, 8)))),
+     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 1, 1)) << 32) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 2, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 3, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 4, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 17 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1) ||
+  coalesce((SELECT value FROM session WHERE name = 'id'), '0000000000000000') AS trace_id, lower(hex(v.span_id)) AS span_id, v.step AS seq, f.name, f.type,
        CASE WHEN v.coding = 1 THEN v.at
             WHEN v.coding = 2 THEN (SELECT text FROM string WHERE id = v.at)
             WHEN v.coding = 5 THEN lower(hex(v.wire)) || lower(hex(CAST(substr(substr(v.heads, 26 * (v.at >> 8) + 1, 8), 1, 6) ||
@@ -454,8 +507,7 @@ SELECT v.trace, r.trace_id, lower(hex(v.span_id)) AS span_id, v.step AS seq, f.n
     ((SELECT v FROM byte WHERE b = substr(v.bytes, 3, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(v.bytes, 4, 1))), NULL) AS cut_from,
        lower(hex(v.id)) AS operation_id
-FROM trace_name r
-JOIN value_raw v ON v.trace = r.trace
+FROM value_raw v
 JOIN field f ON f.number = v.field;
 
 CREATE VIEW link AS
