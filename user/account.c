@@ -137,10 +137,12 @@ void osp_account_lose(struct osp_page *p, enum osp_loss_reason reason)
 	mark_changed(p);
 }
 
-void osp_account_count(struct osp_page *p, const struct osp_counter *counter)
+/* Before the last ones only the losses count: hits may still lie in the ring. */
+void osp_account_count(struct osp_page *p, const struct osp_counter *counter, bool last)
 {
 	p->counter = *counter;
-	p->counted = true;
+	p->informed = true;
+	p->counted |= last;
 	mark_changed(p);
 }
 
@@ -172,14 +174,16 @@ static uint64_t recover(const struct osp_page *p, uint64_t lost[OSP_LOSS_COUNT])
 /* Until the kernel has spoken, hits are what is settled: the row closes whenever it is read. */
 static void sum_page(const struct osp_page *p, struct sums *s)
 {
-	uint64_t uncounted;
+	uint64_t uncounted, gap = p->hits > p->records ? p->hits - p->records : 0;
 
 	memcpy(s->lost, p->lost, sizeof(s->lost));
-	if (p->counted)
-		for (int i = 0; i < OSP_LOSS_KERNEL_COUNT; i++)
-			s->lost[i] += p->counter.lost[i];
-	else if (p->hits > p->records)
-		s->lost[OSP_LOSS_RING_FULL] += p->hits - p->records;
+	for (int i = 0; p->informed && i < OSP_LOSS_KERNEL_COUNT; i++) {
+		s->lost[i] += p->counter.lost[i];
+		gap -= gap < p->counter.lost[i] ? gap : p->counter.lost[i];
+	}
+	/* Ordinals that are missing beyond what the kernel has told so far. */
+	if (!p->counted)
+		s->lost[OSP_LOSS_RING_FULL] += gap;
 	uncounted = recover(p, s->lost);
 	s->all_lost = 0;
 	for (int i = 0; i < OSP_LOSS_COUNT; i++)

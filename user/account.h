@@ -23,8 +23,9 @@ struct osp_page {
 	uint64_t recovered; /* the record of its hit was lost; the step came all the same */
 	uint64_t stored;    /* steps in rows that the sink has taken */
 	uint64_t lost[OSP_LOSS_COUNT]; /* by the recorder's own reasons */
-	struct osp_counter counter;    /* the kernel's; counted says whether it came */
-	bool counted;
+	struct osp_counter counter;    /* the kernel's, if some came */
+	bool informed;		       /* they did */
+	bool counted;		       /* they were its last: nothing is left in the ring */
 	struct osp_list in_order;
 	struct osp_list in_changed, *changed; /* pages that the next writing hands out */
 };
@@ -45,7 +46,7 @@ void osp_account_recover(struct osp_page *p); /* a step came whose own record ha
 bool osp_account_return(struct osp_page *p);  /* that record comes now; false: none was missed */
 void osp_account_store(struct osp_page *p);   /* its step went into a row */
 void osp_account_lose(struct osp_page *p, enum osp_loss_reason reason); /* it did not */
-void osp_account_count(struct osp_page *p, const struct osp_counter *counter);
+void osp_account_count(struct osp_page *p, const struct osp_counter *counter, bool last);
 
 /*
  * Hands pages that changed since the last time to the sink as loss rows. Before the kernel's counters are in, hits are

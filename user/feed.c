@@ -302,11 +302,11 @@ int osp_feed_sites(struct osp_feed *f, uint32_t slot, const struct osp_found *fo
 }
 
 int osp_feed_counters(struct osp_feed *f, uint32_t slot, uint32_t point,
-		      const struct osp_counter *counter)
+		      const struct osp_counter *counter, bool last)
 {
 	struct osp_input in = {.kind = OSP_INPUT_COUNTERS, .time_ns = osp_feed_now()};
 
-	in.counters = (struct osp_input_counters){slot, (uint16_t)point, *counter};
+	in.counters = (struct osp_input_counters){slot, (uint16_t)point, *counter, last};
 	return osp_feed_input(f, &in);
 }
 

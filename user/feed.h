@@ -62,9 +62,9 @@ int osp_feed_attach(struct osp_feed *f, uint32_t slot, bool detach, bool begins)
 /* Before the batch is written: the books of what it holds. */
 int osp_feed_settle(struct osp_feed *f);
 
-/* Kernel counters of one (process, point), then the end: after the last drain. */
+/* Kernel counters of one (process, point); last: after the last drain. Then the end. */
 int osp_feed_counters(struct osp_feed *f, uint32_t slot, uint32_t point,
-		      const struct osp_counter *counter);
+		      const struct osp_counter *counter, bool last);
 int osp_feed_stop(struct osp_feed *f);
 
 void osp_feed_stats(const struct osp_feed *f, struct osp_pipeline_stats *out);

@@ -17,7 +17,7 @@ enum osp_input_kind {
 	OSP_INPUT_SITES,   /* which points a process has, and which are attached */
 	OSP_INPUT_ATTACH,   /* attaching a binary, or all: begins, ends */
 	OSP_INPUT_TICK,	    /* nothing but the time: drives time-outs */
-	OSP_INPUT_COUNTERS, /* kernel counters of one (process, point): none are left in the ring */
+	OSP_INPUT_COUNTERS, /* kernel counters of one (process, point) */
 	OSP_INPUT_CLOCK,    /* boot and wall time, read together */
 	OSP_INPUT_STAMP,    /* the CPU counter and boot time, read together */
 	OSP_INPUT_SETTING,  /* a fact about the session: name, value */
@@ -54,6 +54,7 @@ struct osp_input_counters {
 	uint32_t slot;
 	uint16_t point;
 	struct osp_counter counter;
+	bool last; /* the ring is drained; else only the losses are meant */
 };
 
 struct osp_input_clock {

@@ -369,7 +369,7 @@ static int push_counters(struct osp_pipeline *p, const struct osp_input *in)
 	r = osp_account_page(p->account, in->counters.slot, t ? t->row.key : 0, in->counters.point,
 			     &page);
 	if (!r)
-		osp_account_count(page, &in->counters.counter);
+		osp_account_count(page, &in->counters.counter, in->counters.last);
 	return r;
 }
 

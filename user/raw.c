@@ -130,7 +130,7 @@ static int put_attach(struct osp_raw *r, const struct osp_input_attach *a)
 
 static int put_counters(struct osp_raw *r, const struct osp_input_counters *c)
 {
-	const uint32_t numbers[] = {c->slot, c->point};
+	const uint32_t numbers[] = {c->slot, c->point, c->last};
 	int e = put(r, numbers, sizeof(numbers));
 
 	return e ? e : put(r, &c->counter, sizeof(c->counter));
@@ -390,6 +390,7 @@ static void get_counters(struct osp_raw *r, struct osp_input_counters *c)
 
 	c->slot = get_u32(r);
 	c->point = get_u16(r);
+	c->last = get_bool(r);
 	counter = get(r, sizeof(c->counter));
 	if (counter)
 		memcpy(&c->counter, counter, sizeof(c->counter));

@@ -373,6 +373,17 @@ static int drain(struct recorder *r)
 	return e ? e : n;
 }
 
+/* What only the kernel knows is in the books while it records, too: it may be the last that is. */
+static int on_losses(void *arg, uint32_t slot, uint32_t point, const struct osp_counter *c)
+{
+	struct recorder *r = arg;
+	uint64_t lost = 0;
+
+	for (int i = 0; i < OSP_LOSS_KERNEL_COUNT; i++)
+		lost |= c->lost[i];
+	return lost ? osp_feed_counters(r->feed, slot, point, c, false) : 0;
+}
+
 static int on_tick(struct recorder *r)
 {
 	uint64_t count;
@@ -385,6 +396,7 @@ static int on_tick(struct recorder *r)
 	if (!e && ++r->ticks % CLOCK_TICKS == 0)
 		e = osp_feed_clock(r->feed);
 	e = e ? e : osp_follow_tick(r->follow);
+	e = e ? e : osp_loader_counters(r->loader, on_losses, r);
 	e = e ? e : commit(r);
 	osp_cost_tick(r->cost);
 	osp_orders_tick(&r->orders);
@@ -457,7 +469,7 @@ static int on_counter(void *arg, uint32_t slot, uint32_t point, const struct osp
 {
 	struct recorder *r = arg;
 
-	return osp_feed_counters(r->feed, slot, point, c);
+	return osp_feed_counters(r->feed, slot, point, c, true);
 }
 
 /* The last word of a session; without it its readers say that it was cut off. */

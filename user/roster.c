@@ -532,6 +532,12 @@ int osp_roster_add_tail(struct osp_roster *r, struct osp_tracee *t, int64_t time
 	return e ? e : flush_gap(r, t);
 }
 
+void osp_roster_recover(struct osp_tracee *t)
+{
+	if (t->gap.lost)
+		t->gap.lost--;
+}
+
 int osp_roster_flush_gaps(struct osp_roster *r)
 {
 	int e = 0;

@@ -95,6 +95,9 @@ void osp_roster_add_discarded(struct osp_tracee *t, uint64_t steps);
 int osp_roster_add_tail(struct osp_roster *r, struct osp_tracee *t, int64_t time_ns, uint64_t lost,
 			const char *reason);
 
+/* A step of the latest loss has come after all, if that has not been told yet. */
+void osp_roster_recover(struct osp_tracee *t);
+
 /* Tells the sink about gaps that are known but may still have been growing. */
 int osp_roster_flush_gaps(struct osp_roster *r);
 

@@ -657,10 +657,12 @@ static void settle_trapped(struct osp_page *page, int fate)
 }
 
 /* Of one that another's hit brought: it is counted here, unless it had a hit of its own, too. */
-static void settle_carried(struct osp_page *page, int fate, bool had_hit)
+static void settle_carried(struct osp_tracee *t, struct osp_page *page, int fate, bool had_hit)
 {
-	if (had_hit && !fate)
+	if (had_hit && !fate) {
 		osp_account_recover(page);
+		osp_roster_recover(t);
+	}
 	if (had_hit)
 		return;
 	osp_account_carry(page);
@@ -694,7 +696,7 @@ int osp_stitch_step(struct osp_stitch *s, struct osp_tracee *t, struct osp_page 
 	if (e->trapped)
 		settle_trapped(page, fate);
 	else
-		settle_carried(page, fate, e->fired && osp_roster_fires(s->roster, e->point));
+		settle_carried(t, page, fate, e->fired && osp_roster_fires(s->roster, e->point));
 	return 0;
 }
 

@@ -171,7 +171,7 @@ struct sample {
 	uint64_t stack_used;
 };
 
-/* The head of a step in a block, as probes/op_block.h lays it out. */
+/* The head of a step, as probes/op_block.h lays it out. */
 struct step {
 	uint64_t stamp;
 	uint32_t sequence;

@@ -254,6 +254,64 @@ def four_threads_and_eight_processes_are_counted_exactly():
         assert len({slot for slot, _ in h.counts}) == 9, h.counts
 
 
+def carried_steps_come_with_the_end_of_their_operation():
+    with target() as t:
+        h = Hits("-m", "light", f"pid:{t.pid}", quiet=False)
+        t.ask("tick 3")
+        h.stop()
+        h.expect(3, ["tick__ended"])
+        assert not any(h.total(p, "hits") for p in ("tick__begun", "tick__passed")), h.counts
+        carried = [re.match(r"carried (\S+) pid=\d+ op=(\w+) sequence=(\d)", x) for x in h.lines]
+        carried = [m for m in carried if m]
+        assert [(m[1], m[3]) for m in carried] == [("tick__begun", "0"), ("tick__passed", "1")] * 3, h.lines
+        assert len({m[2] for m in carried}) == 3, "one operation each"
+        ended = [x for x in h.lines if x.startswith("tick__ended")]
+        assert all("sequence=2 number=2" in x for x in ended), ended
+
+
+def a_step_of_a_site_that_traps_is_copied_and_comes_again():
+    with target() as t:
+        h = Hits(f"pid:{t.pid}", quiet=False)
+        t.ask("tick 1")
+        h.stop()
+        h.expect(1)
+        said = [x.split()[:2] for x in h.lines if x.startswith("tick__") or x.startswith("copied")]
+        assert [x[0] for x in said] == ["tick__begun", "tick__passed", "copied", "copied", "tick__ended"] or \
+            [x[0] for x in said] == ["tick__begun", "tick__passed", "tick__ended", "copied", "copied"], said
+        assert not any(x.startswith("carried") for x in h.lines)
+
+
+def a_full_block_spills_and_every_step_comes_once():
+    with target() as t:
+        for form in ("light", "immediate"):
+            h = Hits("-m", form, f"pid:{t.pid}", quiet=False)
+            t.ask("long 1000")
+            h.stop()
+            spills = [x for x in h.lines if x.startswith("spill")]
+            assert len(spills) > 10, h.lines[:40]
+            seen = [int(m[1]) for m in (re.match(r"(?:carried|copied) .* sequence=(\d+)", x) for x in h.lines) if m]
+            assert seen == list(range(1001)), f"{form}: {seen[:10]} ... {seen[-3:]}"
+            h.expect(1, ["tick__ended"])
+            assert not any(p == "tick__spill" for _, p in h.counts), "a spill is no hit"
+            assert h.total("tick__passed", "hits") == (1000 if form == "immediate" else 0), h.counts
+
+
+def lost_flushes_and_spills_count_every_step_they_carried():
+    """Nobody drains: what comes and what is lost together are what the program did."""
+    with target() as t:
+        for form, ring in (("light", "65536"), ("immediate", "65536"), ("light", "16384")):
+            h = Hits("-m", form, "-r", ring, f"pid:{t.pid}")
+            os.kill(h.pid, signal.SIGSTOP)
+            t.ask("threads 2 5000")
+            t.ask("long 4000")
+            os.kill(h.pid, signal.SIGCONT)
+            h.stop()
+            for p, n in (("tick__begun", 10001), ("tick__passed", 14000), ("tick__ended", 10001)):
+                hits = h.total(p, "hits") + h.total(p, "carried")
+                assert hits == n, f"{form}: {p}: {hits}, not {n}: {h.counts}"
+                assert h.total(p, "ring_full") > 0 and not h.total(p, "steps_unknown"), h.counts
+
+
 def perf_events_count_exactly_too():
     with target() as t:
         h = Hits("-f", "perf", f"pid:{t.pid}")

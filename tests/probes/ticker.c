@@ -4,6 +4,7 @@
  * the same points, for `load`.
  *
  *   tick N         N operations of three points    plain N     N pairs of foreign points
+ *   long N         one operation of N + 2 points
  *   threads T N    in T threads each               procs P N   in P forked children each
  *   forked N       a step begun here, ended by a forked child (its operation stays the parent's)
  *   hold           forks a child that lives as long as this process; answers its pid
@@ -42,6 +43,16 @@ static void tick(long from, long to)
 		s = ticker_tick__passed(s, (uint64_t)i * 3);
 		ticker_tick__ended(s, (uint64_t)i, data, (size_t)i % sizeof(data));
 	}
+}
+
+static void __attribute__((unused)) tick_long(long n)
+{
+	struct ticker_tick op = TICKER_TICK_INIT;
+	struct ticker_tick_running s = ticker_tick__begun(ticker_tick_begin(&op), 0, "long", 4);
+
+	for (long i = 0; i < n; i++)
+		s = ticker_tick__passed(s, (uint64_t)i);
+	ticker_tick__ended(s, 0, "x", 1);
 }
 
 #ifdef LIBRARY
@@ -154,6 +165,8 @@ static int obey(const char *verb, char *const args[], long a, long b)
 {
 	if (!strcmp(verb, "tick"))
 		tick(0, a);
+	else if (!strcmp(verb, "long"))
+		tick_long(a);
 	else if (!strcmp(verb, "plain"))
 		plain(a);
 	else if (!strcmp(verb, "threads"))

@@ -655,7 +655,8 @@ static int read_counters(struct script *s)
 				r = push(s, (struct osp_input){
 						    .kind = OSP_INPUT_COUNTERS,
 						    .counters = {slot, i,
-								 s->processes[slot].counters[i]}});
+								 s->processes[slot].counters[i],
+								 true}});
 	return r;
 }
 

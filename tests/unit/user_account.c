@@ -116,7 +116,7 @@ static void the_kernels_counters_have_the_last_word(void **state)
 	osp_account_record(p, 1);
 	osp_account_store(p);
 	osp_account_lose(p, OSP_LOSS_LATE);
-	osp_account_count(p, &counter);
+	osp_account_count(p, &counter, true);
 	osp_account_write(a, take, &w);
 	assert_int_equal(w.hits[0], 10);
 	assert_int_equal(w.ring_full[0], 7);
@@ -129,12 +129,76 @@ static void the_kernels_counters_have_the_last_word(void **state)
 	osp_account_free(&a);
 }
 
+/* Carried steps are hits that no counter knows of. */
+static void carried_steps_are_hits_of_their_own(void **state)
+{
+	const struct osp_counter counter = {.hits = 2, .lost = {[OSP_LOSS_RING_FULL] = 2}};
+	struct written w = {0};
+	struct osp_account *a;
+	struct osp_page *p;
+
+	(void)state;
+	assert_int_equal(osp_account_new(&a, &catalogue), 0);
+	p = page(a, 1, 0);
+	for (int i = 0; i < 5; i++)
+		osp_account_carry(p);
+	for (int i = 0; i < 4; i++)
+		osp_account_store(p);
+	osp_account_lose(p, OSP_LOSS_LATE);
+	osp_account_count(p, &counter, false); /* lost in a flush: told while it goes on */
+	osp_account_write(a, take, &w);
+	assert_int_equal(w.hits[0], 7);
+	assert_int_equal(w.ring_full[0], 2);
+	osp_account_count(p, &counter, true);
+	osp_account_write(a, take, &w);
+	assert_int_equal(w.hits[1], 7);
+	assert_int_equal(w.stored[1], 4);
+	osp_account_free(&a);
+}
+
+/* Their own records were lost; the steps came with the end of their operation. */
+static void recovered_steps_are_not_lost(void **state)
+{
+	const struct osp_counter counter = {.hits = 3, .lost = {[OSP_LOSS_RING_FULL] = 2}};
+	struct written w = {0};
+	struct osp_account *a;
+	struct osp_page *p;
+
+	(void)state;
+	assert_int_equal(osp_account_new(&a, &catalogue), 0);
+	p = page(a, 1, 0);
+	osp_account_record(p, 2);
+	osp_account_recover(p);
+	osp_account_store(p);
+	osp_account_store(p);
+	osp_account_write(a, take, &w);
+	assert_int_equal(w.hits[0], 3);
+	assert_int_equal(w.ring_full[0], 1);
+	osp_account_count(p, &counter, true);
+	osp_account_write(a, take, &w);
+	assert_int_equal(w.hits[1], 3);
+	assert_int_equal(w.ring_full[1], 1);
+	/* More than were lost: they passed their site while it was half attached. */
+	osp_account_recover(p);
+	osp_account_recover(p);
+	osp_account_store(p);
+	osp_account_store(p);
+	osp_account_write(a, take, &w);
+	assert_int_equal(w.hits[2], 4);
+	assert_int_equal(w.ring_full[2], 0);
+	/* One of the records comes after all. */
+	assert_true(osp_account_return(p));
+	osp_account_free(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_settled_closes_while_recording),
 		cmocka_unit_test(only_changed_pages_are_written_in_the_order_they_changed),
 		cmocka_unit_test(the_kernels_counters_have_the_last_word),
+		cmocka_unit_test(carried_steps_are_hits_of_their_own),
+		cmocka_unit_test(recovered_steps_are_not_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -440,8 +440,9 @@ static void slot_zero_has_counters_and_nothing_else(void **state)
 {
 	struct osp_record r = {.kind = OSP_RECORD_EXEC, .pid = 5};
 	struct osp_input exec = {.kind = OSP_INPUT_RECORD, .record = &r, .size = sizeof(r)};
-	struct osp_input in = {.kind = OSP_INPUT_COUNTERS,
-			       .counters = {0, 0, {.hits = 3, .lost[OSP_LOSS_TABLE_FULL] = 3}}};
+	struct osp_input in = {
+		.kind = OSP_INPUT_COUNTERS,
+		.counters = {0, 0, {.hits = 3, .lost[OSP_LOSS_TABLE_FULL] = 3}, true}};
 	struct osp_input stop = {.kind = OSP_INPUT_STOP, .time_ns = 5};
 	struct tree *tree = tree_new();
 	struct osp_pipeline *p;

@@ -78,7 +78,7 @@ static size_t all_inputs(struct osp_input inputs[16])
 		{.kind = OSP_INPUT_TICK, .time_ns = 7},
 		{.kind = OSP_INPUT_COUNTERS,
 		 .time_ns = 8,
-		 .counters = {1, 2, {.hits = 10, .lost = {1, 2, 3}}}},
+		 .counters = {1, 2, {.hits = 10, .lost = {1, 2, 3}}, true}},
 		{.kind = OSP_INPUT_NUMBERS, .time_ns = 8, .numbers = {5, &numbers}},
 		{.kind = OSP_INPUT_STOP, .time_ns = 9},
 	};
@@ -141,6 +141,7 @@ static void check_input(const struct osp_input *got, const struct osp_input *in)
 	case OSP_INPUT_COUNTERS:
 		assert_int_equal(got->counters.slot, 1);
 		assert_int_equal(got->counters.point, 2);
+		assert_true(got->counters.last);
 		assert_memory_equal(&got->counters.counter, &in->counters.counter,
 				    sizeof(in->counters.counter));
 		break;
