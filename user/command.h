@@ -11,6 +11,7 @@ enum osp_exit {
 /* Each parses its own argv (argv[0] is "outspan <command>") and returns an exit status. */
 int osp_cmd_probes(int argc, char **argv);
 int osp_cmd_record(int argc, char **argv);
+int osp_cmd_ctl(int argc, char **argv);
 int osp_cmd_replay(int argc, char **argv);
 int osp_cmd_ls(int argc, char **argv);
 int osp_cmd_show(int argc, char **argv);

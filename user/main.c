@@ -22,6 +22,7 @@ static const struct command {
 	{"probes", "list the trace points of a process, a file or the whole machine",
 	 osp_cmd_probes},
 	{"record", "attach to running processes and write a session file", osp_cmd_record},
+	{"ctl", "ask a running recorder how it does, or tell it what to do", osp_cmd_ctl},
 	{"replay", "make a session file from a raw capture", osp_cmd_replay},
 	{"ls", "list the traces of a session file", osp_cmd_ls},
 	{"show", "show one trace as a tree", osp_cmd_show},

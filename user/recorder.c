@@ -31,11 +31,13 @@
 #include "user/base/text.h"
 #include "user/batch.h"
 #include "user/command.h"
+#include "user/control.h"
 #include "user/version.h"
 #include "user/feed.h"
 #include "user/follow.h"
 #include "user/launch.h"
 #include "user/loader.h"
+#include "user/orders.h"
 #include "user/progress.h"
 #include "user/session.h"
 #include "user/trial.h"
@@ -65,6 +67,8 @@ struct recorder {
 	struct osp_follow *follow;
 	struct osp_cost *cost;
 	struct osp_cost_summary spent;
+	struct osp_control *control; /* NULL: nobody can order */
+	struct osp_orders orders;
 	int epoll, timer, signals;
 	int64_t began_ns, ticks;
 	bool stop;
@@ -189,6 +193,41 @@ static int tell_settings(struct recorder *r)
 	return e ? e : osp_feed_clock(r->feed);
 }
 
+/* ---- orders ---- */
+
+/* Stops in good order; from then on the next SIGINT ends the program at once. */
+static void begin_stop(void *arg)
+{
+	struct recorder *r = arg;
+	sigset_t set;
+
+	r->stop = true;
+	signal(SIGINT, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* A recorder that cannot listen records all the same. */
+static int open_control(struct recorder *r)
+{
+	int e;
+
+	r->orders = (struct osp_orders){.options = r->o,
+					.file = r->file,
+					.loader = r->loader,
+					.feed = r->feed,
+					.follow = r->follow,
+					.began_ns = r->began_ns,
+					.stop = begin_stop,
+					.arg = r};
+	osp_orders_tick(&r->orders);
+	e = osp_control_open(&r->control, r->file, osp_orders_answer, &r->orders);
+	if (e)
+		osp_warn("listen for outspan ctl: %s", strerror(-e));
+	return e ? 0 : watch(r, osp_control_fd(r->control));
+}
+
 /* ---- attaching ---- */
 
 static void tell_bystanders(struct recorder *r)
@@ -264,6 +303,7 @@ static int start(struct recorder *r)
 	e = e ? e : attach_all(r);
 	e = e ? e : osp_feed_stamp(r->feed);
 	e = e ? e : osp_batch_flush(r->batch);
+	e = e ? e : open_control(r);
 	if (e)
 		return e;
 	tell_ready(r);
@@ -311,6 +351,9 @@ static int on_tick(struct recorder *r)
 	e = e ? e : osp_follow_tick(r->follow);
 	e = e ? e : commit(r);
 	osp_cost_tick(r->cost);
+	osp_orders_tick(&r->orders);
+	if (r->control)
+		osp_control_tick(r->control, osp_feed_now());
 	osp_progress_show(r->feed, osp_feed_now() - r->began_ns);
 	if (r->o->for_ns && osp_feed_now() - r->began_ns >= r->o->for_ns)
 		r->stop = true;
@@ -319,19 +362,12 @@ static int on_tick(struct recorder *r)
 	return e;
 }
 
-/* The first signal stops in good order; from then on the next one ends the program at once. */
 static void on_signal(struct recorder *r)
 {
 	struct signalfd_siginfo s;
-	sigset_t set;
 
-	if (read(r->signals, &s, sizeof(s)) != sizeof(s))
-		return;
-	r->stop = true;
-	signal(SIGINT, SIG_DFL);
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	if (read(r->signals, &s, sizeof(s)) == sizeof(s))
+		begin_stop(r);
 }
 
 static int wait_ms(const struct recorder *r)
@@ -358,6 +394,8 @@ static int loop(struct recorder *r)
 				e = on_tick(r);
 			else if (events[i].data.fd == r->signals)
 				on_signal(r);
+			else if (r->control && events[i].data.fd == osp_control_fd(r->control))
+				osp_control_handle(r->control, osp_feed_now());
 		}
 		e = e ? e : osp_follow_leases(r->follow);
 		if (!e) {
@@ -424,6 +462,7 @@ static int stop(struct recorder *r)
 
 static void clear(struct recorder *r)
 {
+	osp_control_close(&r->control);
 	osp_follow_free(&r->follow);
 	osp_cost_free(&r->cost);
 	osp_loader_close(&r->loader);
