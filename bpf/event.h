@@ -40,7 +40,9 @@ enum {
 	X(OPERATIONS_FULL, "operations_full", "more open operations than the recorder holds")      \
 	X(STORE, "store_refused", "the store refused the row")                                     \
 	X(STEPS_FULL, "steps_full", "more steps in one operation than the recorder holds")         \
-	X(DUPLICATE, "duplicate", "the step of its operation had come before")
+	X(DUPLICATE, "duplicate", "the step of its operation had come before")                     \
+	X(OVERLOAD, "overload",                                                                    \
+	  "the ring was filling up: the oldest were discarded, as --overload keep-last asks")
 
 enum osp_loss_reason {
 #define X(id, name, help) OSP_LOSS_##id,

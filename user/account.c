@@ -153,12 +153,20 @@ struct sums {
  * The records of recovered steps were lost, the steps are not. A recovered step that nobody has
  * missed passed its site while that was half attached: then it is a hit that nobody has counted.
  */
-static uint64_t recover(const struct osp_page *p, uint64_t *ring_full)
+static uint64_t recover(const struct osp_page *p, uint64_t lost[OSP_LOSS_COUNT])
 {
-	uint64_t missed = p->recovered < *ring_full ? p->recovered : *ring_full;
+	static const enum osp_loss_reason reasons_missed[] = {OSP_LOSS_RING_FULL,
+							      OSP_LOSS_OVERLOAD};
+	uint64_t left = p->recovered;
 
-	*ring_full -= missed;
-	return p->recovered - missed;
+	for (size_t i = 0; i < sizeof(reasons_missed) / sizeof(reasons_missed[0]); i++) {
+		uint64_t *missed = &lost[reasons_missed[i]];
+		uint64_t n = left < *missed ? left : *missed;
+
+		*missed -= n;
+		left -= n;
+	}
+	return left;
 }
 
 /* Until the kernel has spoken, hits are what is settled: the row closes whenever it is read. */
@@ -172,7 +180,7 @@ static void sum_page(const struct osp_page *p, struct sums *s)
 			s->lost[i] += p->counter.lost[i];
 	else if (p->hits > p->records)
 		s->lost[OSP_LOSS_RING_FULL] += p->hits - p->records;
-	uncounted = recover(p, &s->lost[OSP_LOSS_RING_FULL]);
+	uncounted = recover(p, s->lost);
 	s->all_lost = 0;
 	for (int i = 0; i < OSP_LOSS_COUNT; i++)
 		s->all_lost += s->lost[i];

@@ -28,6 +28,7 @@ enum option_key {
 	KEY_CATALOGUE,
 	KEY_RAW,
 	KEY_RING,
+	KEY_OVERLOAD,
 };
 
 struct options {
@@ -61,6 +62,10 @@ static const struct argp_option option_table[] = {
 	{"catalogue", KEY_CATALOGUE, "FILE", 0, "also trace what this catalogue describes", 2},
 	{"ring-size", KEY_RING, "BYTES", 0,
 	 "kernel buffer, 64K to 1G, a power of two (default: 16M)", 2},
+	{"overload", KEY_OVERLOAD, "POLICY", 0,
+	 "what is lost when steps come too fast: drop-newest (default) or, as far as possible, the "
+	 "oldest that wait: keep-last",
+	 2},
 	{"raw", KEY_RAW, "FILE", 0, "also write a raw capture, for outspan replay", 2},
 	{"verbose", 'v', NULL, 0, "say more", 3},
 	{"quiet", 'q', NULL, 0, "say only what went wrong", 3},
@@ -160,6 +165,12 @@ static error_t parse_how(int key, char *arg, struct argp_state *state)
 		if (parse_size(arg, &o->record.ring_bytes))
 			argp_error(state, "--ring-size %s: expected a power of two from 64K to 1G",
 				   arg);
+		return 0;
+	case KEY_OVERLOAD:
+		o->record.overload = !strcmp(arg, "keep-last") ? OSP_OVERLOAD_KEEP_LAST
+							       : OSP_OVERLOAD_DROP_NEWEST;
+		if (strcmp(arg, "keep-last") && strcmp(arg, "drop-newest"))
+			argp_error(state, "--overload %s: expected drop-newest or keep-last", arg);
 		return 0;
 	case KEY_RAW:
 		o->record.raw = arg;

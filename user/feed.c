@@ -186,9 +186,10 @@ int osp_feed_meet(struct osp_feed *f, const struct osp_record *record, size_t si
 	return tell(f, record->process, record->exec_id, p);
 }
 
-int osp_feed_record(struct osp_feed *f, const struct osp_record *record, size_t size)
+static int push_record(struct osp_feed *f, enum osp_input_kind kind,
+		       const struct osp_record *record, size_t size)
 {
-	struct osp_input in = {.kind = OSP_INPUT_RECORD, .time_ns = (int64_t)record->time_ns};
+	struct osp_input in = {.kind = kind, .time_ns = (int64_t)record->time_ns};
 	int r = 0;
 
 	if (record->process && !osp_feed_knows(f, record->process))
@@ -198,6 +199,16 @@ int osp_feed_record(struct osp_feed *f, const struct osp_record *record, size_t 
 	in.record = record;
 	in.size = size;
 	return osp_feed_input(f, &in);
+}
+
+int osp_feed_record(struct osp_feed *f, const struct osp_record *record, size_t size)
+{
+	return push_record(f, OSP_INPUT_RECORD, record, size);
+}
+
+int osp_feed_discard(struct osp_feed *f, const struct osp_record *record, size_t size)
+{
+	return push_record(f, OSP_INPUT_DISCARD, record, size);
 }
 
 int osp_feed_tick(struct osp_feed *f)

@@ -314,6 +314,18 @@ int osp_follow_record(struct osp_follow *f, const struct osp_record *record, siz
 	return osp_feed_record(f->feed, record, size);
 }
 
+int osp_follow_discard(struct osp_follow *f, const struct osp_record *record, size_t size)
+{
+	bool steps = record->kind == OSP_RECORD_STEP || record->kind == OSP_RECORD_FOREIGN;
+	int r = 0;
+
+	if (!steps || !record->process)
+		return osp_follow_record(f, record, size);
+	if (!osp_feed_knows(f->feed, record->process))
+		r = meet(f, record, size);
+	return r ? r : osp_feed_discard(f->feed, record, size);
+}
+
 static int find_one(void *arg, uint32_t pid, const struct osp_member *m)
 {
 	(void)pid;

@@ -23,6 +23,7 @@ enum osp_input_kind {
 	OSP_INPUT_SETTING,  /* a fact about the session: name, value */
 	OSP_INPUT_NUMBERS,  /* points by the numbers of a binary's header, before its records */
 	OSP_INPUT_STOP,	    /* detach is done, the ring is drained, the counters are in */
+	OSP_INPUT_DISCARD,  /* a record of steps that nobody looks at: it only counts as lost */
 };
 
 /* A process, found by (slot) = osp_record.process. Strings are borrowed for the call. */

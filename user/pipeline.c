@@ -47,7 +47,8 @@ struct osp_pipeline {
 	struct osp_tracee *tracee; /* whose record is on its way */
 	struct osp_page *page;	   /* of the record's point */
 	bool started, stopped;
-	int failed; /* the sink's error: nothing goes through any more */
+	bool discards; /* steps of the record on its way only count as lost */
+	int failed;    /* the sink's error: nothing goes through any more */
 	uint64_t records, events, spans, bad;
 };
 
@@ -189,6 +190,8 @@ static void lose_step(struct osp_pipeline *p, const struct osp_event *e, struct 
 		return;
 	if (!e->trapped)
 		osp_account_carry(page);
+	if (reason == OSP_LOSS_OVERLOAD)
+		osp_roster_add_discarded(p->tracee, 1);
 	osp_account_lose(page, reason);
 }
 
@@ -196,16 +199,18 @@ static void lose_step(struct osp_pipeline *p, const struct osp_event *e, struct 
 static int push_step(struct osp_pipeline *p, const struct osp_record *record,
 		     const struct osp_event *e, int r)
 {
+	bool parents = record->flags & OSP_RECORD_FORKED && !e->forked;
+	enum osp_loss_reason reason = r ? OSP_LOSS_DECODE : OSP_LOSS_FORKED;
 	struct osp_page *page;
 	int failed;
 
-	if (!r && !e->forked && !(record->flags & OSP_RECORD_FORKED))
+	if (!r && !e->forked && !parents && !p->discards)
 		return osp_order_push(&p->order, e);
-	if (!r && !e->forked)
+	if (!r && parents)
 		return 0;
 	failed = page_of(p, e->point ? e->point->number : (uint16_t)record->point, &page);
 	if (!failed)
-		lose_step(p, e, page, r ? OSP_LOSS_DECODE : OSP_LOSS_FORKED);
+		lose_step(p, e, page, p->discards ? OSP_LOSS_OVERLOAD : reason);
 	return failed;
 }
 
@@ -243,7 +248,7 @@ static int push_steps(struct osp_pipeline *p, const struct osp_record *record, s
 		return 0;
 	}
 	spill = p->catalogue->points[record->point]->spill;
-	r = osp_roster_add_step(p->roster, p->tracee, record);
+	r = p->discards ? 0 : osp_roster_add_step(p->roster, p->tracee, record);
 	if (!r)
 		r = page_of(p, record->point, &page);
 	if (r)
@@ -316,6 +321,7 @@ static int push_record(struct osp_pipeline *p, const struct osp_input *in)
 		p->bad += !r;
 		return r;
 	}
+	p->discards = in->kind == OSP_INPUT_DISCARD;
 	if (!notice)
 		return push_steps(p, record, in->size);
 	switch (record->kind) {
@@ -463,6 +469,7 @@ static int push_kind(struct osp_pipeline *p, const struct osp_input *in)
 {
 	switch (in->kind) {
 	case OSP_INPUT_RECORD:
+	case OSP_INPUT_DISCARD:
 		return push_record(p, in);
 	case OSP_INPUT_PROCESS:
 		return osp_roster_add_process(p->roster, in);

@@ -155,6 +155,7 @@ static int put_input(struct osp_raw *r, const struct osp_input *in)
 
 	switch (in->kind) {
 	case OSP_INPUT_RECORD:
+	case OSP_INPUT_DISCARD:
 		return put_record(r, in);
 	case OSP_INPUT_PROCESS:
 		return put_process(r, &in->process);
@@ -400,6 +401,7 @@ static void get_input(struct osp_raw *r, struct osp_input *in)
 
 	switch (in->kind) {
 	case OSP_INPUT_RECORD:
+	case OSP_INPUT_DISCARD:
 		get_record(r, in);
 		break;
 	case OSP_INPUT_PROCESS:

@@ -45,6 +45,7 @@
 enum {
 	BATCH_BYTES = 8 << 20,
 	DRAIN_MAX = 8192,    /* records of one batch */
+	DISCARD_STEP = 256,  /* records discarded before the ring's filling is looked at again */
 	TICK_MS = 200,	     /* time-outs, progress and the end of --for are looked at this often */
 	CLOCK_TICKS = 50,    /* wall time is read again after so many ticks */
 	STOP_DRAINS = 10000, /* before detaching, a producer may be faster than we are */
@@ -71,7 +72,7 @@ struct recorder {
 	struct osp_orders orders;
 	int epoll, timer, signals;
 	int64_t began_ns, ticks;
-	bool stop;
+	bool stop, detached;
 };
 
 /* ---- opening ---- */
@@ -180,6 +181,8 @@ static int tell_settings(struct recorder *r)
 		{"no_op", r->tried.wide[OSP_WIDE_10] == OSP_WIDE_WORKS ? "10 bytes" : "1 byte"},
 		{"no_op_10_bytes", osp_wide_to_str(r->tried.wide[OSP_WIDE_10])},
 		{"ring_bytes", ring},
+		{"overload",
+		 r->o->overload == OSP_OVERLOAD_KEEP_LAST ? "keep-last" : "drop-newest"},
 	};
 	int e = 0;
 
@@ -327,12 +330,44 @@ static int commit(struct recorder *r)
 	return e ? e : osp_batch_flush(r->batch);
 }
 
+static int on_discarded(void *arg, const struct osp_record *record, size_t size)
+{
+	struct recorder *r = arg;
+
+	return osp_follow_discard(r->follow, record, size);
+}
+
+/*
+ * The ring is nearly full, and what it holds will be stale: the oldest go, so that there is room
+ * for what comes. Counting a record takes a fraction of the time that storing it does. Bounded by
+ * what the ring can hold, however fast it is filled meanwhile; what that is too fast for, the
+ * kernel drops.
+ */
+static int discard_oldest(struct recorder *r)
+{
+	struct osp_ring *ring = osp_loader_ring(r->loader);
+	size_t bytes, capacity, most;
+	int n = 1;
+
+	osp_ring_fill(ring, &bytes, &capacity);
+	if (r->o->overload != OSP_OVERLOAD_KEEP_LAST || r->detached || bytes <= capacity / 4 * 3)
+		return 0;
+	for (most = capacity / sizeof(struct osp_record); n > 0 && bytes > capacity / 2;) {
+		n = osp_ring_drain(ring, most < DISCARD_STEP ? most : DISCARD_STEP, on_discarded,
+				   r);
+		most -= n > 0 ? (size_t)n : 0;
+		osp_ring_fill(ring, &bytes, &capacity);
+	}
+	return n < 0 ? n : 0;
+}
+
 /* One bounded drain, one transaction. Returns the number of records. */
 static int drain(struct recorder *r)
 {
-	int n = osp_ring_drain(osp_loader_ring(r->loader), DRAIN_MAX, on_record, r);
-	int e = n < 0 ? n : osp_follow_settle(r->follow);
+	int e = discard_oldest(r);
+	int n = e ? e : osp_ring_drain(osp_loader_ring(r->loader), DRAIN_MAX, on_record, r);
 
+	e = n < 0 ? n : osp_follow_settle(r->follow);
 	e = e ? e : commit(r);
 	return e ? e : n;
 }
@@ -450,6 +485,7 @@ static int stop(struct recorder *r)
 	e = e ? e : osp_feed_attach(r->feed, UINT32_MAX, true, true);
 	e = e ? e : commit(r);
 	osp_loader_detach_all(r->loader);
+	r->detached = true; /* nothing more comes: all that waits is stored */
 	e = e ? e : drain_all(r, INT32_MAX);
 	e = e ? e : osp_feed_attach(r->feed, UINT32_MAX, true, false);
 	e = e ? e : osp_feed_clock(r->feed);

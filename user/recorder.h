@@ -11,6 +11,12 @@
 #include "probes/catalogue.h"
 #include "user/form.h"
 
+/* What goes when steps come faster than they can be stored. */
+enum osp_overload {
+	OSP_OVERLOAD_DROP_NEWEST, /* the kernel finds no room for what comes */
+	OSP_OVERLOAD_KEEP_LAST, /* as far as possible the oldest that wait are discarded, unread */
+};
+
 /* What to record, from the command line. Everything is borrowed for the recording. */
 struct osp_recorder_options {
 	const struct osp_catalogue *catalogue;
@@ -28,6 +34,7 @@ struct osp_recorder_options {
 	int64_t for_ns;	 /* 0 = until a signal or the targets' end */
 	struct osp_wanted wanted;
 	size_t ring_bytes;
+	enum osp_overload overload;
 	const char *command_line; /* of outspan itself, for the session */
 };
 

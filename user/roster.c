@@ -478,17 +478,29 @@ static int add_gap(struct osp_roster *r, struct osp_tracee *t, int64_t time_ns, 
 	return add_cut(r, from_ns, time_ns);
 }
 
+/* The larger part of a new gap names it. */
+static const char *name_gap(const struct osp_tracee *t, uint64_t kernel_lost, const char *reason)
+{
+	uint64_t kernel = kernel_lost - t->kernel_lost;
+	uint64_t discarded = t->discarded + t->kernel_lost - t->lost;
+
+	return discarded > kernel ? "overload" : reason;
+}
+
 int osp_roster_add_step(struct osp_roster *r, struct osp_tracee *t, const struct osp_record *record)
 {
 	int64_t time_ns = (int64_t)record->time_ns;
+	uint64_t kernel_lost = record->lost > t->kernel_lost ? record->lost : t->kernel_lost;
+	const char *reason = name_gap(t, kernel_lost, "ring_full");
 	int e;
 
-	if (record->lost > t->lost) {
-		e = add_gap(r, t, time_ns, record->lost);
-		t->gap.reason = "ring_full";
+	if (kernel_lost + t->discarded > t->lost) {
+		e = add_gap(r, t, time_ns, kernel_lost + t->discarded);
+		t->gap.reason = reason;
 	} else {
 		e = flush_gap(r, t);
 	}
+	t->kernel_lost = kernel_lost;
 	t->records++;
 	t->last_ns = time_ns > t->last_ns ? time_ns : t->last_ns;
 	if (record->point < OSP_CATALOGUE_POINTS)
@@ -497,16 +509,24 @@ int osp_roster_add_step(struct osp_roster *r, struct osp_tracee *t, const struct
 	return e;
 }
 
+void osp_roster_add_discarded(struct osp_tracee *t, uint64_t steps)
+{
+	t->discarded += steps;
+}
+
 int osp_roster_add_tail(struct osp_roster *r, struct osp_tracee *t, int64_t time_ns, uint64_t lost,
 			const char *reason)
 {
+	uint64_t kernel_lost = lost > t->kernel_lost ? lost : t->kernel_lost;
 	int e;
 
-	if (lost <= t->lost)
+	if (kernel_lost + t->discarded <= t->lost)
 		return 0;
+	reason = name_gap(t, kernel_lost, reason);
 	e = flush_gap(r, t);
 	if (!e)
-		e = add_gap(r, t, time_ns, lost);
+		e = add_gap(r, t, time_ns, kernel_lost + t->discarded);
+	t->kernel_lost = kernel_lost;
 	t->gap.reason = reason;
 	t->records++;
 	return e ? e : flush_gap(r, t);

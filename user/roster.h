@@ -37,7 +37,9 @@ struct osp_tracee {
 	uint32_t slot;
 	struct osp_process_row row; /* strings owned */
 	char *strings;
-	uint64_t lost;		/* the largest `lost` that its records have carried */
+	uint64_t lost;		/* steps it has lost, as far as gaps were made of them */
+	uint64_t discarded;	/* of them, those that the recorder discarded */
+	uint64_t kernel_lost;	/* and the largest `lost` that its records have carried */
 	uint64_t records;	/* of steps, seen so far */
 	uint64_t gap_record;	/* the record that showed the latest loss; 0 = none */
 	int64_t last_ns;	/* time of the latest record */
@@ -85,6 +87,9 @@ int osp_roster_end(struct osp_roster *r, struct osp_tracee *t, int64_t time_ns, 
 /* Takes a step's record into account: finds out whether the process lost steps before it. */
 int osp_roster_add_step(struct osp_roster *r, struct osp_tracee *t,
 			const struct osp_record *record);
+
+/* Steps of the process were discarded unread: its next step, or its end, makes a gap of them. */
+void osp_roster_add_discarded(struct osp_tracee *t, uint64_t steps);
 
 /* The counters say that `lost` steps of the process are gone in all: a loss at the tail. */
 int osp_roster_add_tail(struct osp_roster *r, struct osp_tracee *t, int64_t time_ns, uint64_t lost,

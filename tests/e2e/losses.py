@@ -245,6 +245,65 @@ def test_a_session_whose_recorder_was_killed_says_where_it_ends(case):
         whole = sorted(s["kind_name"] for s in spans) == sorted(stream.STEPS) and \
             all(s["steps"] == stream.STEPS[s["kind_name"]] for s in spans)
         assert whole or t["may_be_cut"], spans
+
+
+def status(case, recorder):
+    return json.loads(case.run("outspan", "ctl", recorder.file, "status", "--json").text())
+
+
+def stopped_while(recorder, system, publisher, messages):
+    """The recorder does nothing while these are published: they all wait in the ring."""
+    os.kill(recorder.pid, signal.SIGSTOP)
+    round_ = [stream.publish(publisher, f"round of {messages}, {i}")["identifier"] for i in range(messages)]
+    os.kill(recorder.pid, signal.SIGCONT)
+    stream.wait_until(lambda: is_stored(recorder, stream.publish(publisher, "is it over")["identifier"]), "the recorder has caught up")
+    return [p for p in system.publishes() if p["identifier"] in round_]
+
+
+def test_keep_last_discards_the_oldest_before_the_kernel_drops_the_newest(case):
+    """More and more messages wait in the ring, until it is over the mark, but not full."""
+    system = stream.System(case)
+    system.subscriber("news")
+    publisher = system.publisher("news", lines=True)
+    recorder = stream.Recorder(case, "f.db", "--ring-size", "256K", "--raw", case.path("f.raw"), "--overload", "keep-last",
+                               pids=system.pids())
+    stream.wait_until(lambda: is_stored(recorder, stream.publish(publisher, "before")["identifier"]), "a message is stored")
+    messages, losses = 8, {}
+    while not losses:
+        messages += 1 + messages // 10
+        assert messages < 10000, "the ring is never over the mark"
+        last_round = stopped_while(recorder, system, publisher, messages)
+        losses = status(case, recorder)["losses"]
+    assert set(losses) == {"overload"}, losses
+    session = recorder.stop()
+    session.check_books()
+    assert {w for r in session.losses if r["lost"] for w in r["reasons"].split()[::2]} == {"overload"}, session.losses
+    assert session.settings["overload"] == "keep-last"
+    for program in [system.broadcaster, *system.subscribers, *system.publishers]:
+        assert session.hits(program.pid) == stream.expected_hits(program), program.exe
+    stream.check_complete(session, system, last_round[-1])
+    assert stream.missing(session, system, last_round[0]), "the oldest was discarded"
+    kept = [not stream.missing(session, system, p) for p in last_round]
+    assert kept == sorted(kept) and sum(kept) > messages // 4, f"the newest survive: {kept}"
+    check_marks(session, system, [p for p in system.publishes() if p not in last_round])
+    replayed = case.path("replayed.db")
+    case.run("outspan", "replay", case.path("f.raw"), "-o", replayed)
+    assert stream.Session(replayed).lost() == session.lost()
+    print(f"# of {messages} messages in a ring of 256K {sum(kept)} are whole, {session.lost()} steps discarded")
+    system.stop()
+
+
+def test_keep_last_with_a_ring_that_is_full_counts_both_kinds_of_loss(case):
+    system = stream.System(case)
+    for _ in range(2):
+        system.subscriber("news")
+    calm = system.publisher("news", lines=True)
+    session, untouched = burst(case, system, calm, "--overload", "keep-last")
+    session.check_books()
+    assert {w for r in session.losses if r["lost"] for w in r["reasons"].split()[::2]} == {"ring_full", "overload"}
+    for program in [system.broadcaster, *system.subscribers, *system.publishers]:
+        assert session.hits(program.pid) == stream.expected_hits(program), program.exe
+    check_marks(session, system, untouched)
     system.stop()
 
 

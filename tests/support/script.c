@@ -468,7 +468,8 @@ static int push_record(struct script *s)
 		r->data_size = -14;
 	else
 		r->data_size = (int32_t)s->data_size;
-	return push(s, (struct osp_input){.kind = OSP_INPUT_RECORD,
+	return push(s, (struct osp_input){.kind = has(s, "discarded") ? OSP_INPUT_DISCARD
+								      : OSP_INPUT_RECORD,
 					  .record = r,
 					  .size = sizeof(*r) + s->data_size});
 }
@@ -505,7 +506,10 @@ static void lose_carried(struct script *s, struct process *p)
 	}
 }
 
-/* "1 op=a notify.start ...": a step; with the word "dropped" it is lost in the kernel. */
+/*
+ * "1 op=a notify.start ...": a step; with the word "dropped" it is lost in the kernel, with
+ * "discarded" the recorder does not look at it.
+ */
 static int read_step(struct script *s)
 {
 	uint32_t slot = slot_of(s, s->words[0]);

@@ -25,6 +25,7 @@ struct edge {
 struct loss {
 	struct osp_loss_row loss;
 	uint64_t lost[32];
+	const char *reasons[32]; /* static texts */
 };
 
 struct tree {
@@ -225,7 +226,7 @@ static void add_loss(struct tree *t, const struct osp_loss_row *l)
 	at->loss.hits = l->hits;
 	at->loss.stored = l->stored;
 	at->loss.count = l->count;
-	at->loss.reasons = l->reasons;
+	memcpy(at->reasons, l->reasons, l->count * sizeof(*l->reasons));
 	memcpy(at->lost, l->lost, l->count * sizeof(*l->lost));
 }
 
@@ -500,7 +501,7 @@ static void print_loss(const struct loss *l, FILE *out)
 		l->loss.provider, l->loss.probe, l->loss.hits, l->loss.stored);
 	for (size_t i = 0; i < l->loss.count; i++)
 		if (l->lost[i])
-			fprintf(out, " %s %" PRIu64, l->loss.reasons[i], l->lost[i]);
+			fprintf(out, " %s %" PRIu64, l->reasons[i], l->lost[i]);
 	fprintf(out, "%s\n", sum == l->loss.hits ? "" : " DOES NOT CLOSE");
 }
 
