@@ -369,9 +369,9 @@ void osp_loader_stats(const struct osp_loader *l, struct osp_loader_stats *out)
 
 void osp_loader_measure(struct osp_loader *l, bool on)
 {
-	if (!on)
-		osp_cleanup_close(&l->measuring);
-	else if (l->measuring < 0)
+	if (!on && l->measuring >= 0)
+		close(TAKE_FD(l->measuring));
+	else if (on && l->measuring < 0)
 		l->measuring = bpf_enable_stats(BPF_STATS_RUN_TIME);
 }
 
