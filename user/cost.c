@@ -121,6 +121,8 @@ void osp_cost_summarize(struct osp_cost *c, int64_t began_ns, uint64_t steps,
 	s.took_ns = now - began_ns;
 	s.cpu_ns = osp_clock_read(CLOCK_PROCESS_CPUTIME_ID);
 	s.run_ns = osp_loader_run_ns(c->loader);
+	for (size_t i = 0; i < OSP_EVENT_PROCESSES; i++)
+		c->processes[i].hits = 0;
 	osp_loader_counters(c->loader, add_hits, c);
 	for (size_t i = 0; i < OSP_EVENT_PROCESSES; i++) {
 		const struct process *p = &c->processes[i];

@@ -43,7 +43,7 @@ void osp_cost_end(struct osp_cost *c, uint32_t slot, int64_t now_ns);
 void osp_cost_wake(struct osp_cost *c);
 void osp_cost_tick(struct osp_cost *c);
 
-/* After the last drain: reads the counters. `steps` as recorded. */
+/* Reads the counters: final after the last drain, and what is so far before. `steps` as recorded. */
 void osp_cost_summarize(struct osp_cost *c, int64_t began_ns, uint64_t steps,
 			struct osp_cost_summary *out);
 

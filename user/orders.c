@@ -5,6 +5,8 @@
  */
 #include "user/orders.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,7 +14,7 @@
 #include "user/base/cleanup.h"
 #include "user/base/clock.h"
 
-enum { SAMPLE_NS = 1000000000 };
+enum { SAMPLE_NS = 1000000000, TARGETS_TOLD = 8 };
 
 /* ---- figures ---- */
 
@@ -101,6 +103,31 @@ static void tell_ring(const struct osp_orders *o, json_t *a)
 	json_object_set_new(a, "ring_used_bytes", json_integer((json_int_t)bytes));
 }
 
+/* What the targets pay, by the process, those with the most hits first. */
+static void tell_targets(const struct osp_cost_summary *s, json_t *a)
+{
+	json_t *targets = json_object();
+
+	for (size_t i = 0; i < s->target_count && i < TARGETS_TOLD; i++) {
+		char pid[16];
+
+		snprintf(pid, sizeof(pid), "%" PRIu32, s->targets[i].pid);
+		json_object_set_new(targets, pid, json_real(100 * s->targets[i].slow_down));
+	}
+	json_object_set_new(a, "slow_down_percent", targets);
+}
+
+static void tell_cost(const struct osp_orders *o, const struct osp_pipeline_stats *p, json_t *a)
+{
+	struct osp_cost_summary s;
+
+	osp_cost_summarize(o->cost, o->began_ns, p->events, &s);
+	json_object_set_new(a, "wakeups", json_integer((json_int_t)s.wakeups));
+	json_object_set_new(a, "hits", json_integer((json_int_t)s.hits));
+	json_object_set_new(a, "hit_cost_ns", json_integer(s.empty_ns + s.run_ns));
+	tell_targets(&s, a);
+}
+
 /* As somebody in another folder can name it. */
 static void tell_session(const struct osp_orders *o, json_t *a)
 {
@@ -131,6 +158,7 @@ static void status(struct osp_orders *o, const struct osp_control_request *r, js
 	tell_counts(&s, a);
 	tell_rates(o, &s, a);
 	tell_ring(o, a);
+	tell_cost(o, &s, a);
 }
 
 static void stop(struct osp_orders *o, const struct osp_control_request *r, json_t *a)

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "user/control.h"
+#include "user/cost.h"
 #include "user/feed.h"
 #include "user/follow.h"
 #include "user/loader.h"
@@ -23,6 +24,7 @@ struct osp_orders {
 	struct osp_loader *loader;
 	struct osp_feed *feed;
 	struct osp_follow *follow;
+	struct osp_cost *cost;
 	int64_t began_ns;
 	void (*stop)(void *arg); /* begins the recording's end */
 	void *arg;

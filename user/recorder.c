@@ -221,6 +221,7 @@ static int open_control(struct recorder *r)
 					.loader = r->loader,
 					.feed = r->feed,
 					.follow = r->follow,
+					.cost = r->cost,
 					.began_ns = r->began_ns,
 					.stop = begin_stop,
 					.arg = r};

@@ -55,6 +55,9 @@ def test_status_tells_what_the_recorder_has_done(case):
     assert now["traces"] == 23 and now["operations"] == 23 * 4 and now["spans"] == 23 * 9, now
     assert now["lost"] == 0 and now["recording_ns"] > before["recording_ns"] and now["cpu_ns"] >= before["cpu_ns"], now
     assert 0 <= now["ring_used_bytes"] <= now["ring_bytes"] == 16 << 20, now
+    hits = sum(sum(stream.expected_hits(p).values()) for p in programs)
+    assert now["operations"] <= now["hits"] <= hits and set(now["slow_down_percent"]) == {str(p.pid) for p in programs}, now
+    assert all(0 < x < 100 for x in now["slow_down_percent"].values()), now
     text = ctl(case, "-p", str(recorder.pid), "status").text()
     for line in (f"session          {recorder.file}", "level            detail", f"steps            {now['steps']}"):
         assert line in text.splitlines(), text
