@@ -167,6 +167,12 @@ static int page_of(struct osp_pipeline *p, uint16_t point, struct osp_page **out
 	return osp_account_page(p->account, p->tracee->slot, p->tracee->row.key, point, out);
 }
 
+/* A step that a flush brings, and that had a hit and a record of its own for us. */
+static bool is_copy(const struct osp_pipeline *p, const struct osp_event *e)
+{
+	return !e->trapped && e->fired && e->point && osp_roster_fires(p->roster, e->point);
+}
+
 static int on_event(void *arg, const struct osp_event *e)
 {
 	struct osp_pipeline *p = arg;
@@ -176,7 +182,7 @@ static int on_event(void *arg, const struct osp_event *e)
 	if (page->point != e->point)
 		r = osp_account_page(p->account, p->tracee->slot, p->tracee->row.key,
 				     e->point->number, &page);
-	p->events++;
+	p->events += !is_copy(p, e);
 	return r ? r : osp_stitch_step(p->stitch, p->tracee, page, e);
 }
 
@@ -186,7 +192,7 @@ static int on_event(void *arg, const struct osp_event *e)
 static void lose_step(struct osp_pipeline *p, const struct osp_event *e, struct osp_page *page,
 		      enum osp_loss_reason reason)
 {
-	if (!e->trapped && e->fired && e->point && osp_roster_fires(p->roster, e->point))
+	if (is_copy(p, e))
 		return;
 	if (!e->trapped)
 		osp_account_carry(page);
