@@ -559,6 +559,54 @@ static void more_strings_than_are_held_in_memory(void **state)
 	free(m);
 }
 
+/* 25 bytes that may be a trace context: trace id, span id, flags. */
+static void put_context(uint8_t to[25], uint8_t trace, uint64_t span, uint8_t flags)
+{
+	memset(to, trace, 16);
+	for (int i = 0; i < 8; i++)
+		to[16 + i] = (uint8_t)(span >> (56 - 8 * i));
+	to[24] = flags;
+}
+
+/* Of one trace id or two, of spans that are stored beside it or not: all come back as they were. */
+static void trace_contexts_keep_every_byte(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		uint8_t trace;
+		uint64_t span;
+		uint8_t flags;
+	} cases[] = {{7, 0x10000, 1}, {7, 0x20003, 1}, {8, 0x20000, 1},	  {7, 0x10000, 0},
+		     {7, 0x30000, 1}, {7, 0x10100, 1}, {9, 0x10000, 255}, {7, 0x10000, 1}};
+	enum { COUNT = sizeof(cases) / sizeof(cases[0]) };
+	struct osp_attribute attributes[COUNT];
+	uint8_t bytes[COUNT][25];
+	struct small m[2];
+	struct osp_part parts[] = {small_row(&m[0], 0x10000, 1, 0),
+				   small_row(&m[1], 0x20000, 1, 0)},
+			got;
+	struct osp_cursor *c = NULL;
+
+	for (size_t i = 0; i < COUNT; i++) {
+		put_context(bytes[i], cases[i].trace, cases[i].span, cases[i].flags);
+		attributes[i] = (struct osp_attribute){
+			"c",
+			{.type = OSP_VALUE_BYTES, .data = bytes[i], .size = 25, .true_size = 25}};
+	}
+	m[0].step.attribute_count = COUNT;
+	parts[0].row.attributes = attributes;
+	parts[0].row.attribute_count = COUNT;
+	write_parts(f, parts, 2);
+
+	assert_ok(osp_store_parts(f->store, OSP_PART_ROW, &c));
+	assert_ok(osp_cursor_next_part(c, &got));
+	for (size_t i = 0; i < COUNT; i++) {
+		assert_int_equal(got.row.attributes[i].value.size, 25);
+		assert_memory_equal(got.row.attributes[i].value.data, bytes[i], 25);
+	}
+	osp_cursor_close(&c);
+}
+
 /* Trace 1 is old, 2 has a young operation, 3 one that is open; a link leads from 2 into 1. */
 static void forgetting_takes_whole_traces_that_are_old(void **state)
 {
@@ -623,6 +671,7 @@ static void saved_session_is_the_same(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		BOTH(trace_contexts_keep_every_byte),
 		BOTH(forgetting_takes_whole_traces_that_are_old),
 		BOTH(saved_session_is_the_same),
 		BOTH(new_store_is_empty),
