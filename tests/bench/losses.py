@@ -1,0 +1,121 @@
+"""(c) What goes through without loss for 1, 2 and 8 producers, by the programs' own counts; what the recorder costs and keeps
+of each step, beside a recorder that inserts a row per event; how many traps a message is."""
+import json
+import subprocess
+
+from suite import App, Figure, Skip, print_table, say
+from tracers import Stock, forms
+
+PRODUCERS = (1, 2, 8)
+SPANS = 12  # of a message
+
+
+def saturate(s, tracer, count, messages):
+    """All producers as fast as they go: steps passed, wall seconds, what the tracer tells."""
+    cpus = [0] if count == 1 else [None] * count
+    apps = [App(s, tracer.variant, cpu=c) for c in cpus]
+    for a in apps:
+        a.run(100)
+    tracer.start(*apps)
+    for a in apps:
+        a.go(messages)
+    runs = [a.result() for a in apps]
+    told = tracer.stop()
+    for a in apps:
+        a.close()
+    told["truth"] = sum(r["steps"] for r in runs)
+    told["messages"] = messages * count
+    told["wall_s"] = max(r["wall_ns"] for r in runs) / 1e9
+    return told
+
+
+class Traps:
+    """Counts the runs of BPF programs of the kernel while it is open."""
+
+    def __enter__(self):
+        self.before = self.sysctl()
+        self.sysctl(1)
+        return self
+
+    def __exit__(self, *_):
+        self.sysctl(self.before)
+
+    @staticmethod
+    def sysctl(value=None):
+        with open("/proc/sys/kernel/bpf_stats_enabled", "r+" if value is not None else "r", encoding="ascii") as f:
+            if value is None:
+                return f.read().strip()
+            return f.write(f"{value}\n")
+
+    @staticmethod
+    def count(pid):
+        """Runs so far of the programs that this process holds and that sites run."""
+        bpftool = "/usr/sbin/bpftool"
+        programs = json.loads(subprocess.run([bpftool, "-j", "prog", "show"], capture_output=True, check=True).stdout)
+        return sum(p.get("run_cnt", 0) for p in programs
+                   if p["type"] == "kprobe" and any(h["pid"] == pid for h in p.get("pids", [])))
+
+
+def traps_per_message(s, tracer, messages=1000):
+    """Traps while that many messages pass: the runs of the recorder's programs at sites."""
+    app = App(s, tracer.variant)
+    with Traps():
+        tracer.start(app)
+        before = Traps.count(tracer.p.pid)
+        app.run(messages)
+        traps = Traps.count(tracer.p.pid) - before
+        tracer.stop()
+    app.close()
+    return traps / messages
+
+
+def measure(s):
+    found = {}
+    messages = {1: s.seconds(20000, 200000), 2: s.seconds(10000, 100000), 8: s.seconds(3000, 40000)}
+    for number in range(s.seconds(1, 3)):
+        for tracer in [*forms(s), Stock(s)]:
+            for count in PRODUCERS if not isinstance(tracer, Stock) else (1,):
+                say(f"losses: round {number + 1}: {tracer.title}, {count} producers")
+                try:
+                    r = saturate(s, tracer, count, messages[count] // (4 if isinstance(tracer, Stock) else 1))
+                except Skip as e:
+                    s.note(f"{tracer.title} with {count} producers: {e}")
+                    continue
+                found.setdefault((tracer.title, count), []).append(r)
+    return found
+
+
+def run(s):
+    found = s.losses = measure(s)
+    chosen = next((t.title for t in forms(s) if t.title == "outspan default"), "outspan immediate")
+    for count, name in zip(PRODUCERS, ("1_producer", "2_producers", "8_producers")):
+        if (chosen, count) in found:
+            s.figures[f"loss_{name}"] = Figure(r["truth"] - r["delivered"] for r in found[chosen, count])
+    stock = Figure(r["cpu_ns"] / r["truth"] for r in found.get((Stock.title, 1), []))
+    ours = Figure(r["cpu_ns"] / r["truth"] for r in found.get((chosen, 1), []))
+    s.figures["recorder_ns_per_event"] = ours
+    s.figures["recorder_vs_row_per_event"] = ours.over(stock)
+    s.figures["bytes_per_event"] = Figure(r["bytes"] / r["delivered"] for r in found.get((chosen, 1), []) if r["delivered"])
+    s.traps = {}
+    for tracer in forms(s):
+        try:
+            s.traps[tracer.title] = traps_per_message(s, tracer)
+        except (Skip, OSError, subprocess.CalledProcessError) as e:
+            s.note(f"traps per message: {e}")
+    if chosen in s.traps:
+        s.figures["traps_per_message"] = Figure([s.traps[chosen]])
+
+
+def show(s):
+    rows = []
+    for (title, count), runs in s.losses.items():
+        rows.append([title, count, Figure(r["truth"] / r["wall_s"] / 1e6 for r in runs).text(2),
+                     Figure(r["truth"] - r["delivered"] for r in runs).text(0),
+                     "-" if "hits" not in runs[0] else sum(r["truth"] - r["hits"] for r in runs) or "yes",
+                     Figure(r["cpu_ns"] / r["truth"] for r in runs).text(0), Figure(r["bytes"] / max(1, r["delivered"]) for r in runs).text(1)])
+    print_table("(c) As fast as the producers go: what was lost, counted by the programs themselves",
+                ["traced by", "producers", "M steps/s", "steps lost", "books agree", "recorder CPU ns/step", "bytes/step"], rows)
+    one = next((runs for (t, n), runs in s.losses.items() if n == 1 and t != Stock.title), None)
+    if one:
+        print(f"  bytes per span: {Figure(r['bytes'] / r['messages'] / SPANS for r in one).text(0)}")
+    print_table("Traps per message (46 steps)", ["form", "traps"], [[t, f"{n:.2f}"] for t, n in s.traps.items()])

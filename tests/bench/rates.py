@@ -1,0 +1,160 @@
+"""(b), (h) What tracing adds to the program, by rate, for every form of outspan and for its peers, on the same messages; and
+what an empty hit costs here."""
+import json
+import subprocess
+
+from suite import PATIENCE, App, Figure, Skip, print_table, say
+from tracers import Detached, Nobody, forms, peers
+
+STEPS = 46  # of a message
+RATES = {"1k": 1000, "10k": 10000, "100k": 100000, "500k": 500000, "max": 0}  # steps per second
+PEER_RATES = ("100k", "max")
+WARM = (100, 1000)  # messages, per second
+
+
+def load(s, rate):
+    """(messages, messages per second) of one measured run."""
+    if not RATES[rate]:
+        return s.seconds(8000, 40000), 0
+    per_second = RATES[rate] / STEPS
+    return max(20, int(per_second * s.seconds(1, 3))), round(per_second)
+
+
+def session(s, tracer, rates):
+    """One attachment: {rate: what the program says of its run}, what the tracer says at its end."""
+    if hasattr(tracer, "prepare"):
+        tracer.prepare()
+    app = App(s, tracer.variant, cpu=getattr(tracer, "cpu", 0))
+    app.run(*WARM)
+    tracer.start(app)
+    runs = {"warm": app.run(*WARM)}
+    for rate in rates:
+        runs[rate] = app.run(*load(s, rate))
+    told = tracer.stop()
+    last = app.close()
+    if last:  # the program itself is the tracer
+        told = {"delivered": last["rows"], "lost": last["dropped"]}
+        runs["warm"] = {"steps": 2 * runs["warm"]["steps"]}
+    told["expected"] = sum(r["steps"] for r in runs.values())
+    return runs, told
+
+
+class Row:
+    """What one tracer gave, round by round."""
+
+    def __init__(self, tracer, rates):
+        self.tracer, self.rates = tracer, rates
+        self.runs = {r: [] for r in rates}
+        self.told = []
+
+    def figure(self, rate, what):
+        return Figure(what(r) for r in self.runs[rate]) if rate in self.runs else Figure()
+
+    def added(self, rate, base):
+        """CPU ns per step more than the same program without points, in the same round."""
+        def per_step(r):
+            return r["cpu_ns"] / r["steps"]
+        return self.figure(rate, per_step).minus(base.figure(rate, per_step))
+
+
+def measure(s):
+    every = [Nobody(s), Detached(s), *forms(s)]
+    rows = {t.title: Row(t, list(RATES)) for t in every}
+    rows.update({t.title: Row(t, PEER_RATES) for t in peers(s)})
+    for number in range(s.rounds):
+        for title in list(rows):
+            row = rows[title]
+            say(f"rates: round {number + 1} of {s.rounds}: {title}")
+            try:
+                runs, told = session(s, row.tracer, row.rates)
+            except (Skip, subprocess.TimeoutExpired) as e:
+                s.note(f"{title} cannot run here: {e}")
+                del rows[title]
+                continue
+            for rate in row.rates:
+                row.runs[rate].append(runs[rate])
+            row.told.append(told)
+    for row in rows.values():
+        if hasattr(row.tracer, "close"):
+            row.tracer.close()
+    return rows
+
+
+def empty_hits(s):
+    """{stub_form: Figure of ns}; processes differ by their layout, so each round is a process."""
+    found = {}
+    for _ in range(s.seconds(3, 7)):
+        r = subprocess.run([s.program("bench/hit"), str(s.seconds(50000, 200000))], capture_output=True, text=True, timeout=PATIENCE,
+                           check=False)
+        if r.returncode:
+            s.note(f"empty hits: {r.stderr.strip()[-200:]}")
+            return {}
+        for key, ns in json.loads(r.stdout).items():
+            if ns is None:
+                s.note(f"empty hit: {key.replace('_', ' by ', 1)} cannot be attached in this kernel")
+            else:
+                found.setdefault(key, Figure()).append(ns)
+    return found
+
+
+RATIOS = [
+    # key, ours, theirs, rate
+    ("step_vs_perf_record", "outspan immediate", "perf record -e sdt", "max"),
+    ("step_vs_stock_libbpf", "outspan immediate", "stock libbpf, row per event", "max"),
+    ("step_vs_bpftrace_printf_100k", "outspan immediate", "bpftrace printf", "100k"),
+    ("light_vs_lttng_max", "outspan light", "LTTng-UST", "max"),
+    ("carried_vs_lttng_max", "outspan default", "LTTng-UST", "max"),
+    ("carried_vs_lttng_100k", "outspan default", "LTTng-UST", "100k"),
+]
+
+
+def run(s):
+    s.hits = empty_hits(s)
+    rows = s.rows = measure(s)
+    base = rows["nobody"]
+    for key, ours, theirs, rate in RATIOS:
+        if ours in rows and theirs in rows:
+            s.figures[key] = rows[ours].added(rate, base).over(rows[theirs].added(rate, base))
+    if "outspan immediate" in rows and "nop1_uprobe_multi" in s.hits:
+        hit = s.hits["nop1_uprobe_multi"].median()
+        s.figures["step_vs_empty_hit"] = rows["outspan immediate"].added("max", base).by(hit)
+
+
+def show(s):
+    base = s.rows["nobody"]
+    print_table("Empty hit: a BPF program that does nothing, ns per call (least of each process's rounds)",
+                ["stub, attached by", "ns"], [[k.replace("_", ", ", 1), f.text()] for k, f in s.hits.items()])
+    print_table("(b), (h) CPU ns added per step, by steps/s: median (least..most); nobody = the program's own ns per step",
+                ["traced by", *RATES],
+                [[t, *[cell(row, rate, base) for rate in RATES]] for t, row in s.rows.items()])
+    print_table("Latency of a message, publish to the third handler's answer: p50 / p99, us (medians)", ["traced by", *RATES],
+                [[t, *[latency(row, rate) for rate in RATES]] for t, row in s.rows.items()])
+    print_table("At the maximum: what goes through, and what arrives of all that was passed (whole attachment)",
+                ["traced by", "steps/s of the program", "arrived", "tracer's CPU ns/step"],
+                [[t, through(row), arrived(row), own_cpu(row)] for t, row in s.rows.items()])
+
+
+def cell(row, rate, base):
+    if row is base:
+        return row.figure(rate, lambda r: r["cpu_ns"] / r["steps"]).text(0)
+    return row.added(rate, base).text(0) if rate in row.runs else ""
+
+
+def latency(row, rate):
+    if rate not in row.runs:
+        return ""
+    return " / ".join(f"{row.figure(rate, lambda r, p=p: r[p] / 1000).median():.0f}" for p in ("p50_ns", "p99_ns"))
+
+
+def through(row):
+    return row.figure("max", lambda r: r["steps"] / r["wall_ns"] * 1e9).text(0)
+
+
+def arrived(row):
+    shares = Figure(100 * (t["delivered"] if "delivered" in t else t["expected"] - t["lost"]) / t["expected"]
+                    for t in row.told if "delivered" in t or "lost" in t)
+    return f"{shares.median():.2f} %" if shares else "-"
+
+
+def own_cpu(row):
+    return Figure(t["cpu_ns"] / t["expected"] for t in row.told if "cpu_ns" in t).text(0)
