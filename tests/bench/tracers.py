@@ -104,7 +104,7 @@ class Lttng:
     def prepare(self):
         """Its session daemon, for as long as the suite runs: programs look for it when they start."""
         need("lttng", "lttng-sessiond")
-        self.daemon = start(["lttng-sessiond", "--no-kernel", "--sig-parent"], env=self.env, stdout=subprocess.DEVNULL,
+        self.daemon = start(["lttng-sessiond", "--no-kernel"], env=self.env, stdout=subprocess.DEVNULL,
                             stderr=subprocess.DEVNULL) if not self.daemon else self.daemon
         end = time.monotonic() + PATIENCE
         while subprocess.run(["lttng", "list"], capture_output=True, env=self.env, check=False).returncode:
@@ -165,7 +165,8 @@ class Sites:
         end = time.monotonic() + PATIENCE
         while any(a == b for a, b in zip(first, self.here(app, base))):
             if time.monotonic() > end or tracer.poll() is not None:
-                raise Skip(f"{os.path.basename(tracer.args[0])} did not attach")
+                said = tracer.stderr.read().decode(errors="replace") if tracer.poll() is not None else ""
+                raise Skip(f"{os.path.basename(tracer.args[0])} did not attach: {(re.findall('ERROR: (?!.*MEMLOCK).*', said) or [said[-200:]])[0]}")
             time.sleep(0.01)
 
     def here(self, app, base):
@@ -188,7 +189,8 @@ class Bpftrace:
     def start(self, app):
         need("bpftrace")
         self.out = self.suite.path("bpftrace.out")
-        self.p = start(["bpftrace", "-o", self.out, "-p", str(app.pid), "-e", self.program(app)], stderr=subprocess.PIPE)
+        self.p = start(["bpftrace", "-o", self.out, "-p", str(app.pid), "-e", self.program(app)],
+                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         Sites(app.path).wait_for_traps(app, self.p)
 
     def stop(self):
@@ -215,9 +217,12 @@ FIELDS = {
 
 
 def printf(name):
-    """bpftrace's line for one point: the same fields as everybody has."""
-    form, values, i = "E %llu %d %d %s %llu", ["nsecs", "pid", "tid", f'"{name}"', "arg0"], 1
+    """bpftrace's line for one point: the fields that everybody has, but for the pid (it prints seven at most) and what comes
+    behind arg5 (it reads six)."""
+    form, values, i = f"E {name} %llu %d %llu", ["nsecs", "tid", "arg0"], 1
     for kind in FIELDS.get(name, ""):
+        if i > 5:
+            break
         form += {"s": " %s", "n": " %d", "b": " %r", "c": " %r"}[kind]
         values.append({"s": f"str(arg{i}, arg{i + 1})", "b": f"buf(arg{i}, 16)", "c": f"buf(arg{i}, 25)", "n": f"arg{i}"}[kind])
         i += 2 if kind in "sb" else 1
