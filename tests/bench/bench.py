@@ -47,8 +47,9 @@ PARTS = {"detached": detached, "rates": rates, "losses": losses, "broadcaster": 
 def programs(s):
     """name: (title, command, what makes it quick)"""
     return {
-        "pipeline": ("(d), (e) The pipeline by stage, open operations, length", [s.program("bench/pipeline")], ["--messages", "20000"]),
-        "store": ("(d), (e) The store by step, size, length", [s.program("bench/store")], ["--quick"]),
+        "pipeline": ("(d), (e) The pipeline by stage, open operations, length", [s.program("bench/pipeline")],
+                     ["--messages", "20000", "--times", "1"]),
+        "store": ("(d), (e) The store by step, size, length", [s.program("bench/store")], ["0.2"]),
         "startstop": ("(f) Start and stop by sites and processes", [os.path.join(suite.HERE, "startstop.py"), s.build],
                       ["--rounds", "2", "--processes", "1,10"]),
     }

@@ -2,11 +2,11 @@
 of each step, beside a recorder that inserts a row per event; how many traps a message is."""
 import glob
 
-from suite import App, Figure, Skip, print_table, say
+from suite import App, Figure, Skip, in_turn, print_table, say
 from tracers import Stock, forms
 
 PRODUCERS = (1, 2, 8)
-SPANS = 12  # of a message
+STEPS, SPANS = 46, 12  # of a message
 
 
 def saturate(s, tracer, count, messages):
@@ -75,7 +75,7 @@ def measure(s):
     found = {}
     messages = {1: s.seconds(20000, 200000), 2: s.seconds(10000, 100000), 8: s.seconds(3000, 40000)}
     for number in range(s.seconds(1, 3)):
-        for tracer in [*forms(s), Stock(s)]:
+        for tracer in in_turn(number, [*forms(s), Stock(s)]):
             for count in PRODUCERS if not isinstance(tracer, Stock) else (1,):
                 say(f"losses: round {number + 1}: {tracer.title}, {count} producers")
                 try:
@@ -93,8 +93,7 @@ def run(s):
     for count, name in zip(PRODUCERS, ("1_producer", "2_producers", "8_producers")):
         if (chosen, count) in found:
             s.figures[f"loss_{name}"] = Figure(r["truth"] - r["delivered"] for r in found[chosen, count])
-    stock = Figure(r["cpu_ns"] / r["truth"] for r in found.get((Stock.title, 1), []))
-    ours = Figure(r["cpu_ns"] / r["truth"] for r in found.get((chosen, 1), []))
+    stock, ours = (cpu_per_event(found.get((title, 1), [])) for title in (Stock.title, chosen))
     s.figures["recorder_ns_per_event"] = ours
     s.figures["recorder_vs_row_per_event"] = ours.over(stock)
     s.figures["bytes_per_event"] = Figure(r["bytes"] / r["delivered"] for r in found.get((chosen, 1), []) if r["delivered"])
@@ -110,14 +109,27 @@ def run(s):
 
 def show(s):
     rows = []
-    for (title, count), runs in s.losses.items():
-        rows.append([title, count, Figure(r["truth"] / r["wall_s"] / 1e6 for r in runs).text(2),
-                     Figure(r["truth"] - r["delivered"] for r in runs).text(0),
-                     "-" if "hits" not in runs[0] else sum(r["truth"] - r["hits"] for r in runs) or "yes",
-                     Figure(r["cpu_ns"] / r["truth"] for r in runs).text(0), Figure(r["bytes"] / max(1, r["delivered"]) for r in runs).text(1)])
-    print_table("(c) As fast as the producers go: what was lost, counted by the programs themselves",
-                ["traced by", "producers", "M steps/s", "steps lost", "books agree", "recorder CPU ns/step", "bytes/step"], rows)
-    one = next((runs for (t, n), runs in s.losses.items() if n == 1 and t != Stock.title), None)
-    if one:
-        print(f"  bytes per span: {Figure(r['bytes'] / r['messages'] / SPANS for r in one).text(0)}")
-    print_table("Traps per message (46 steps)", ["form", "traps"], [[t, f"{n:.2f}"] for t, n in s.traps.items()])
+    for (title, count), runs in sorted(s.losses.items(), key=lambda x: x[0][1]):
+        rows.append([title, count, Figure(r["truth"] / r["wall_s"] / 1e6 for r in runs).cell(2),
+                     Figure(r["truth"] - r["delivered"] for r in runs).cell(), agreement(runs),
+                     cpu_per_event(runs).cell(), Figure(r["bytes"] / max(1, r["delivered"]) for r in runs).cell(1)])
+    print_table("(c) As fast as the producers go; what was lost is counted by the programs themselves",
+                ["traced by", "producers", "M steps/s", "steps lost", "books", "its ns/step", "bytes/step"], rows)
+    print("  books: whether the hits that the session tells of are those that the programs counted; ns and bytes: per stored step")
+    for title in dict.fromkeys(t for t, _ in s.losses):
+        runs = s.losses.get((title, 1), [])
+        spans = [r["bytes"] / (r["delivered"] / STEPS * SPANS) for r in runs if r["delivered"]]
+        if spans and title != Stock.title:
+            print(f"  {title}: {Figure(spans).text(0)} bytes per span")
+    print_table("Traps per message", ["form", "traps"], [[t, f"{n:.2f}"] for t, n in s.traps.items()])
+
+
+def cpu_per_event(runs):
+    return Figure(r["cpu_ns"] / max(1, r["delivered"]) for r in runs)
+
+
+def agreement(runs):
+    if "hits" not in runs[0]:
+        return ""
+    off = sum(abs(r["truth"] - r["hits"]) for r in runs)
+    return f"{off} off" if off else "agree"

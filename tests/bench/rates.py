@@ -3,7 +3,7 @@ what an empty hit costs here."""
 import json
 import subprocess
 
-from suite import PATIENCE, App, Figure, Skip, print_table, say
+from suite import PATIENCE, App, Figure, Skip, in_turn, print_table, say
 from tracers import Detached, Nobody, forms, peers
 
 STEPS = 46  # of a message
@@ -62,7 +62,7 @@ def measure(s):
     rows = {t.title: Row(t, list(RATES)) for t in every}
     rows.update({t.title: Row(t, PEER_RATES) for t in peers(s)})
     for number in range(s.rounds):
-        for title in list(rows):
+        for title in in_turn(number, rows):
             row = rows[title]
             say(f"rates: round {number + 1} of {s.rounds}: {title}")
             try:
@@ -124,20 +124,20 @@ def show(s):
     base = s.rows["nobody"]
     print_table("Empty hit: a BPF program that does nothing, ns per call (least of each process's rounds)",
                 ["stub, attached by", "ns"], [[k.replace("_", ", ", 1), f.text()] for k, f in s.hits.items()])
-    print_table("(b), (h) CPU ns added per step, by steps/s: median (least..most); nobody = the program's own ns per step",
+    print_table("(b), (h) CPU ns added per step, by steps/s; of nobody: the program's own ns per step",
                 ["traced by", *RATES],
                 [[t, *[cell(row, rate, base) for rate in RATES]] for t, row in s.rows.items()])
-    print_table("Latency of a message, publish to the third handler's answer: p50 / p99, us (medians)", ["traced by", *RATES],
+    print_table("Latency of a message, from publish to the last answer: p50 / p99, us (medians)", ["traced by", *RATES],
                 [[t, *[latency(row, rate) for rate in RATES]] for t, row in s.rows.items()])
-    print_table("At the maximum: what goes through, and what arrives of all that was passed (whole attachment)",
-                ["traced by", "steps/s of the program", "arrived", "tracer's CPU ns/step"],
+    print_table("At the maximum: what goes through; what arrived of all that was passed; what the tracer itself takes",
+                ["traced by", "M steps/s", "arrived", "its CPU, ns/step"],
                 [[t, through(row), arrived(row), own_cpu(row)] for t, row in s.rows.items()])
 
 
 def cell(row, rate, base):
     if row is base:
-        return row.figure(rate, lambda r: r["cpu_ns"] / r["steps"]).text(0)
-    return row.added(rate, base).text(0) if rate in row.runs else ""
+        return row.figure(rate, lambda r: r["cpu_ns"] / r["steps"]).cell()
+    return row.added(rate, base).cell() if rate in row.runs else ""
 
 
 def latency(row, rate):
@@ -147,7 +147,7 @@ def latency(row, rate):
 
 
 def through(row):
-    return row.figure("max", lambda r: r["steps"] / r["wall_ns"] * 1e9).text(0)
+    return row.figure("max", lambda r: r["steps"] / r["wall_ns"] * 1e3).text(2)
 
 
 def arrived(row):

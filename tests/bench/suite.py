@@ -173,19 +173,33 @@ class Figure(list):
         return Figure(a / number for a in self)
 
     def text(self, digits=1):
+        """Median and range on one line."""
+        return " ".join(self.cell(digits)).replace(" ", " (") + ")" if len(self) > 1 else self.cell(digits)[0]
+
+    def cell(self, digits=0):
+        """Median, and range for the line below it."""
         if not self:
-            return "-"
-        return f"{self.median():,.{digits}f} ({min(self):,.{digits}f}..{max(self):,.{digits}f})"
+            return "-", ""
+        median, least, most = (f"{x:,.{digits}f}" for x in (self.median(), min(self), max(self)))
+        return median, f"{least}..{most}" if len(self) > 1 else ""
 
 
 def print_table(title, heads, rows):
-    """Columns as wide as needed, the first to the left; one blank line before."""
-    cells = [[str(c) for c in row] for row in [heads, *rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
+    """Columns as wide as needed, the first to the left; one blank line before. A cell that is a pair has a second line."""
+    lines = [[str(h) for h in heads]]
+    for row in rows:
+        pairs = [c if isinstance(c, tuple) else (str(c), "") for c in row]
+        lines += [[c[i] for c in pairs] for i in (0, 1) if i == 0 or any(c[1] for c in pairs)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
     print(f"\n{title}")
-    for row in cells:
-        line = row[0].ljust(widths[0]) + "".join("  " + c.rjust(w) for c, w in zip(row[1:], widths[1:]))
-        print("  " + line.rstrip())
+    for line in lines:
+        text = line[0].ljust(widths[0]) + "".join("  " + c.rjust(w) for c, w in zip(line[1:], widths[1:]))
+        print("  " + text.rstrip())
+
+
+def in_turn(number, things):
+    """Every other round the other way round: what comes first is not always the same."""
+    return list(things) if number % 2 == 0 else list(things)[::-1]
 
 
 def machine(suite):
