@@ -90,11 +90,11 @@ def show_ratios(s, facts, seconds):
                  f"{facts['lttng']}; {facts['bpftrace']}; {facts['perf']}"):
         print(f"  {line}"[:100])
     print_table("The ratios and their targets", ["", "measured", "target"],
-                [[title, s.figures.get(key, Figure()).text(2), target] for key, title, target in FIGURES])
+                [[title, s.figures.get(key, Figure()).text(0 if key.startswith("loss") else 2), target] for key, title, target in FIGURES])
 
 
 def write_json(s, path, facts):
-    out = {key: s.figures[key].median() if key in s.figures else None for key, _, _ in FIGURES}
+    out = {key: s.figures.get(key, Figure()).median() for key, _, _ in FIGURES}
     out["range"] = {key: [min(f), max(f)] for key, f in s.figures.items() if f}
     out["machine"], out["notes"], out["details"] = facts, s.notes, s.details
     with open(path, "w", encoding="ascii") as f:
@@ -115,7 +115,6 @@ def main():
     a = parse()
     suite.enter_private_namespace()
     s = Suite(a.build, a.quick)
-    s.said, s.details = {}, {}
     begin = time.monotonic()
     facts = suite.machine(s)
     names = a.only.split(",") if a.only else [*PARTS, *programs(s)]

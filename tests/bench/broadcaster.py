@@ -89,6 +89,7 @@ def run(s):
         for title, build, tracer in in_turn(number, cases(s)):
             say(f"broadcaster: round {number + 1}: {title}")
             s.broadcaster.setdefault(title, []).append(one(s, build, tracer, s.seconds(500, 3000)))
+    s.details["broadcaster"] = s.broadcaster
 
 
 def show(s):

@@ -23,6 +23,7 @@ def saturate(s, tracer, count, messages):
     for a in apps:
         a.close()
     told["truth"] = sum(r["steps"] for r in runs)
+    told["points"] = {name: sum(r["points"][name] for r in runs) for name in runs[0]["points"]}
     told["messages"] = messages * count
     told["wall_s"] = max(r["wall_ns"] for r in runs) / 1e9
     return told
@@ -89,6 +90,8 @@ def measure(s):
 
 def run(s):
     found = s.losses = measure(s)
+    s.details["losses"] = [{"tracer": t, "producers": n, **{k: v for k, v in r.items() if k not in ("points", "hits")}}
+                           for (t, n), runs in found.items() for r in runs]
     chosen = next((t.title for t in forms(s) if t.title == "outspan default"), "outspan immediate")
     for count, name in zip(PRODUCERS, ("1_producer", "2_producers", "8_producers")):
         if (chosen, count) in found:
@@ -115,7 +118,7 @@ def show(s):
                      cpu_per_event(runs).cell(), Figure(r["bytes"] / max(1, r["delivered"]) for r in runs).cell(1)])
     print_table("(c) As fast as the producers go; what was lost is counted by the programs themselves",
                 ["traced by", "producers", "M steps/s", "steps lost", "books", "its ns/step", "bytes/step"], rows)
-    print("  books: whether the hits that the session tells of are those that the programs counted; ns and bytes: per stored step")
+    print("  books: whether the session tells, point by point, of the hits that the programs counted; ns, bytes: per stored step")
     for title in dict.fromkeys(t for t, _ in s.losses):
         runs = s.losses.get((title, 1), [])
         spans = [r["bytes"] / (r["delivered"] / STEPS * SPANS) for r in runs if r["delivered"]]
@@ -131,5 +134,5 @@ def cpu_per_event(runs):
 def agreement(runs):
     if "hits" not in runs[0]:
         return ""
-    off = sum(abs(r["truth"] - r["hits"]) for r in runs)
-    return f"{off} off" if off else "agree"
+    off = sum(abs(r["points"].get(name, 0) - r["hits"].get(name, 0)) for r in runs for name in {*r["points"], *r["hits"]})
+    return f"{off:,} off" if off else "agree"

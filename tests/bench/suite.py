@@ -45,6 +45,7 @@ class Suite:
         self.dir = tempfile.mkdtemp(prefix="bench-", dir=self.build)
         self.rounds = 2 if quick else 5
         self.figures, self.notes = {}, []
+        self.said, self.details = {}, {}
 
     def path(self, name):
         return os.path.join(self.dir, name)

@@ -64,10 +64,10 @@ class Outspan:
         """What the session says of its steps; expected counts are the programs' own."""
         db = sqlite3.connect(f"file:{self.file}?mode=ro", uri=True)
         try:
-            hits, stored, lost = db.execute("SELECT sum(hits), sum(stored), sum(lost) FROM losses").fetchone()
+            rows = db.execute("SELECT probe, sum(hits), sum(stored), sum(lost) FROM losses GROUP BY probe").fetchall()
         finally:
             db.close()
-        return {"hits": hits or 0, "delivered": stored or 0, "lost": lost or 0}
+        return {"hits": {r[0]: r[1] for r in rows}, "delivered": sum(r[2] for r in rows), "lost": sum(r[3] for r in rows)}
 
 
 def forms(suite):
