@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 
+sys.dont_write_bytecode = True  # nothing is left in the sources' folder
+
 import broadcaster
 import detached
 import losses

@@ -6,10 +6,18 @@ import subprocess
 import sys
 
 import suite
-from suite import App, Figure, Skip, in_turn, print_table
+from suite import App, Figure, Skip, all_ended, in_turn, print_table
 
 VARIANTS = [("plain", "OUTSPAN_NO_PROBES"), ("outspan", "outspan's points"), ("lttng", "LTTng-UST's tracepoints")]
 BARE, WHOLE = 0, 1024  # bytes hashed per hop: nothing but the points and calls, and a message that does some work
+
+
+def one(s, variant, work, messages):
+    app = App(s, variant, work)
+    app.run(messages // 10)
+    r = app.run(messages)
+    app.close()
+    return r
 
 
 def measure(s):
@@ -19,14 +27,12 @@ def measure(s):
     for number in range(s.seconds(7, 15)):
         for variant, work in in_turn(number, cpu):
             try:
-                app = App(s, variant, work)
+                with all_ended():
+                    r = one(s, variant, work, messages[work])
             except Skip as e:
                 s.note(f"detached: {e}")
                 del cpu[variant, work]
                 continue
-            app.run(messages[work] // 10)
-            r = app.run(messages[work])
-            app.close()
             cpu[variant, work].append(r["cpu_ns"] / r["messages"])
             steps = r["steps"] / r["messages"]
     return cpu, steps

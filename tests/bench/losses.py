@@ -2,7 +2,7 @@
 of each step, beside a recorder that inserts a row per event; how many traps a message is."""
 import glob
 
-from suite import App, Figure, Skip, in_turn, print_table, say
+from suite import App, Figure, Skip, all_ended, in_turn, print_table, say
 from tracers import Stock, forms
 
 PRODUCERS = (1, 2, 8)
@@ -80,7 +80,8 @@ def measure(s):
             for count in PRODUCERS if not isinstance(tracer, Stock) else (1,):
                 say(f"losses: round {number + 1}: {tracer.title}, {count} producers")
                 try:
-                    r = saturate(s, tracer, count, messages[count] // (4 if isinstance(tracer, Stock) else 1))
+                    with all_ended():
+                        r = saturate(s, tracer, count, messages[count] // (4 if isinstance(tracer, Stock) else 1))
                 except Skip as e:
                     s.note(f"{tracer.title} with {count} producers: {e}")
                     continue
@@ -103,7 +104,8 @@ def run(s):
     s.traps = {}
     for tracer in forms(s):
         try:
-            s.traps[tracer.title] = traps_per_message(s, tracer)
+            with all_ended():
+                s.traps[tracer.title] = traps_per_message(s, tracer)
         except (Skip, OSError) as e:
             s.note(f"traps per message: {e}")
     if chosen in s.traps:

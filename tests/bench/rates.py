@@ -3,7 +3,7 @@ what an empty hit costs here."""
 import json
 import subprocess
 
-from suite import PATIENCE, App, Figure, Skip, in_turn, print_table, say
+from suite import PATIENCE, App, Figure, Skip, all_ended, in_turn, print_table, say
 from tracers import Detached, Nobody, forms, peers
 
 STEPS = 46  # of a message
@@ -22,8 +22,6 @@ def load(s, rate):
 
 def session(s, tracer, rates):
     """One attachment: {rate: what the program says of its run}, what the tracer says at its end."""
-    if hasattr(tracer, "prepare"):
-        tracer.prepare()
     app = App(s, tracer.variant, cpu=getattr(tracer, "cpu", 0))
     app.run(*WARM)
     tracer.start(app)
@@ -58,15 +56,28 @@ class Row:
 
 
 def measure(s):
-    every = [Nobody(s), Detached(s), *forms(s)]
-    rows = {t.title: Row(t, list(RATES)) for t in every}
-    rows.update({t.title: Row(t, PEER_RATES) for t in peers(s)})
+    rows = {t.title: Row(t, list(RATES)) for t in [Nobody(s), Detached(s), *forms(s)]}
+    others = peers(s)
+    rows.update({t.title: Row(t, PEER_RATES) for t in others})
+    try:
+        measure_rounds(s, rows)
+    finally:
+        for t in others:
+            if hasattr(t, "close"):
+                t.close()
+    return rows
+
+
+def measure_rounds(s, rows):
     for number in range(s.rounds):
         for title in in_turn(number, rows):
             row = rows[title]
             say(f"rates: round {number + 1} of {s.rounds}: {title}")
             try:
-                runs, told = session(s, row.tracer, row.rates)
+                if hasattr(row.tracer, "prepare"):
+                    row.tracer.prepare()
+                with all_ended():
+                    runs, told = session(s, row.tracer, row.rates)
             except (Skip, subprocess.TimeoutExpired) as e:
                 s.note(f"{title} cannot run here: {e}")
                 del rows[title]
@@ -74,10 +85,6 @@ def measure(s):
             for rate in row.rates:
                 row.runs[rate].append(runs[rate])
             row.told.append(told)
-    for row in rows.values():
-        if hasattr(row.tracer, "close"):
-            row.tracer.close()
-    return rows
 
 
 def empty_hits(s):

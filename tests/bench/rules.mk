@@ -1,6 +1,6 @@
 # The benchmark suite; README.md beside this file tells how each figure is made.
 
-BENCH_LTTNG := $(if $(shell echo '#include <lttng/tracepoint.h>' | $(CC) -E - >/dev/null 2>&1 && echo y),lttng)
+BENCH_LTTNG := $(if $(wildcard /usr/include/lttng/tracepoint.h /usr/include/*/lttng/tracepoint.h),lttng)
 BENCH_MESSAGES := $(patsubst %,$(O)/bench/message-%,plain outspan sdt queue $(BENCH_LTTNG))
 
 bench_plain   := -DPOINTS='"tests/bench/points_outspan.h"' -DOUTSPAN_NO_PROBES

@@ -3,6 +3,7 @@
 The suite runs in a mount namespace of its own, so that what peers need (tracefs, LTTng's and their
 shared memory's places) is there and is gone when it ends.
 """
+import contextlib
 import ctypes
 import json
 import os
@@ -76,13 +77,29 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL: nothing stays behind
 
 
+running = []  # what was started and has not been waited for
+
+
 def start(argv, cpu=None, env=None, **streams):
     def prepare():
         die_with_parent()
         if cpu is not None:
             os.sched_setaffinity(0, {cpu})
     streams.setdefault("stdin", subprocess.DEVNULL)
-    return subprocess.Popen(argv, env=env, preexec_fn=prepare, **streams)
+    p = subprocess.Popen(argv, env=env, preexec_fn=prepare, **streams)
+    running.append(p)
+    return p
+
+
+@contextlib.contextmanager
+def all_ended(keep=()):
+    """Whatever goes wrong within, no process that was started there stays."""
+    before = list(running)
+    try:
+        yield
+    finally:
+        for p in [p for p in running if p not in before and p not in keep]:
+            finish(p, 9)
 
 
 def read_line(p, f):
@@ -106,6 +123,11 @@ def wait_for_line(p, f, pattern):
             return found
 
 
+def is_alive(p):
+    """Without reaping it: finish() wants its CPU time."""
+    return os.waitid(os.P_PID, p.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
 def cpu_ns(pid):
     """CPU time so far, to the ns, of the process's first thread: of all for programs of one."""
     with open(f"/proc/{pid}/schedstat", encoding="ascii") as f:
@@ -114,9 +136,10 @@ def cpu_ns(pid):
 
 def finish(p, number=None):
     """Ends it (by the signal), or waits for its end; the CPU ns of its whole life."""
-    if number is not None and p.poll() is None:
-        p.send_signal(number)
+    if number is not None:
+        os.kill(p.pid, number)
     _, status, usage = os.wait4(p.pid, 0)
+    running.remove(p)
     p.returncode = os.waitstatus_to_exitcode(status)
     return int((usage.ru_utime + usage.ru_stime) * 1e9)
 

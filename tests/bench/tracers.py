@@ -13,7 +13,7 @@ import sqlite3
 import subprocess
 import time
 
-from suite import PATIENCE, Skip, cpu_ns, finish, start, wait_for_line
+from suite import PATIENCE, Skip, cpu_ns, finish, is_alive, start, wait_for_line
 
 
 class Nobody:
@@ -49,7 +49,7 @@ class Outspan:
         self.at_ready = cpu_ns(self.p.pid)
 
     def stop(self):
-        self.p.send_signal(signal.SIGINT)
+        os.kill(self.p.pid, signal.SIGINT)
         said = self.p.stderr.read().decode()
         cpu = finish(self.p) - self.at_ready
         self.p.stderr.close()
@@ -108,7 +108,7 @@ class Lttng:
                             stderr=subprocess.DEVNULL) if not self.daemon else self.daemon
         end = time.monotonic() + PATIENCE
         while subprocess.run(["lttng", "list"], capture_output=True, env=self.env, check=False).returncode:
-            if time.monotonic() > end or self.daemon.poll() is not None:
+            if time.monotonic() > end or not is_alive(self.daemon):
                 raise Skip("lttng-sessiond does not answer")
 
     def lttng(self, *argv):
@@ -164,8 +164,8 @@ class Sites:
         first = self.here(app, base)
         end = time.monotonic() + PATIENCE
         while any(a == b for a, b in zip(first, self.here(app, base))):
-            if time.monotonic() > end or tracer.poll() is not None:
-                said = tracer.stderr.read().decode(errors="replace") if tracer.poll() is not None else ""
+            if time.monotonic() > end or not is_alive(tracer):
+                said = tracer.stderr.read().decode(errors="replace") if not is_alive(tracer) else ""
                 raise Skip(f"{os.path.basename(tracer.args[0])} did not attach: {(re.findall('ERROR: (?!.*MEMLOCK).*', said) or [said[-200:]])[0]}")
             time.sleep(0.01)
 
@@ -194,7 +194,7 @@ class Bpftrace:
         Sites(app.path).wait_for_traps(app, self.p)
 
     def stop(self):
-        self.p.send_signal(signal.SIGINT)
+        os.kill(self.p.pid, signal.SIGINT)
         self.p.stderr.read()
         self.p.stderr.close()
         cpu = finish(self.p)
@@ -253,18 +253,20 @@ class Perf:
         Sites(app.path).wait_for_traps(app, self.p)
 
     def stop(self):
-        try:
-            self.p.send_signal(signal.SIGINT)
-            self.p.stderr.read()
-            self.p.stderr.close()
-            cpu = finish(self.p)
-            stats = self.perf("report", "--stats", "-i", self.out)
-            size = os.path.getsize(self.out)
-        finally:
-            subprocess.run(["perf", "probe", "-q", "-d", "sdt_bench:*"], env=self.env, capture_output=True, check=False)
+        os.kill(self.p.pid, signal.SIGINT)
+        self.p.stderr.read()
+        self.p.stderr.close()
+        cpu = finish(self.p)
+        stats = self.perf("report", "--stats", "-i", self.out)
+        size = os.path.getsize(self.out)
+        self.close()
         events = re.search(r"^\s+SAMPLE events:\s+(\d+)", stats, re.M)
         os.unlink(self.out)
         return {"delivered": int(events[1]) if events else 0, "cpu_ns": cpu, "bytes": size}
+
+    def close(self):
+        """Its events are the kernel's, not the namespace's."""
+        subprocess.run(["perf", "probe", "-q", "-d", "sdt_bench:*"], env=self.env, capture_output=True, check=False)
 
 
 class Stock:
@@ -280,7 +282,7 @@ class Stock:
         self.at_ready = cpu_ns(self.p.pid)
 
     def stop(self):
-        self.p.send_signal(signal.SIGTERM)
+        os.kill(self.p.pid, signal.SIGTERM)
         said = json.loads(self.p.stdout.read())
         self.p.stdout.close()
         cpu = finish(self.p) - self.at_ready
