@@ -66,7 +66,7 @@ def run_program(s, name):
         return
     try:
         r = subprocess.run([*command, *(quick if s.quick else []), "--json", out], capture_output=True, text=True,
-                           timeout=s.seconds(75, 3600), check=False)
+                           timeout=s.seconds(40, 3600), check=False)
     except subprocess.TimeoutExpired:
         s.note(f"{name}: not done in time")
         return
@@ -115,6 +115,8 @@ def parse():
 
 def main():
     a = parse()
+    if os.geteuid():
+        sys.exit("bench: needs root, to attach and to mount")
     suite.enter_private_namespace()
     s = Suite(a.build, a.quick)
     begin = time.monotonic()

@@ -74,7 +74,7 @@ def traps_per_message(s, tracer, messages=1000):
 
 def measure(s):
     found = {}
-    messages = {1: s.seconds(20000, 200000), 2: s.seconds(10000, 100000), 8: s.seconds(3000, 40000)}
+    messages = {1: s.seconds(20000, 100000), 2: s.seconds(10000, 50000), 8: s.seconds(3000, 20000)}
     for number in range(s.seconds(1, 3)):
         for tracer in in_turn(number, [*forms(s), Stock(s)]):
             for count in PRODUCERS if not isinstance(tracer, Stock) else (1,):
