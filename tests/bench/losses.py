@@ -59,7 +59,7 @@ class Traps:
         return runs
 
 
-def traps_per_message(s, tracer, messages=1000):
+def traps_per_message(s, tracer, messages=5000):
     """Traps while that many messages pass: the runs of the recorder's programs at sites."""
     app = App(s, tracer.variant)
     with Traps():

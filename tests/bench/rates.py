@@ -10,6 +10,7 @@ STEPS = 46  # of a message
 RATES = {"1k": 1000, "10k": 10000, "100k": 100000, "500k": 500000, "max": 0}  # steps per second
 PEER_RATES = ("100k", "max")
 WARM = (100, 1000)  # messages, per second
+WHOLE = 90  # per cent of the steps that must arrive for a cost to be compared
 
 
 def load(s, rate):
@@ -134,9 +135,10 @@ def is_whole(s, row):
     if not row or not row.told:
         return False
     share = shares(row).median()
-    if share < 99:
-        s.note(f"{row.tracer.title}: {share:.1f} % of the steps arrived, so its cost is not compared with anybody's")
-    return share >= 99
+    if share < 99.9:
+        s.note(f"{row.tracer.title}: {share:.1f} % of the steps arrived" +
+               (", so its cost is not compared with anybody's" if share < WHOLE else ""))
+    return share >= WHOLE
 
 
 def show(s):
