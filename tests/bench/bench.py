@@ -47,26 +47,27 @@ PARTS = {"detached": detached, "rates": rates, "losses": losses, "broadcaster": 
 # ---- parts that are programs of their own --------------------------------------------------------
 
 def programs(s):
-    """name: (title, command, what makes it quick)"""
+    """name: (title, command, its arguments when quick, else)"""
     return {
         "pipeline": ("(d), (e) The pipeline by stage, open operations, length", [s.program("bench/pipeline")],
-                     ["--messages", "20000", "--times", "1"]),
-        "store": ("(d), (e) The store by step, size, length", [s.program("bench/store")], ["0.2"]),
+                     ["--messages", "20000", "--times", "1"], []),
+        "store": ("(d), (e) The store by step, size, length; in millions of spans", [s.program("bench/store")], ["0.2"],
+                  ["1", "10"]),
         "startstop": ("(f) Start and stop by sites and processes", [os.path.join(suite.HERE, "startstop.py"), s.build],
-                      ["--rounds", "2", "--processes", "1,10"]),
+                      ["--rounds", "2", "--processes", "1,10"], []),
     }
 
 
 def run_program(s, name):
     """What it prints; what it measured under one of our keys becomes a figure."""
-    title, command, quick = programs(s)[name]
+    title, command, quick, full = programs(s)[name]
     out = s.path(f"{name}.json")
     if not os.path.exists(command[0]):
         s.note(f"{name}: {os.path.basename(command[0])} is not there")
         return
     try:
-        r = subprocess.run([*command, *(quick if s.quick else []), "--json", out], capture_output=True, text=True,
-                           timeout=s.seconds(40, 3600), check=False)
+        r = subprocess.run([*command, *(quick if s.quick else full), *(["--json", out] if name != "store" else [])],
+                           capture_output=True, text=True, timeout=s.seconds(40, 3600), check=False)
     except subprocess.TimeoutExpired:
         s.note(f"{name}: not done in time")
         return
