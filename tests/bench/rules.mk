@@ -34,6 +34,8 @@ $(O)/obj/tests/bench/stock.o: | $(O)/gen/stock.skel.h
 
 # The pipeline's and the store's own programs, where they are.
 BENCH_PARTS := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/pipeline.c tests/bench/store.c))
+$(BENCH_PARTS): $(O)/bench/%: $(O)/obj/tests/bench/%.o $(call lib,support user store probes base)
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(USER_LIBS)
 
 .PHONY: bench bench-programs programs-pubsub
 programs-pubsub: $(patsubst probes/pubsub/%.c,$(O)/%,$(PUBSUB_MAINS))
