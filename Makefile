@@ -159,22 +159,7 @@ unit: unit-programs ## unit, golden and contract tests (no root)
 golden-update: $(O)/tests/golden/golden ## rewrite the expected span trees (review the diff)
 	$(Q)GOLDEN_UPDATE=1 $<
 
-# ---- benchmarks in C: tests/bench/X.c ---------------------------------------------------------------
-
-BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*.c))
-$(BENCH_PROGRAMS): $(O)/bench/%: $(O)/obj/tests/bench/%.o $(call lib,support user store probes base)
-	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(USER_LIBS)
-
-.PHONY: bench
-bench: setup ## print figures and ratios (no pass or fail)
-	$(Q)$(MAKE) --no-print-directory all
-	$(Q)$(MAKE) --no-print-directory O=$(O)/noprobes CFLAGS='-O2 -g -DOUTSPAN_NO_PROBES' programs-pubsub
-	$(Q)tests/bench/detached.py $(O)
-	$(Q)$(MAKE) --no-print-directory $(O)/bench/store
-	$(Q)$(O)/bench/store 1 10
-
-.PHONY: programs-pubsub
-programs-pubsub: $(patsubst probes/pubsub/%.c,$(O)/%,$(PUBSUB_MAINS))
+include tests/bench/rules.mk
 
 format: ## rewrite the sources with clang-format
 	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i

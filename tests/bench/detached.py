@@ -1,73 +1,77 @@
-#!/usr/bin/python3
-"""What compiled-in trace points cost while nobody looks: psp-broadcaster against one built without.
-
-Prints figures and ratios, never passes or fails. The two broadcasters run in turn, A B A B ...,
-each with one subscriber and a publisher that sends as fast as it is answered; both ends are the
-build without points, so that only the broadcaster differs.
-usage: detached.py [BUILD_DIR] [ROUNDS] [MESSAGES]
-"""
+"""(a) What compiled-in points cost while nobody looks: the workload program with outspan's points, with LTTng-UST's and with
+none, and the way through a point as the machine runs it."""
 import os
-import statistics
+import re
 import subprocess
 import sys
-import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-BUILD = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.path.join(ROOT, "build"))
-ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 7
-MESSAGES = int(sys.argv[3]) if len(sys.argv) > 3 else 3000
+import suite
+from suite import App, Figure, Skip, all_ended, in_turn, print_table
 
-
-def start(*argv):
-    p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    for line in p.stderr:
-        if line.startswith("ready:"):
-            return p, dict(w.split("=", 1) for w in line.split()[1:])
-    raise SystemExit(f"{argv[0]} did not start")
+VARIANTS = [("plain", "OUTSPAN_NO_PROBES"), ("outspan", "outspan's points"), ("lttng", "LTTng-UST's tracepoints")]
+BARE, WHOLE = 0, 1024  # bytes hashed per hop: nothing but the points and calls, and a message that does some work
 
 
-def stop(p):
-    p.terminate()
-    p.stderr.read()
-    p.wait()
+def one(s, variant, work, messages):
+    app = App(s, variant, work)
+    app.run(messages // 10)
+    r = app.run(messages)
+    app.close()
+    return r
 
 
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def measure(s):
+    """Figures of CPU ns per message by (variant, work), rounds interleaved; steps per message."""
+    cpu, steps = {(v, w): Figure() for v, _ in VARIANTS for w in (BARE, WHOLE)}, 0
+    messages = {BARE: s.seconds(1000000, 3000000), WHOLE: s.seconds(20000, 60000)}
+    for number in range(s.seconds(7, 15)):
+        for variant, work in in_turn(number, cpu):
+            try:
+                with all_ended():
+                    r = one(s, variant, work, messages[work])
+            except Skip as e:
+                s.note(f"detached: {e}")
+                del cpu[variant, work]
+                continue
+            cpu[variant, work].append(r["cpu_ns"] / r["messages"])
+            steps = r["steps"] / r["messages"]
+    return cpu, steps
 
 
-def one_round(broadcaster, others):
-    b, said = start(os.path.join(broadcaster, "psp-broadcaster"), "--listen", "127.0.0.1:0")
-    url = f"http://127.0.0.1:{said['port']}"
-    s, _ = start(os.path.join(others, "psp-subscriber"), "--broadcaster", url, "--exact", "bench", "--quiet")
-    before, begin = cpu_seconds(b.pid), time.monotonic()
-    subprocess.run([os.path.join(others, "psp-notify"), "--broadcaster", url, "--quiet", "--count", str(MESSAGES), "bench", "x" * 100],
-                   check=True, stderr=subprocess.DEVNULL)
-    took, cpu = time.monotonic() - begin, cpu_seconds(b.pid) - before
-    stop(s)
-    stop(b)
-    return MESSAGES / took, cpu / MESSAGES * 1e6
+def disassembly(s):
+    """What the test of the machine code says of one build, gcc -O2."""
+    test = os.path.join(suite.ROOT, "tests/probes/off.py")
+    said = subprocess.run([sys.executable, test, s.build], capture_output=True, text=True, check=False).stdout
+    lines = re.findall(r"^(ok|not ok) \d+ - (gcc -O2: .*)", said, re.M)
+    failed = len(re.findall(r"^not ok", said, re.M))
+    return [("" if ok == "ok" else "NOT AS PROMISED ") + instructions(text) for ok, text in lines if "|" in text], failed
 
 
-def main():
-    bare = os.path.join(BUILD, "noprobes")
-    figures = {BUILD: [], bare: []}
-    one_round(BUILD, bare)
-    for _ in range(ROUNDS):
-        for where in (BUILD, bare):
-            figures[where].append(one_round(where, bare))
-    print(f"{ROUNDS} rounds of {MESSAGES} messages, one subscriber, in turn")
-    print(f"{'':24}{'messages/s':>12}{'broadcaster CPU us/message':>30}")
-    for where, title in ((BUILD, "points, nobody looks"), (bare, "OUTSPAN_NO_PROBES")):
-        rates, cpus = zip(*figures[where])
-        print(f"{title:24}{statistics.median(rates):12.0f}{statistics.median(cpus):30.1f}")
-    ratios = [a[0] / b[0] for a, b in zip(figures[BUILD], figures[bare])]
-    costs = [a[1] / b[1] for a, b in zip(figures[BUILD], figures[bare])]
-    print(f"ratio, pair by pair: throughput median {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}), "
-          f"CPU median {statistics.median(costs):.3f} ({min(costs):.3f} to {max(costs):.3f})")
+def instructions(text):
+    """The names of the instructions are what a reader wants."""
+    head, way = text.rsplit(": ", 1) if text.count(": ") < 3 else text.split(": ", 2)[1:]
+    return f"{head}: " + ", ".join(i.split()[0] for i in way.split(" | "))
 
 
-main()
+def run(s):
+    cpu, steps = measure(s)
+    for variant, key in (("outspan", "detached_ns_per_site"), ("lttng", "lttng_detached_ns_per_site")):
+        if (variant, BARE) in cpu:
+            s.figures[key] = cpu[variant, BARE].minus(cpu["plain", BARE]).by(steps)
+    s.detached = (cpu, steps, disassembly(s))
+
+
+def show(s):
+    cpu, steps, (lines, failed) = s.detached
+    rows = []
+    for variant, title in VARIANTS:
+        if (variant, BARE) not in cpu:
+            continue
+        bare, whole, base = cpu[variant, BARE], cpu[variant, WHOLE], cpu["plain", BARE]
+        rows.append([title, bare.cell(1), "" if variant == "plain" else bare.minus(base).by(steps).cell(2), whole.cell(),
+                     "" if variant == "plain" else whole.over(cpu["plain", WHOLE]).cell(3)])
+    print_table(f"(a) Detached: CPU of a message ({steps:.0f} points), median and least..most of {len(cpu['plain', BARE])} rounds",
+                ["program with", "ns/message, no work", "ns/point", "ns/message, hashing 5 KiB", "ratio"], rows)
+    print(f"  The way through a point that nobody wants, gcc -O2 (tests/probes/off.py; of all builds {failed} not as promised):")
+    for line in lines:
+        print(f"    {line}")
