@@ -44,12 +44,15 @@ static int find_name(void)
 {
 	FILE *f = fopen("/proc/net/unix", "r");
 	char line[512], text[256];
+	struct osp_control_name n;
 	int found = 0;
 
 	while (f && fgets(line, sizeof(line), f))
 		if (sscanf(line, "%*s %*s %*s 00010000 %*s %*s %*s %255s", text) == 1 &&
-		    !osp_control_parse(&name, text) && name.pid == (uint32_t)getpid())
+		    !osp_control_parse(&n, text) && n.pid == (uint32_t)getpid()) {
+			name = n; /* others may have recorders, too */
 			found++;
+		}
 	fclose(f);
 	return found;
 }
