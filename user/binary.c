@@ -317,6 +317,23 @@ static int find_binary(struct osp_binary **out, struct osp_binaries *b, int *fd,
 	return 0;
 }
 
+size_t osp_binary_refuse_own(struct osp_binary *b, const char *reason)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->count; i++) {
+		struct osp_site *s = &b->sites[i];
+
+		if (s->state != OSP_SITE_KNOWN || s->point->foreign || s->attached)
+			continue;
+		s->state = OSP_SITE_REFUSED;
+		s->reason = reason;
+		n++;
+	}
+	b->known -= n;
+	return n;
+}
+
 int osp_binaries_open(struct osp_binary **out, struct osp_binaries *b, const char *path)
 {
 	int fd _cleanup_close_ = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

@@ -51,6 +51,12 @@ struct osp_binary {
 
 struct osp_binaries;
 
+/*
+ * Refuses the binary's own sites that are not attached, for a reason (a literal); sites of other
+ * programs' making stay. Returns how many they were.
+ */
+size_t osp_binary_refuse_own(struct osp_binary *b, const char *reason);
+
 /* `c` is borrowed and outlives the table. -ENOMEM. */
 int osp_binaries_new(struct osp_binaries **out, const struct osp_catalogue *c);
 void osp_binaries_free(struct osp_binaries **b);

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,6 +117,7 @@ static bool find_number(const char *status, const char *name, bool last, uint32_
 static int read_status(struct osp_process *p)
 {
 	char text[4096];
+	uint32_t seccomp = 0;
 	size_t n;
 	int r = read_file(p->pid, "status", text, sizeof(text), &n);
 
@@ -123,6 +125,8 @@ static int read_status(struct osp_process *p)
 		return r;
 	p->namespace_pid = p->pid;
 	find_number(text, "\nNSpid:", true, &p->namespace_pid);
+	find_number(text, "\nSeccomp:", false, &seccomp);
+	p->strict = seccomp == SECCOMP_MODE_STRICT;
 	if (!find_number(text, "\nPPid:", false, &p->parent_pid) ||
 	    !find_number(text, "\nUid:", false, &p->uid))
 		return -EBADMSG;

@@ -21,6 +21,7 @@ struct osp_process {
 	uint32_t namespace_pid; /* in the process's own */
 	uint32_t parent_pid, uid;
 	uint64_t start_ns; /* since boot, in steps of a clock tick (10 ms) */
+	bool strict;	   /* seccomp's strict mode: reading the CPU counter would kill it */
 	char comm[OSP_PROCESS_COMM];
 	char exe[OSP_PROCESS_EXE];	   /* cut off when longer; "" for kernel threads */
 	char cmdline[OSP_PROCESS_CMDLINE]; /* arguments joined by blanks, cut off */

@@ -46,6 +46,15 @@ static int note_binary(void *arg, struct osp_binary *b)
 	return push_binary(&f->binaries, &f->binary_count, b);
 }
 
+/* Its steps would read the CPU counter, which the kernel then answers with a signal. */
+static void refuse_own(struct osp_found *f)
+{
+	for (size_t i = 0; i < f->binary_count; i++)
+		f->known -= osp_binary_refuse_own(
+			f->binaries[i],
+			"a process that runs it is in seccomp's strict mode, where the stamp of a step would kill it - build that program with OUTSPAN_NO_PROBES");
+}
+
 int osp_found_read(struct osp_found *out, struct osp_binaries *b, uint32_t pid)
 {
 	struct osp_found f _cleanup_(osp_found_clear) = {0};
@@ -53,6 +62,8 @@ int osp_found_read(struct osp_found *out, struct osp_binaries *b, uint32_t pid)
 
 	if (!r)
 		r = osp_binaries_scan(b, pid, note_binary, &f);
+	if (!r && f.process.strict)
+		refuse_own(&f);
 	/* Nothing is mapped any more: that says nothing of what it was. */
 	if (!r && !f.known && osp_process_is_ending(pid))
 		r = -ESRCH;

@@ -570,6 +570,25 @@ def overwriting_in_place_waits_for_the_recorder_and_harms_nobody():
     assert took < 5, f"the writer waited {took:.1f} s"
 
 
+def a_binary_that_a_strict_process_runs_is_refused():
+    """There the kernel answers the reading of the CPU counter with a signal."""
+    with target() as t:
+        child = t.ask("strict")
+        for who in (["-p", str(t.pid)], ["-p", child], ["-e", f"{WORK}/ticker"]):
+            r = subprocess.run([f"{OUT}/outspan", "record", "--catalogue", CATALOGUE, *who, "-o", f"{WORK}/strict.db", "--overwrite",
+                                "--for", "1s"], capture_output=True, text=True, timeout=60, check=False)
+            assert "seccomp's strict mode" in r.stderr, r.stderr
+        h = subprocess.Popen([f"{OUT}/outspan", "record", "--catalogue", CATALOGUE, "-p", str(t.pid), "-o", f"{WORK}/strict.db",
+                              "--overwrite"], stderr=subprocess.PIPE, text=True)
+        started.append(h)
+        while not h.stderr.readline().startswith("ready:"):
+            pass
+        assert t.ask("release") == "0", "it was killed"
+        h.send_signal(signal.SIGINT)
+        h.communicate(timeout=PATIENCE)
+    os.unlink(f"{WORK}/strict.db")
+
+
 def semaphores_are_zero_after_a_clean_stop():
     with target() as t:
         child = int(t.ask("hold"))

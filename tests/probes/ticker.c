@@ -8,11 +8,14 @@
  *   threads T N    in T threads each               procs P N   in P forked children each
  *   forked N       a step begun here, ended by a forked child (its operation stays the parent's)
  *   hold           forks a child that lives as long as this process; answers its pid
+ *   strict         forks a child in seccomp's strict mode; answers its pid; it ticks 5 times at its end
+ *   release        lets it end; answers how it did, as wait(2) has it
  *   load FILE      dlopen, then N calls by `call N`   exec FILE ARGUMENT...
  *   spin           ticks until the next line, answers how many
  */
 #define _SDT_HAS_SEMAPHORES 1
 #include <dlfcn.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -22,6 +25,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/sdt.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <signal.h>
@@ -139,6 +143,42 @@ static int hold(void)
 	return pid;
 }
 
+static int strict_child, strict_pipe[2];
+
+/* From the prctl on it may only read, write and end: the standard library does more. */
+static int strict(void)
+{
+	int ready[2];
+	char byte = 0;
+
+	if (pipe(strict_pipe) || pipe(ready))
+		return -1;
+	strict_child = fork();
+	if (!strict_child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(strict_pipe[1]);
+		prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
+		if (write(ready[1], &byte, 1) != 1)
+			syscall(SYS_exit, 1);
+		while (read(strict_pipe[0], &byte, 1) > 0)
+			;
+		tick(0, 5);
+		syscall(SYS_exit, 0);
+	}
+	close(strict_pipe[0]);
+	close(ready[1]);
+	return read(ready[0], &byte, 1) == 1 ? strict_child : -1;
+}
+
+static int release(void)
+{
+	int status = -1;
+
+	close(strict_pipe[1]);
+	waitpid(strict_child, &status, 0);
+	return status;
+}
+
 static long spin(void)
 {
 	struct pollfd p = {.fd = 0, .events = POLLIN};
@@ -177,6 +217,10 @@ static int obey(const char *verb, char *const args[], long a, long b)
 		return forked();
 	else if (!strcmp(verb, "hold"))
 		return hold();
+	else if (!strcmp(verb, "strict"))
+		return strict();
+	else if (!strcmp(verb, "release"))
+		return release();
 	else if (!strcmp(verb, "load"))
 		return load(args[0]);
 	else if (!strcmp(verb, "call") && loaded)
