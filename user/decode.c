@@ -31,6 +31,8 @@ int osp_decode_start(struct osp_decoder *d, struct osp_decode_with *with,
 		return -EBADMSG;
 	*d = (struct osp_decoder){.with = with,
 				  .record = record,
+				  .numbers = osp_numbers_table(with->numbers, record->numbers,
+							       c->points[record->point]),
 				  .data = (const uint8_t *)(record + 1),
 				  .size = record->data_size > 0 ? (size_t)record->data_size : 0,
 				  .spill = c->points[record->point]->spill};
@@ -129,20 +131,20 @@ static int take_sized(struct cursor *c, const struct osp_arg *a, struct osp_even
 }
 
 /* The arguments must fill the step exactly: anything else is another layout than ours. */
-static int decode_arguments(struct cursor c, struct osp_event *e)
+static int decode_arguments(struct cursor c, const struct osp_point *p,
+			    struct osp_event_value *values)
 {
-	const struct osp_point *p = e->point;
 	uint64_t raw;
 
 	for (size_t i = 0; i < p->arg_count; i++) {
 		if (is_sized(&p->args[i])) {
-			if (take_sized(&c, &p->args[i], &e->values[i]))
+			if (take_sized(&c, &p->args[i], &values[i]))
 				return -EBADMSG;
 			continue;
 		}
 		if (take_u64(&c, &raw))
 			return -EBADMSG;
-		set_integer(&e->values[i], &p->args[i], raw);
+		set_integer(&values[i], &p->args[i], raw);
 	}
 	return c.size ? -EBADMSG : 0;
 }
@@ -193,7 +195,7 @@ static int decode_step(struct osp_decoder *d, struct osp_event *e)
 	d->trapped |= e->trapped;
 	e->point = d->with->catalogue->points[r->point];
 	if (!e->trapped)
-		e->point = osp_numbers_find(d->with->numbers, r->numbers, e->point, s.number);
+		e->point = osp_numbers_find(d->with->numbers, d->numbers, s.number);
 	if (!e->point)
 		return -EBADMSG;
 	e->sequence = s.sequence;
@@ -203,7 +205,7 @@ static int decode_step(struct osp_decoder *d, struct osp_event *e)
 	e->forked = s.flags & OSP_STEP_FORKED;
 	e->time_ns = step_time(d, s.stamp);
 	set_absent(e);
-	return decode_arguments(arguments, e);
+	return decode_arguments(arguments, e->point, e->values);
 }
 
 /* ---- foreign layout ---- */
@@ -277,12 +279,9 @@ static void set_header(const struct osp_decoder *d, struct osp_event *e)
 	set_absent(e);
 }
 
-int osp_decode_next(struct osp_decoder *d, struct osp_event *event)
+/* What all events of a record have in common. */
+static void set_common(const struct osp_record *r, struct osp_event *event)
 {
-	const struct osp_record *r = d->record;
-
-	if (d->done)
-		return 1;
 	event->point = NULL;
 	event->slot = r->process;
 	event->tid = r->tid;
@@ -292,6 +291,15 @@ int osp_decode_next(struct osp_decoder *d, struct osp_event *event)
 	event->ordinal = r->ordinal;
 	event->whole = r->flags & OSP_RECORD_CLEARED;
 	event->trapped = event->fired = event->forked = false;
+}
+
+int osp_decode_next(struct osp_decoder *d, struct osp_event *event)
+{
+	const struct osp_record *r = d->record;
+
+	if (d->done)
+		return 1;
+	set_common(r, event);
 	if (r->kind == OSP_RECORD_STEP && r->data_size > 0)
 		return decode_step(d, event);
 	d->done = true;
@@ -302,4 +310,83 @@ int osp_decode_next(struct osp_decoder *d, struct osp_event *event)
 	if (event->point->foreign)
 		return r->data_size < 0 ? 0 : decode_foreign(d, event);
 	return decode_registers(d, event);
+}
+
+/* ---- all steps of a record ---- */
+
+static bool may_be_run(const struct osp_decoder *d)
+{
+	const struct osp_record *r = d->record;
+	struct osp_record_step s;
+
+	if (r->kind != OSP_RECORD_STEP || r->flags != OSP_RECORD_CLEARED || !r->op_id ||
+	    d->size < 2 * sizeof(s))
+		return false;
+	memcpy(&s, d->data, sizeof(s));
+	return s.size < d->size - sizeof(s);
+}
+
+/* The next step; *v is where its values go, and then where those of the next one do. */
+static bool add_to_run(struct osp_decoder *d, struct osp_run *run, struct osp_event_value **v)
+{
+	struct osp_run_step *to = &run->steps[run->count];
+	struct cursor arguments;
+	struct osp_record_step s;
+
+	if (take_step(d, &s, &arguments) || s.flags & ~(uint32_t)OSP_STEP_FIRED)
+		return false;
+	run->first = run->count ? run->first : s.sequence;
+	run->trapped = !d->spill && s.sequence == d->record->sequence;
+	to->point = run->trapped ? d->with->catalogue->points[d->record->point]
+				 : osp_numbers_find(d->with->numbers, d->numbers, s.number);
+	if (s.sequence != run->first + run->count || !to->point)
+		return false;
+	memset(*v, 0, to->point->arg_count * sizeof(**v));
+	if (decode_arguments(arguments, to->point, *v))
+		return false;
+	to->values = *v;
+	*v += to->point->arg_count;
+	to->stamp = s.stamp;
+	to->time_ns = step_time(d, s.stamp);
+	to->nested = s.nested;
+	to->fired = s.flags & OSP_STEP_FIRED;
+	run->least_ns = to->time_ns < run->least_ns ? to->time_ns : run->least_ns;
+	run->most_ns = to->time_ns > run->most_ns ? to->time_ns : run->most_ns;
+	run->points[run->count++] = to->point->number;
+	return true;
+}
+
+bool osp_decode_run(const struct osp_decoder *decoder, struct osp_run *run)
+{
+	struct osp_event_value *values = run->values;
+	struct osp_decoder d = *decoder;
+
+	if (!may_be_run(&d))
+		return false;
+	run->count = 0;
+	run->time_ns = (int64_t)d.record->time_ns;
+	run->least_ns = INT64_MAX;
+	run->most_ns = INT64_MIN;
+	while (d.size)
+		if (!add_to_run(&d, run, &values))
+			return false;
+	set_common(d.record, &run->event);
+	return run->trapped || d.spill;
+}
+
+const struct osp_event *osp_decode_event(struct osp_run *run, size_t i)
+{
+	const struct osp_run_step *s = &run->steps[i];
+	struct osp_event *e = &run->event;
+
+	e->point = s->point;
+	e->sequence = run->first + (uint32_t)i;
+	e->nested = s->nested;
+	e->stamp = s->stamp;
+	e->time_ns = s->time_ns;
+	e->trapped = run->trapped && i + 1 == run->count;
+	e->fired = s->fired;
+	for (size_t k = 0; k < s->point->arg_count; k++)
+		e->values[k] = s->values[k];
+	return e;
 }

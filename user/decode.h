@@ -24,11 +24,12 @@ struct osp_decode_with {
 struct osp_decoder {
 	const struct osp_decode_with *with;
 	const struct osp_record *record;
-	const uint8_t *data; /* not yet decoded */
-	size_t size;	     /* of it */
-	int64_t next;	     /* the least sequence that the next step can have */
-	bool spill;	     /* the header tells of no step */
-	bool trapped;	     /* the step that the header tells of has come, or failed to */
+	const struct osp_numbers *numbers; /* of its steps; NULL = no such table */
+	const uint8_t *data;		   /* not yet decoded */
+	size_t size;			   /* of it */
+	int64_t next;			   /* the least sequence that the next step can have */
+	bool spill;			   /* the header tells of no step */
+	bool trapped; /* the step that the header tells of has come, or failed to */
 	bool done;
 };
 
@@ -44,6 +45,15 @@ int osp_decode_start(struct osp_decoder *d, struct osp_decode_with *with,
  * of which point it was, NULL if that is unknown, too. The steps behind it may still be good.
  */
 int osp_decode_next(struct osp_decoder *d, struct osp_event *event);
+
+/*
+ * All steps of the record at once, if it has several and nothing about them is doubtful. False: it
+ * has not; the steps are to be taken one by one. The decoder stays at the start of the record.
+ */
+bool osp_decode_run(const struct osp_decoder *d, struct osp_run *run);
+
+/* The i-th step of the run as an event, until the next call. */
+const struct osp_event *osp_decode_event(struct osp_run *run, size_t i);
 
 /* True for records that carry steps. */
 bool osp_decode_has_steps(const struct osp_record *record);

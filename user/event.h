@@ -1,12 +1,14 @@
 /*
- * A decoded step: the type between decode, order and stitch. Values point into the record and
+ * A decoded step: the type between decode, order and stitch; and several at once. Values point into the record and
  * live as long as it does (the call of osp_pipeline_push); stitch copies what it keeps.
  */
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "bpf/event.h"
 #include "probes/catalogue.h"
 
 struct osp_event_value {
@@ -46,4 +48,38 @@ struct osp_event {
 	bool forked;	   /* of a child's copy of its parent's operation */
 	bool whole;	   /* with it came all steps that its block held (own points) */
 	struct osp_event_value values[OSP_CATALOGUE_ARGS]; /* the point's arguments; no others */
+};
+
+enum {
+	OSP_RUN_STEPS = OSP_EVENT_DATA / OSP_EVENT_STEP_HEAD,
+	OSP_RUN_VALUES = OSP_EVENT_DATA / 8,
+};
+
+struct osp_page;
+
+/* A step among those that a record brings together. */
+struct osp_run_step {
+	const struct osp_point *point;
+	const struct osp_event_value *values; /* the point's arguments */
+	struct osp_page *page;		      /* of its point; set by the pipeline */
+	uint64_t stamp;
+	int64_t time_ns;
+	uint16_t nested;
+	bool fired;
+};
+
+/*
+ * All steps that an operation's block held, in order, none of them missing. It is the same as an
+ * event for each; whoever takes it as a whole need not look at each as if it had come alone.
+ */
+struct osp_run {
+	size_t count;			/* of steps, at least 2 */
+	uint32_t first;			/* sequence of the first */
+	bool trapped;			/* the last one was hit by itself; else none was */
+	int64_t time_ns;		/* of the record: no step is younger */
+	int64_t least_ns, most_ns;	/* of the steps' times */
+	uint16_t points[OSP_RUN_STEPS]; /* their numbers */
+	struct osp_run_step steps[OSP_RUN_STEPS];
+	struct osp_event_value values[OSP_RUN_VALUES];
+	struct osp_event event; /* what is common to all; to be filled with each in turn */
 };

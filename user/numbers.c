@@ -16,6 +16,7 @@ struct osp_numbers_set {
 	bool told[OSP_EVENT_NUMBERS];
 	const char *provider[OSP_EVENT_NUMBERS]; /* borrowed: the catalogue's; of `own` */
 	struct osp_numbers own[OSP_EVENT_NUMBERS];
+	uint8_t own_of[OSP_EVENT_POINTS]; /* by point of the catalogue: which of `own`, or none */
 };
 
 static size_t find_provider(const struct osp_numbers_set *s, const char *name)
@@ -38,6 +39,7 @@ int osp_numbers_new(struct osp_numbers_set **out, const struct osp_catalogue *c)
 		const struct osp_point *p = c->points[i];
 		size_t n = p->foreign ? OSP_EVENT_NUMBERS : find_provider(s, p->provider);
 
+		s->own_of[p->number] = (uint8_t)n;
 		if (n == OSP_EVENT_NUMBERS)
 			continue;
 		s->provider[n] = p->provider;
@@ -61,22 +63,21 @@ void osp_numbers_add(struct osp_numbers_set *s, uint32_t table, const struct osp
 	s->told[table] = true;
 }
 
-const struct osp_point *osp_numbers_find(const struct osp_numbers_set *s, uint32_t table,
-					 const struct osp_point *like, uint32_t number)
+const struct osp_numbers *osp_numbers_table(const struct osp_numbers_set *s, uint32_t table,
+					    const struct osp_point *like)
 {
-	const struct osp_numbers *t = NULL;
-	size_t provider;
-	uint16_t point;
+	if (table < OSP_EVENT_NUMBERS && s->told[table])
+		return &s->tables[table];
+	return s->own_of[like->number] < OSP_EVENT_NUMBERS ? &s->own[s->own_of[like->number]]
+							   : NULL;
+}
 
-	if (table < OSP_EVENT_NUMBERS && s->told[table]) {
-		t = &s->tables[table];
-	} else {
-		provider = find_provider(s, like->provider);
-		t = provider < OSP_EVENT_NUMBERS ? &s->own[provider] : NULL;
-	}
-	point = t && number < OSP_EVENT_POINTS ? t->point[number] : 0;
-	if (!point || point > s->catalogue->point_count ||
-	    s->catalogue->points[point - 1]->foreign || s->catalogue->points[point - 1]->spill)
-		return NULL;
-	return s->catalogue->points[point - 1];
+const struct osp_point *osp_numbers_find(const struct osp_numbers_set *s,
+					 const struct osp_numbers *table, uint32_t number)
+{
+	uint16_t n = table && number < OSP_EVENT_POINTS ? table->point[number] : 0;
+	const struct osp_point *p =
+		n && n <= s->catalogue->point_count ? s->catalogue->points[n - 1] : NULL;
+
+	return p && !p->foreign && !p->spill ? p : NULL;
 }

@@ -20,8 +20,12 @@ void osp_numbers_free(struct osp_numbers_set **s);
 void osp_numbers_add(struct osp_numbers_set *s, uint32_t table, const struct osp_numbers *numbers);
 
 /*
- * The point with the number, for the provider of `like`. A table that was never told is that of
- * the loaded catalogue. NULL: a point that was refused, a foreign one, or none.
+ * The table that a record names, for the provider of `like`, the point of its hit. One that was
+ * never told is that of the loaded catalogue. NULL: there is none.
  */
-const struct osp_point *osp_numbers_find(const struct osp_numbers_set *s, uint32_t table,
-					 const struct osp_point *like, uint32_t number);
+const struct osp_numbers *osp_numbers_table(const struct osp_numbers_set *s, uint32_t table,
+					    const struct osp_point *like);
+
+/* The point with the number. NULL: a point that was refused, a foreign one, or none. */
+const struct osp_point *osp_numbers_find(const struct osp_numbers_set *s,
+					 const struct osp_numbers *table, uint32_t number);

@@ -46,6 +46,8 @@ struct osp_pipeline {
 	struct osp_stamps stamps;
 	struct osp_tracee *tracee; /* whose record is on its way */
 	struct osp_page *page;	   /* of the record's point */
+	bool walks;		   /* steps are taken one by one, always */
+	struct osp_run run;	   /* the steps of the record, if taken at once */
 	bool started, stopped;
 	bool discards; /* steps of the record on its way only count as lost */
 	int failed;    /* the sink's error: nothing goes through any more */
@@ -220,6 +222,29 @@ static int push_step(struct osp_pipeline *p, const struct osp_record *record,
 	return failed;
 }
 
+/*
+ * All steps of a record at once. With the one ring there is nothing that they must be put in order
+ * with. 1: they are to be taken one by one.
+ */
+static int push_run(struct osp_pipeline *p, const struct osp_decoder *decoder, bool *trapped)
+{
+	struct osp_run *run = &p->run;
+	size_t seen;
+	int r = 0;
+
+	if (p->walks || p->discards || !osp_decode_run(decoder, run))
+		return 1;
+	for (size_t i = 0; i < run->count && !r; i++)
+		r = page_of(p, run->points[i], &run->steps[i].page);
+	if (!r)
+		r = osp_stitch_run(p->stitch, p->tracee, run, &seen);
+	if (r)
+		return r;
+	p->events += run->count - seen;
+	*trapped = run->trapped;
+	return 0;
+}
+
 /* All steps of a record; *trapped: the one of the hit was among them. */
 static int push_decoded(struct osp_pipeline *p, const struct osp_record *record, size_t size,
 			bool *trapped)
@@ -230,6 +255,10 @@ static int push_decoded(struct osp_pipeline *p, const struct osp_record *record,
 
 	if (r)
 		return 0;
+	r = push_run(p, &decoder, trapped);
+	if (r <= 0)
+		return r;
+	r = 0;
 	while (r <= 0) {
 		r = osp_decode_next(&decoder, &event);
 		if (r <= 0 && (r = push_step(p, record, &event, r)))
@@ -578,6 +607,7 @@ static int build(struct osp_pipeline *p, const struct osp_pipeline_limits *given
 		r = osp_stitch_new(&p->stitch, c, p->roster, &limits, &stitched);
 	if (!r)
 		r = osp_numbers_new(&p->numbers, c);
+	p->walks = given->walks;
 	osp_stamps_init(&p->stamps);
 	p->with = (struct osp_decode_with){c, p->numbers, &p->stamps};
 	osp_order_init(&p->order, on_event, p);

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "probes/catalogue.h"
@@ -19,6 +20,7 @@ struct osp_pipeline_limits {
 	size_t steps;	       /* of one operation: 65535 */
 	size_t links;	       /* link ends remembered: 262144 */
 	int64_t start_part_ns; /* an operation open this long is stored as a start part: 5 s */
+	bool walks; /* decides what each step does anew, also where it is known already: for tests */
 };
 
 /* Takes parts out of the pipeline; what they point to lives until it returns. 0 or -errno. */

@@ -31,6 +31,7 @@ struct osp_roster {
 	size_t unsure_now; /* intervals that last */
 	struct osp_view **views;
 	size_t view_count;
+	uint64_t views_made;
 	struct cut *cuts; /* disjoint, ascending */
 	size_t cut_count, cut_room;
 	uint8_t visible[OSP_CATALOGUE_POINTS / 8]; /* in any process */
@@ -640,6 +641,7 @@ static int find_view(struct osp_roster *r, struct osp_tracee *t)
 	v = calloc(1, sizeof(*v) + r->catalogue->operation_count * sizeof(v->automata[0]));
 	if (!v)
 		return -ENOMEM;
+	v->serial = ++r->views_made;
 	memcpy(v->visible, visible, sizeof(visible));
 	r->views[r->view_count++] = v;
 	t->view = v;

@@ -16,6 +16,7 @@
 
 /* What one set of attached points lets every operation's automaton do; shared by processes. */
 struct osp_view {
+	uint64_t serial; /* no other view of the session has it, nor had */
 	uint8_t visible[OSP_CATALOGUE_POINTS / 8];
 	struct osp_nfa_view *automata[]; /* by operation number; owned; NULL = not needed yet */
 };

@@ -13,66 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "user/nfa.h"
 #include "user/base/hash.h"
 #include "user/base/map.h"
-#include "user/closed.h"
-#include "user/walk.h"
+#include "user/stitcher.h"
 
 enum {
 	CLOSED_MAX = 65536,
-	CHECK_NS = 10 * 1000 * 1000, /* time-outs are looked at this often between ticks */
-	LIST_NS = 1000 * 1000,	     /* their lists are in order as far as this */
+	LIST_NS = 1000 * 1000, /* their lists are in order as far as this */
 };
 static const size_t bytes_max = 1ull << 30;
 static const int64_t late_ns = 5ll * 1000 * 1000 * 1000; /* foreign keys are used again */
-
-/* Steps of one operation often follow each other: the last one's, as long as it stays open. */
-struct run {
-	struct osp_open *open; /* NULL = none */
-	const struct osp_view *sites;
-	const struct osp_nfa_view *view;
-};
-
-struct osp_stitch {
-	const struct osp_catalogue *catalogue; /* borrowed, as the next two */
-	struct osp_roster *roster;
-	struct osp_stitch_out to;
-	struct osp_stitch_limits limits;
-	struct osp_stitch_stats stats;
-	struct osp_open_pool pool;
-	struct osp_chains open; /* by key: the operation, or the top of a thread's stack */
-	struct osp_closed closed;
-	struct run run;
-	uint64_t foreign; /* ids given so far */
-	int64_t now_ns, checked_ns;
-	struct osp_list by_part;     /* next due first */
-	struct osp_list *by_timeout; /* per operation of the catalogue: longest silent first */
-	struct osp_nfa **automata;
-	struct osp_open_titles *titles;
-};
-
-/* One step on its way to an operation. */
-struct passing {
-	struct osp_tracee *tracee;
-	const struct osp_event *event;
-	const struct osp_operation *operation;
-	const struct osp_nfa *automaton;
-	const struct osp_nfa_view *view;
-	struct osp_open_key key;
-	bool starts; /* an operation may begin with this step */
-	bool unsure; /* sites were half attached at its time */
-	bool apart;  /* matches nothing that is open: an operation by itself */
-};
-
-/* Results of a passing beyond 0 (stored) and -errno: it was lost, for this reason. */
-static int lost(enum osp_loss_reason reason)
-{
-	return 1 + (int)reason;
-}
-
-/* Or: the step had come before. */
-enum { SEEN = 1 + OSP_LOSS_COUNT };
 
 void osp_stitch_free(struct osp_stitch **stitch)
 {
@@ -101,6 +51,7 @@ void osp_stitch_free(struct osp_stitch **stitch)
 	free(s->by_timeout);
 	osp_chains_clear(&s->open);
 	osp_closed_clear(&s->closed);
+	osp_courses_clear(&s->courses);
 	free(s);
 	*stitch = NULL;
 }
@@ -148,7 +99,7 @@ int osp_stitch_new(struct osp_stitch **out, const struct osp_catalogue *c, struc
 /* ---- keys ---- */
 
 /* The value of the argument that finds the operation. False: the step does not say. */
-static bool add_key_argument(struct passing *p)
+static bool add_key_argument(struct osp_passing *p)
 {
 	const struct osp_point *point = p->event->point;
 
@@ -172,21 +123,15 @@ static bool add_key_argument(struct passing *p)
 	return false;
 }
 
-static void set_hash(struct osp_open_key *k)
-{
-	k->hash = osp_hash_words(k->words[0] ^ k->words[2], k->words[1]);
-}
-
 void osp_stitch_expect(const struct osp_stitch *s, uint32_t slot, uint64_t op_id)
 {
-	struct osp_open_key key = {.words = {op_id, (uint64_t)OSP_KEY_OP << 48 | slot}};
+	struct osp_open_key key = osp_stitch_own_key(slot, op_id);
 
-	set_hash(&key);
 	osp_chain_expect(&s->open, key.hash);
 	osp_closed_expect(&s->closed, &key);
 }
 
-static bool make_key(struct passing *p)
+static bool make_key(struct osp_passing *p)
 {
 	bool given = true;
 
@@ -201,12 +146,11 @@ static bool make_key(struct passing *p)
 		if (p->operation->key == OSP_KEY_ARG)
 			given = add_key_argument(p);
 	}
-	set_hash(&p->key);
+	osp_stitch_set_hash(&p->key);
 	return given;
 }
 
-/* The open operation that the key finds: of a thread's stack the top. */
-static struct osp_open *find_key(const struct osp_stitch *s, const struct osp_open_key *key)
+struct osp_open *osp_stitch_find_key(const struct osp_stitch *s, const struct osp_open_key *key)
 {
 	struct osp_chain *c = osp_chain_find(&s->open, key->hash);
 
@@ -232,7 +176,8 @@ static int tell_part(struct osp_stitch *s, struct osp_open *o, bool complete)
 /* The one below it on a thread's stack is the top again. */
 static void unbind(struct osp_stitch *s, struct osp_open *o)
 {
-	struct osp_open *top = o->by_key.hash ? NULL : find_key(s, &o->key);
+	bool stacked = o->operation->key == OSP_KEY_THREAD;
+	struct osp_open *top = o->by_key.hash || !stacked ? NULL : osp_stitch_find_key(s, &o->key);
 
 	if (o->by_key.hash) {
 		osp_chain_remove(&s->open, &o->by_key);
@@ -288,8 +233,8 @@ static int close_open(struct osp_stitch *s, struct osp_open *o, int64_t end_ns,
 	osp_walk_close(o, end_ns, walk, marks);
 	r = tell_part(s, o, true);
 	unbind(s, o);
-	if (s->run.open == o)
-		s->run.open = NULL;
+	if (s->latest.open == o)
+		s->latest.open = NULL;
 	if (o->operation->key != OSP_KEY_THREAD)
 		osp_closed_add(&s->closed, &o->key, s->now_ns);
 	osp_list_remove(&o->by_process);
@@ -321,7 +266,7 @@ static uint64_t foreign_id(struct osp_stitch *s, uint32_t slot)
 }
 
 /* What is known of an operation whose first step, as far as was seen, is this one. */
-static void judge_first(struct osp_open *o, const struct passing *p)
+static void judge_first(struct osp_open *o, const struct osp_passing *p)
 {
 	o->live = osp_nfa_start(p->automaton, p->view);
 	if (p->unsure)
@@ -337,11 +282,10 @@ static void judge_first(struct osp_open *o, const struct passing *p)
 }
 
 /* Makes the operation the one that its key finds. */
-static void bind(struct osp_stitch *s, struct osp_open *o, const struct passing *p)
+static void bind(struct osp_stitch *s, struct osp_open *o)
 {
 	if (o->below)
 		osp_chain_remove(&s->open, &o->below->by_key);
-	o->key = p->key;
 	osp_chain_add(&s->open, &o->by_key, o->key.hash);
 }
 
@@ -352,11 +296,9 @@ static void enter(struct osp_stitch *s, struct osp_open *o)
 	osp_list_add(&o->tracee->open, &o->by_process);
 	osp_list_add(&s->by_timeout[o->operation->number], &o->by_timeout);
 	osp_list_add(&s->by_part, &o->by_part);
-	s->stats.operations++;
-	s->stats.open++;
 }
 
-static int open_new(struct osp_stitch *s, const struct passing *p, struct osp_open *below,
+int osp_stitch_open(struct osp_stitch *s, const struct osp_passing *p, struct osp_open *below,
 		    struct osp_open **out)
 {
 	const struct osp_operation *operation = p->operation;
@@ -364,20 +306,25 @@ static int open_new(struct osp_stitch *s, const struct passing *p, struct osp_op
 	int r;
 
 	if (s->stats.open >= s->limits.operations)
-		return lost(OSP_LOSS_OPERATIONS_FULL);
+		return osp_stitch_lost(OSP_LOSS_OPERATIONS_FULL);
 	r = osp_open_new(&s->pool, operation, &s->titles[operation->number], p->event->time_ns, &o);
 	if (r)
-		return r == -ENOSPC ? lost(OSP_LOSS_OPERATIONS_FULL) : r;
+		return r == -ENOSPC ? osp_stitch_lost(OSP_LOSS_OPERATIONS_FULL) : r;
 	o->tracee = p->tracee;
 	o->tid = p->event->tid;
 	o->below = below;
 	o->last_ns = p->event->time_ns;
 	o->last_record = p->tracee->records;
 	o->first_sequence = p->event->sequence;
-	bind(s, o, p);
+	o->key = p->key;
+	if (!p->passes)
+		bind(s, o);
 	o->id = operation->key == OSP_KEY_OP ? p->event->op_id : foreign_id(s, p->tracee->slot);
 	judge_first(o, p);
-	enter(s, o);
+	if (!p->passes)
+		enter(s, o);
+	s->stats.operations++;
+	s->stats.open++;
 	*out = o;
 	r = s->to.opened(s->to.arg, o);
 	if (r || !below || p->apart)
@@ -389,7 +336,7 @@ static int open_new(struct osp_stitch *s, const struct passing *p, struct osp_op
 
 /* ---- finding ---- */
 
-static bool fits(const struct osp_open *o, const struct passing *p)
+static bool fits(const struct osp_open *o, const struct osp_passing *p)
 {
 	struct osp_nfa_step step;
 
@@ -398,7 +345,7 @@ static bool fits(const struct osp_open *o, const struct passing *p)
 }
 
 /* Ids of our own are never used again; foreign keys are, so only soon after the end. */
-static bool is_late(const struct osp_stitch *s, const struct passing *p)
+static bool is_late(const struct osp_stitch *s, const struct osp_passing *p)
 {
 	int64_t closed_ns;
 
@@ -415,7 +362,7 @@ static bool is_late(const struct osp_stitch *s, const struct passing *p)
  * must have ended unseen); else the open one if the step may be in order there. An end that does
  * not match the top of a stack stays apart.
  */
-static int pick_foreign(struct osp_stitch *s, struct passing *p, struct osp_open **open)
+static int pick_foreign(struct osp_stitch *s, struct osp_passing *p, struct osp_open **open)
 {
 	struct osp_open *top = *open;
 	bool nest = p->operation->key == OSP_KEY_THREAD && p->operation->nest;
@@ -434,19 +381,19 @@ static int pick_foreign(struct osp_stitch *s, struct passing *p, struct osp_open
 	return 0;
 }
 
-static int find_open(struct osp_stitch *s, struct passing *p, struct osp_open **out)
+static int find_open(struct osp_stitch *s, struct osp_passing *p, struct osp_open **out)
 {
 	struct osp_open *o;
 	int r;
 
 	if (!make_key(p))
-		return lost(OSP_LOSS_DECODE);
+		return osp_stitch_lost(OSP_LOSS_DECODE);
 	r = osp_roster_view(s->roster, p->tracee, p->automaton, p->operation, &p->view);
 	if (r)
 		return r;
-	o = find_key(s, &p->key);
+	o = osp_stitch_find_key(s, &p->key);
 	if (o && o->operation != p->operation)
-		return lost(OSP_LOSS_DECODE);
+		return osp_stitch_lost(OSP_LOSS_DECODE);
 	if (!o || p->operation->key != OSP_KEY_OP)
 		p->starts = osp_nfa_accepts(p->automaton, osp_nfa_start(p->automaton, p->view),
 					    p->event->point);
@@ -455,11 +402,11 @@ static int find_open(struct osp_stitch *s, struct passing *p, struct osp_open **
 	else if (o)
 		look_for_own_cuts(s, o, p->event->time_ns);
 	if (!r && !o && is_late(s, p))
-		r = lost(OSP_LOSS_LATE);
+		r = osp_stitch_lost(OSP_LOSS_LATE);
 	if (r)
 		return r;
 	if (!o) {
-		r = open_new(s, p, find_key(s, &p->key), &o);
+		r = osp_stitch_open(s, p, osp_stitch_find_key(s, &p->key), &o);
 		if (!r && p->apart)
 			o->marks |= OSP_MARK_UNEXPECTED;
 	}
@@ -485,7 +432,7 @@ static int find_parent(struct osp_stitch *s, struct osp_open *o, const struct os
 }
 
 /* The operation has moved: it is among the last to time out, and its doubts are settled. */
-static void touch(struct osp_stitch *s, struct osp_open *o, const struct passing *p)
+static void touch(struct osp_stitch *s, struct osp_open *o, const struct osp_passing *p)
 {
 	if (p->event->time_ns > o->last_ns)
 		o->last_ns = p->event->time_ns;
@@ -503,7 +450,7 @@ static void touch(struct osp_stitch *s, struct osp_open *o, const struct passing
 }
 
 /* A step that was missed comes after all, among others or behind them. What it did stays unknown. */
-static int insert(struct osp_stitch *s, struct osp_open *o, const struct passing *p,
+static int insert(struct osp_stitch *s, struct osp_open *o, const struct osp_passing *p,
 		  struct osp_page **page)
 {
 	size_t at;
@@ -511,14 +458,14 @@ static int insert(struct osp_stitch *s, struct osp_open *o, const struct passing
 
 	o->marks |= OSP_MARK_MAY_BE_CUT;
 	if (r)
-		return r == -ENOSPC ? lost(OSP_LOSS_STEPS_FULL) : r;
+		return r == -ENOSPC ? osp_stitch_lost(OSP_LOSS_STEPS_FULL) : r;
 	o->step_infos[at].page = *page;
 	*page = NULL;
 	return 0;
 }
 
 /* Steps before this one are missing: carried and yet to come, or lost. */
-static void look_ahead(struct osp_stitch *s, struct osp_open *o, const struct passing *p)
+static void look_ahead(struct osp_stitch *s, struct osp_open *o, const struct osp_passing *p)
 {
 	bool loss = o->tracee->gap_record > o->last_record;
 
@@ -530,20 +477,19 @@ static void look_ahead(struct osp_stitch *s, struct osp_open *o, const struct pa
 		o->live = osp_nfa_all(p->automaton);
 }
 
-/* Moves the operation's automaton. The page goes with the stored step. */
-static int walk(struct osp_stitch *s, struct osp_open *o, const struct passing *p,
-		struct osp_page **page)
+int osp_stitch_move(struct osp_stitch *s, struct osp_open *o, const struct osp_passing *p,
+		    const struct osp_move *move, struct osp_page **page)
 {
 	const struct osp_event *e = p->event;
 	struct osp_walk walk;
 	int r, full;
 
-	full = osp_walk_step(&s->pool, o, p->automaton, p->view, e, &walk);
-	if (full == -EBADMSG)
-		return lost(OSP_LOSS_DECODE);
+	full = osp_walk_apply(&s->pool, o, move, e, &walk);
 	if (full && full != -ENOSPC)
 		return full;
-	s->stats.unexpected += walk.unexpected;
+	if (full)
+		osp_courses_forget(&s->courses);
+	s->stats.unexpected += move->unexpected;
 	touch(s, o, p);
 	if (!full) {
 		o->step_infos[o->step_count - 1].page = *page;
@@ -556,14 +502,37 @@ static int walk(struct osp_stitch *s, struct osp_open *o, const struct passing *
 		o->marks |= OSP_MARK_MAY_BE_CUT;
 	if (!r && walk.ended)
 		r = close_open(s, o, e->time_ns, &walk, 0);
-	return r ? r : full ? lost(OSP_LOSS_STEPS_FULL) : 0;
+	return r ? r : full ? osp_stitch_lost(OSP_LOSS_STEPS_FULL) : 0;
+}
+
+/* A lesson is about the steps of one record. */
+static void learn(struct osp_stitch *s, const struct osp_open *o, const struct osp_passing *p,
+		  const struct osp_move *move)
+{
+	if (s->taught == p->tracee && s->taught_record == p->tracee->records)
+		osp_courses_learn(&s->courses, p->event->point, o->live, move);
+	else
+		osp_courses_forget(&s->courses);
+}
+
+/* Moves the operation's automaton. The page goes with the stored step. */
+static int walk(struct osp_stitch *s, struct osp_open *o, const struct osp_passing *p,
+		struct osp_page **page)
+{
+	struct osp_move move;
+
+	osp_walk_decide(o, p->automaton, p->view, p->event->point, &move);
+	if (s->courses.lesson)
+		learn(s, o, p, &move);
+	return move.taken ? osp_stitch_move(s, o, p, &move, page)
+			  : osp_stitch_lost(OSP_LOSS_DECODE);
 }
 
 /* The order of the steps is certain, their times are not: none is before the one it follows. */
-static int walk_in_time(struct osp_stitch *s, struct osp_open *o, const struct passing *p,
+static int walk_in_time(struct osp_stitch *s, struct osp_open *o, const struct osp_passing *p,
 			struct osp_page **page)
 {
-	struct passing later;
+	struct osp_passing later;
 	struct osp_event event;
 
 	if (p->event->time_ns >= o->last_ns)
@@ -576,14 +545,14 @@ static int walk_in_time(struct osp_stitch *s, struct osp_open *o, const struct p
 }
 
 /* Where the step stands in its operation decides what comes of it: never its time. */
-static int advance(struct osp_stitch *s, struct osp_open *o, const struct passing *p,
+static int advance(struct osp_stitch *s, struct osp_open *o, const struct osp_passing *p,
 		   struct osp_page **page)
 {
 	if (p->event->point->foreign)
 		return walk(s, o, p, page);
 	switch (osp_sequence_add(&o->sequence, p->event->sequence)) {
 	case OSP_SEQUENCE_SEEN:
-		return SEEN;
+		return OSP_STITCH_SEEN;
 	case OSP_SEQUENCE_LATE:
 		return insert(s, o, p, page);
 	case OSP_SEQUENCE_AHEAD:
@@ -595,46 +564,46 @@ static int advance(struct osp_stitch *s, struct osp_open *o, const struct passin
 }
 
 /* Not ours: it only tells that nothing of ours is missing in its place. */
-static int leave_out(struct osp_stitch *s, const struct passing *p)
+static int leave_out(struct osp_stitch *s, const struct osp_passing *p)
 {
-	struct osp_open *o = find_key(s, &p->key);
+	struct osp_open *o = osp_stitch_find_key(s, &p->key);
 
 	if (o && osp_sequence_add(&o->sequence, p->event->sequence) == OSP_SEQUENCE_SEEN)
-		return SEEN;
-	return lost(OSP_LOSS_FILTERED);
+		return OSP_STITCH_SEEN;
+	return osp_stitch_lost(OSP_LOSS_FILTERED);
 }
 
-static bool continues_run(const struct osp_stitch *s, const struct passing *p)
+static bool continues_run(const struct osp_stitch *s, const struct osp_passing *p)
 {
-	const struct osp_open *o = s->run.open;
+	const struct osp_open *o = s->latest.open;
 
 	return o && o->id == p->event->op_id && o->tracee == p->tracee &&
-	       o->operation == p->operation && s->run.sites == p->tracee->view;
+	       o->operation == p->operation && s->latest.sites == p->tracee->view;
 }
 
-static bool is_unsure(const struct osp_stitch *s, const struct passing *p)
+static bool is_unsure(const struct osp_stitch *s, const struct osp_passing *p)
 {
 	return osp_roster_unsure(s->roster, p->tracee, p->event->time_ns, p->event->time_ns);
 }
 
-static int find_run(struct osp_stitch *s, struct passing *p, struct osp_open **out)
+static int find_run(struct osp_stitch *s, struct osp_passing *p, struct osp_open **out)
 {
 	int r;
 
 	if (continues_run(s, p)) {
-		*out = s->run.open;
-		p->view = s->run.view;
+		*out = s->latest.open;
+		p->view = s->latest.view;
 		p->unsure = look_for_own_cuts(s, *out, p->event->time_ns) && is_unsure(s, p);
 		return 0;
 	}
 	p->unsure = is_unsure(s, p);
 	r = find_open(s, p, out);
 	if (!r && p->operation->key == OSP_KEY_OP)
-		s->run = (struct run){*out, p->tracee->view, p->view};
+		s->latest = (struct osp_latest){*out, p->tracee->view, p->view};
 	return r;
 }
 
-static int pass(struct osp_stitch *s, struct passing *p, struct osp_page **page)
+static int pass(struct osp_stitch *s, struct osp_passing *p, struct osp_page **page)
 {
 	struct osp_open *o = NULL;
 	int r;
@@ -642,7 +611,7 @@ static int pass(struct osp_stitch *s, struct passing *p, struct osp_page **page)
 	p->automaton = s->automata[p->operation->number];
 	p->apart = false;
 	if (!p->event->trapped && !osp_roster_wants(s->roster, p->tracee, p->event->point))
-		return make_key(p) ? leave_out(s, p) : lost(OSP_LOSS_DECODE);
+		return make_key(p) ? leave_out(s, p) : osp_stitch_lost(OSP_LOSS_DECODE);
 	r = find_run(s, p, &o);
 	return r ? r : advance(s, o, p, page);
 }
@@ -650,9 +619,9 @@ static int pass(struct osp_stitch *s, struct passing *p, struct osp_page **page)
 /* The fate of a step whose own hit brought it, and was counted. */
 static void settle_trapped(struct osp_page *page, int fate)
 {
-	if (fate == SEEN && !osp_account_return(page))
+	if (fate == OSP_STITCH_SEEN && !osp_account_return(page))
 		osp_account_lose(page, OSP_LOSS_DUPLICATE);
-	else if (fate && fate != SEEN)
+	else if (fate && fate != OSP_STITCH_SEEN)
 		osp_account_lose(page, (enum osp_loss_reason)(fate - 1));
 }
 
@@ -667,18 +636,18 @@ static void settle_carried(struct osp_tracee *t, struct osp_page *page, int fate
 		return;
 	osp_account_carry(page);
 	if (fate)
-		osp_account_lose(page, fate == SEEN ? OSP_LOSS_DUPLICATE
-						    : (enum osp_loss_reason)(fate - 1));
+		osp_account_lose(page, fate == OSP_STITCH_SEEN ? OSP_LOSS_DUPLICATE
+							       : (enum osp_loss_reason)(fate - 1));
 }
 
 int osp_stitch_step(struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
 		    const struct osp_event *e)
 {
-	struct passing p = {.tracee = t, .event = e};
+	struct osp_passing p = {.tracee = t, .event = e};
 	struct osp_page *stored = page;
-	int r, fate = lost(OSP_LOSS_DECODE);
+	int r, fate = osp_stitch_lost(OSP_LOSS_DECODE);
 
-	r = e->time_ns - s->checked_ns >= CHECK_NS ? osp_stitch_tick(s, e->time_ns) : 0;
+	r = e->time_ns - s->checked_ns >= OSP_STITCH_CHECK_NS ? osp_stitch_tick(s, e->time_ns) : 0;
 	if (r)
 		return r;
 	if (e->time_ns > s->now_ns)

@@ -52,6 +52,13 @@ void osp_stitch_expect(const struct osp_stitch *s, uint32_t slot, uint64_t op_id
 int osp_stitch_step(struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
 		    const struct osp_event *e);
 
+/*
+ * All steps of a record, if it is known what such a run does to its operation: the same as a step
+ * after the other. *seen: how many of the first had come before. 1: nothing was done, the steps are
+ * to be taken one by one (from which it is learnt). Errors as for a step.
+ */
+int osp_stitch_run(struct osp_stitch *s, struct osp_tracee *t, struct osp_run *run, size_t *seen);
+
 /* Time has come this far: time-outs, start parts. */
 int osp_stitch_tick(struct osp_stitch *s, int64_t now_ns);
 

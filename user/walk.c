@@ -121,21 +121,57 @@ static size_t find_parent(const struct osp_open *o, const bool *closing)
 	return 0;
 }
 
-static int open_span(struct osp_open_pool *pool, struct osp_open *o, const struct osp_transition *t,
-		     const struct osp_event *e, size_t *span)
+static size_t decide_parent(const struct osp_open *o, const struct osp_transition *t)
 {
 	bool closing[OSP_CATALOGUE_SPANS] = {false};
-	uint16_t number = next_number(o, e);
-	size_t parent;
-	int r;
 
 	for (size_t i = 0; i < t->action_count; i++)
 		closing[t->actions[i].span] |= t->actions[i].close;
-	parent = o->open_spans ? find_parent(o, closing) : 0;
+	return o->open_spans ? find_parent(o, closing) : 0;
+}
+
+/* A step lies in the first span that it closes, else in the innermost one. */
+static void decide_spans(const struct osp_open *o, const struct osp_transition *t,
+			 struct osp_move *out)
+{
+	size_t closed = 0;
+
+	for (size_t i = 0; i < t->action_count; i++) {
+		out->found[i] = (uint16_t)osp_open_find_span(o, (int8_t)t->actions[i].span);
+		if (!closed && t->actions[i].close)
+			closed = out->found[i];
+	}
+	if (o->open_spans)
+		out->span = (uint16_t)(closed ? closed : osp_open_find_span(o, -1));
+	if (t->open >= 0)
+		out->parent = (uint16_t)decide_parent(o, t);
+}
+
+void osp_walk_decide(const struct osp_open *o, const struct osp_nfa *a,
+		     const struct osp_nfa_view *view, const struct osp_point *point,
+		     struct osp_move *out)
+{
+	struct osp_nfa_step step;
+
+	osp_nfa_step(a, view, o->live, point, &step);
+	*out = (struct osp_move){.taken = step.taken,
+				 .live = step.live,
+				 .unexpected = step.unexpected,
+				 .ends = step.ends};
+	if (step.taken)
+		decide_spans(o, step.taken, out);
+}
+
+static int open_span(struct osp_open_pool *pool, struct osp_open *o, const struct osp_move *move,
+		     const struct osp_event *e, size_t *span)
+{
+	uint16_t number = next_number(o, e);
+	int r;
+
 	/* Ids end at the last number: what is opened beyond it lies in the operation itself. */
 	if (number == o->last_nested)
 		return -ENOSPC;
-	r = osp_open_add_span(pool, o, t->open, parent, e->time_ns, span);
+	r = osp_open_add_span(pool, o, move->taken->open, move->parent, e->time_ns, span);
 	if (r)
 		return r;
 	o->spans[*span].number = number;
@@ -143,38 +179,24 @@ static int open_span(struct osp_open_pool *pool, struct osp_open *o, const struc
 	return 0;
 }
 
-/* Statuses now, openings now; what is to be closed is only found: the step still lies in it. */
+/* Statuses now, openings now; what is to be closed waits: the step still lies in it. */
 static int begin_actions(struct osp_open_pool *pool, struct osp_open *o,
-			 const struct osp_transition *t, const struct osp_event *e,
-			 size_t closing[4], size_t *span)
+			 const struct osp_move *move, const struct osp_event *e, size_t *span)
 {
-	size_t closed = 0;
-	int r = 0;
+	const struct osp_transition *t = move->taken;
 
-	*span = 0;
-	for (size_t i = 0; i < t->action_count; i++) {
-		const struct osp_span_action *action = &t->actions[i];
-		size_t found = osp_open_find_span(o, (int8_t)action->span);
-
-		closing[i] = action->close ? found : 0;
-		if (found)
-			set_status(o, found, action);
-		if (!closed)
-			closed = closing[i];
-	}
-	if (o->open_spans)
-		*span = closed ? closed : osp_open_find_span(o, -1);
-	if (t->open >= 0)
-		r = open_span(pool, o, t, e, span);
-	return r;
+	for (size_t i = 0; i < t->action_count; i++)
+		if (move->found[i])
+			set_status(o, move->found[i], &t->actions[i]);
+	*span = move->span;
+	return t->open >= 0 ? open_span(pool, o, move, e, span) : 0;
 }
 
-static void end_actions(struct osp_open *o, const struct osp_transition *t, const size_t closing[4],
-			int64_t time_ns)
+static void end_actions(struct osp_open *o, const struct osp_move *move, int64_t time_ns)
 {
-	for (size_t i = 0; i < t->action_count; i++)
-		if (closing[i])
-			osp_open_close_span(o, closing[i], time_ns, OSP_SPAN_UNSET);
+	for (size_t i = 0; i < move->taken->action_count; i++)
+		if (move->found[i] && move->taken->actions[i].close)
+			osp_open_close_span(o, move->found[i], time_ns, OSP_SPAN_UNSET);
 }
 
 /* While a span is open its end is the last step seen in it. */
@@ -188,34 +210,27 @@ static void reach(struct osp_open *o, size_t span, int64_t time_ns)
 	}
 }
 
-int osp_walk_step(struct osp_open_pool *pool, struct osp_open *o, const struct osp_nfa *a,
-		  const struct osp_nfa_view *view, const struct osp_event *e, struct osp_walk *out)
+int osp_walk_apply(struct osp_open_pool *pool, struct osp_open *o, const struct osp_move *move,
+		   const struct osp_event *e, struct osp_walk *out)
 {
-	struct osp_nfa_step step;
-	size_t closing[4] = {0};
-	bool full;
-	int r;
+	int full, r;
 
-	osp_nfa_step(a, view, o->live, e->point, &step);
-	if (!step.taken)
-		return -EBADMSG;
-	*out = (struct osp_walk){.unexpected = step.unexpected, .ended = step.ends};
-	r = begin_actions(pool, o, step.taken, e, closing, &out->span);
-	full = r == -ENOSPC;
-	if (!r || full)
-		r = osp_open_add_step(pool, o, e, out->span, step.unexpected);
+	*out = (struct osp_walk){.ended = move->ends};
+	full = r = begin_actions(pool, o, move, e, &out->span);
+	if (!r || full == -ENOSPC)
+		r = osp_open_add_step(pool, o, e, out->span, move->unexpected);
 	if (r && r != -ENOSPC)
 		return r;
 	reach(o, out->span, e->time_ns);
-	end_actions(o, step.taken, closing, e->time_ns);
+	end_actions(o, move, e->time_ns);
 	if (full || r)
 		o->marks |= OSP_MARK_MAY_BE_CUT;
-	if (step.unexpected)
+	if (move->unexpected)
 		o->marks |= OSP_MARK_UNEXPECTED;
-	o->live = step.live;
-	if (step.ends) {
-		out->status = span_status(step.taken->status);
-		if (end_code(pool, o, step.taken, e, &out->code))
+	o->live = move->live;
+	if (move->ends) {
+		out->status = span_status(move->taken->status);
+		if (end_code(pool, o, move->taken, e, &out->code))
 			return -ENOMEM;
 	}
 	return r;

@@ -1,0 +1,163 @@
+/*
+ * Steps that a record brings together (osp_stitch_run), for the stitcher. Operations of one kind
+ * pass the same points again and again, so what a run of steps does is looked up (user/course.h)
+ * instead of decided step by step, and an operation that begins and ends with one record enters no
+ * table. Only where nothing is doubtful: whatever the walk would have to think about (steps that
+ * are missing or late, sites half attached, steps that nobody wants) is left to it.
+ */
+#include <errno.h>
+
+#include "user/decode.h"
+#include "user/stitcher.h"
+
+enum { TAKE_STEPS = 1, SPARE_BYTES = 1 << 20 };
+
+/* A run on its way to an operation. */
+struct coming {
+	struct osp_passing passing;
+	struct osp_open *open; /* NULL: it begins here */
+	size_t seen;	       /* of its steps */
+	const struct osp_course *course;
+};
+
+/* Nothing of this may change while the run is taken: it is asked once, not for every step. */
+static bool is_calm(const struct osp_stitch *s, const struct osp_tracee *t,
+		    const struct osp_run *run, const struct osp_open *o)
+{
+	int64_t from_ns = o && o->last_ns < run->least_ns ? o->last_ns : run->least_ns;
+	int64_t to_ns = o && o->last_ns > run->most_ns ? o->last_ns : run->most_ns;
+
+	return run->time_ns - s->checked_ns < OSP_STITCH_CHECK_NS &&
+	       !osp_roster_unsure(s->roster, t, from_ns, to_ns);
+}
+
+/* There is room for the run, whatever it opens and keeps. */
+static bool has_room(const struct osp_stitch *s, const struct osp_run *run,
+		     const struct osp_open *o)
+{
+	size_t steps = (o ? o->step_count : 0) + run->count;
+
+	return steps < s->pool.max_steps && steps < UINT16_MAX / 2 &&
+	       s->pool.bytes + SPARE_BYTES < s->pool.max_bytes &&
+	       (o || s->stats.open < s->limits.operations);
+}
+
+/* The operation, if it is one that the run continues without a gap, or begins. */
+static bool find_operation(const struct osp_stitch *s, const struct osp_run *run, struct coming *c)
+{
+	struct osp_passing *p = &c->passing;
+	struct osp_open *o = c->open = osp_stitch_find_key(s, &p->key);
+	int64_t closed_ns;
+
+	if (!o)
+		return !run->first && !osp_closed_find(&s->closed, &p->key, &closed_ns);
+	if (o->operation != p->operation || o->span_count > 1 || o->last_nested ||
+	    o->sequence.gap_count || o->sequence.overflowed || o->sequence.next < run->first ||
+	    o->sequence.next >= run->first + run->count)
+		return false;
+	c->seen = o->sequence.next - run->first;
+	return true;
+}
+
+/* Steps that had a hit of their own have come, others have not. */
+static bool is_as_fired(const struct osp_stitch *s, const struct osp_run *run, size_t seen)
+{
+	for (size_t i = 0; i < run->count - run->trapped; i++) {
+		const struct osp_run_step *step = &run->steps[i];
+
+		if ((step->fired && osp_roster_fires(s->roster, step->point)) != (i < seen))
+			return false;
+	}
+	return true;
+}
+
+/* All steps are of the operation, and wanted. The last one is if it was hit. */
+static bool is_wanted(const struct osp_stitch *s, const struct osp_tracee *t,
+		      const struct osp_run *run, const struct osp_operation *operation)
+{
+	for (size_t i = 0; i < run->count; i++) {
+		const struct osp_point *p = run->steps[i].point;
+
+		if (p->operation_count != 1 || p->operations[0] != operation)
+			return false;
+		if (!(run->trapped && i + 1 == run->count) && !osp_roster_wants(s->roster, t, p))
+			return false;
+	}
+	return true;
+}
+
+static int find_course(struct osp_stitch *s, const struct osp_run *run, struct coming *c)
+{
+	struct osp_passing *p = &c->passing;
+	struct osp_course_key key = {.operation = p->operation,
+				     .fresh = !c->open,
+				     .points = run->points + c->seen,
+				     .count = run->count - c->seen};
+	int r = osp_roster_view(s->roster, p->tracee, p->automaton, p->operation, &p->view);
+
+	if (r)
+		return r;
+	key.view = p->tracee->view->serial;
+	key.live = c->open ? c->open->live : osp_nfa_start(p->automaton, p->view);
+	p->starts = !c->open && osp_nfa_accepts(p->automaton, key.live, run->steps[0].point);
+	if (!c->open && !p->starts)
+		return TAKE_STEPS;
+	s->taught = p->tracee;
+	s->taught_record = p->tracee->records;
+	c->course = osp_courses_find(&s->courses, &key, &r);
+	return r ? r : c->course ? 0 : TAKE_STEPS;
+}
+
+/* The times of the steps may be out of order, the steps are not (as in stitch.c). */
+static int make_moves(struct osp_stitch *s, struct osp_run *run, struct coming *c)
+{
+	struct osp_open *o = c->open;
+	int64_t last_ns = o->last_ns;
+
+	o->sequence.next = run->first + run->count;
+	for (size_t i = c->seen; i < run->count; i++) {
+		struct osp_page *page = run->steps[i].page, *stored = page;
+		int r;
+
+		if (run->steps[i].time_ns > s->now_ns)
+			s->now_ns = run->steps[i].time_ns;
+		if (run->steps[i].time_ns < last_ns)
+			run->steps[i].time_ns = last_ns;
+		last_ns = run->steps[i].time_ns;
+		c->passing.event = osp_decode_event(run, i);
+		r = osp_stitch_move(s, o, &c->passing, &c->course->moves[i - c->seen], &stored);
+		if (r < 0)
+			return r;
+		if (!c->passing.event->trapped)
+			osp_account_carry(page);
+		if (r)
+			osp_account_lose(page, (enum osp_loss_reason)(r - 1));
+	}
+	return 0;
+}
+
+int osp_stitch_run(struct osp_stitch *s, struct osp_tracee *t, struct osp_run *run, size_t *seen)
+{
+	const struct osp_operation *operation = run->steps[0].point->operations[0];
+	struct coming c = {.passing = {.tracee = t, .operation = operation}};
+	struct osp_passing *p = &c.passing;
+	int r;
+
+	if (!run->steps[0].point->operation_count || operation->key != OSP_KEY_OP)
+		return TAKE_STEPS;
+	p->automaton = s->automata[operation->number];
+	p->key = osp_stitch_own_key(t->slot, run->event.op_id);
+	if (!find_operation(s, run, &c) || !is_calm(s, t, run, c.open) ||
+	    !has_room(s, run, c.open) || !is_as_fired(s, run, c.seen) ||
+	    !is_wanted(s, t, run, operation))
+		return TAKE_STEPS;
+	r = find_course(s, run, &c);
+	if (r)
+		return r;
+	p->passes = !c.open && c.course->moves[c.course->key.count - 1].ends;
+	p->event = osp_decode_event(run, 0);
+	if (!c.open)
+		r = osp_stitch_open(s, p, NULL, &c.open);
+	*seen = c.seen;
+	return r ? r : make_moves(s, run, &c);
+}
