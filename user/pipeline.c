@@ -51,7 +51,7 @@ struct osp_pipeline {
 	bool started, stopped;
 	bool discards; /* steps of the record on its way only count as lost */
 	int failed;    /* the sink's error: nothing goes through any more */
-	uint64_t records, events, spans, bad;
+	uint64_t records, events, runs, spans, bad;
 };
 
 static int tell(void *arg, const struct osp_part *part)
@@ -240,6 +240,7 @@ static int push_run(struct osp_pipeline *p, const struct osp_decoder *decoder, b
 		r = osp_stitch_run(p->stitch, p->tracee, run, &seen);
 	if (r)
 		return r;
+	p->runs++;
 	p->events += run->count - seen;
 	*trapped = run->trapped;
 	return 0;
@@ -645,6 +646,7 @@ void osp_pipeline_stats(const struct osp_pipeline *p, struct osp_pipeline_stats 
 	*out = (struct osp_pipeline_stats){
 		.records = p->records,
 		.events = p->events,
+		.runs = p->runs,
 		.operations = stitch.operations,
 		.spans = p->spans,
 		.traces = osp_trace_count(p->forest),
