@@ -90,10 +90,9 @@ int osp_account_page(struct osp_account *a, uint32_t slot, uint32_t process, uin
 	return r;
 }
 
-static void mark_changed(struct osp_page *p)
+struct osp_page *const *osp_account_pages(const struct osp_account *a, uint32_t slot)
 {
-	if (osp_list_empty(&p->in_changed))
-		osp_list_add(p->changed, &p->in_changed);
+	return slot < OSP_EVENT_PROCESSES ? a->pages[slot] : NULL;
 }
 
 void osp_account_record(struct osp_page *p, uint64_t ordinal)
@@ -101,19 +100,13 @@ void osp_account_record(struct osp_page *p, uint64_t ordinal)
 	p->records++;
 	if (ordinal < UINT64_MAX && ordinal + 1 > p->hits)
 		p->hits = ordinal + 1;
-	mark_changed(p);
-}
-
-void osp_account_carry(struct osp_page *p)
-{
-	p->carried++;
-	mark_changed(p);
+	osp_account_change(p);
 }
 
 void osp_account_recover(struct osp_page *p)
 {
 	p->recovered++;
-	mark_changed(p);
+	osp_account_change(p);
 }
 
 bool osp_account_return(struct osp_page *p)
@@ -121,20 +114,14 @@ bool osp_account_return(struct osp_page *p)
 	if (!p->recovered)
 		return false;
 	p->recovered--;
-	mark_changed(p);
+	osp_account_change(p);
 	return true;
-}
-
-void osp_account_store(struct osp_page *p)
-{
-	p->stored++;
-	mark_changed(p);
 }
 
 void osp_account_lose(struct osp_page *p, enum osp_loss_reason reason)
 {
 	p->lost[reason]++;
-	mark_changed(p);
+	osp_account_change(p);
 }
 
 /* Before the last ones only the losses count: hits may still lie in the ring. */
@@ -143,7 +130,7 @@ void osp_account_count(struct osp_page *p, const struct osp_counter *counter, bo
 	p->counter = *counter;
 	p->informed = true;
 	p->counted |= last;
-	mark_changed(p);
+	osp_account_change(p);
 }
 
 /* What is known of a page now: hits = stored + the losses. */

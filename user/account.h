@@ -40,11 +40,33 @@ void osp_account_free(struct osp_account **a);
 int osp_account_page(struct osp_account *a, uint32_t slot, uint32_t process, uint16_t point,
 		     struct osp_page **out);
 
+/* The page has changed since it was written. */
+static inline void osp_account_change(struct osp_page *p)
+{
+	if (osp_list_empty(&p->in_changed))
+		osp_list_add(p->changed, &p->in_changed);
+}
+
+/* A step came that had no hit of its own: one more. */
+static inline void osp_account_carry(struct osp_page *p)
+{
+	p->carried++;
+	osp_account_change(p);
+}
+
+/* Its step went into a row. */
+static inline void osp_account_store(struct osp_page *p)
+{
+	p->stored++;
+	osp_account_change(p);
+}
+
+/* The pages of a slot by point, as far as there are any (NULL), until one is made; or NULL. */
+struct osp_page *const *osp_account_pages(const struct osp_account *a, uint32_t slot);
+
 void osp_account_record(struct osp_page *p, uint64_t ordinal); /* a record came */
-void osp_account_carry(struct osp_page *p);   /* a step came that had no hit of its own: one more */
 void osp_account_recover(struct osp_page *p); /* a step came whose own record had not */
 bool osp_account_return(struct osp_page *p);  /* that record comes now; false: none was missed */
-void osp_account_store(struct osp_page *p);   /* its step went into a row */
 void osp_account_lose(struct osp_page *p, enum osp_loss_reason reason); /* it did not */
 void osp_account_count(struct osp_page *p, const struct osp_counter *counter, bool last);
 

@@ -49,12 +49,11 @@ static bool is_same(const struct osp_course *a, const struct osp_course_key *b, 
 	       !memcmp(a->key.points, b->points, b->count * sizeof(*b->points));
 }
 
-/* Makes room among the four, for a course that begins to be learnt. */
-static int start_lesson(struct osp_courses *c, struct osp_course ways[OSP_COURSE_WAYS],
-			const struct osp_course_key *key, uint64_t hash)
+int osp_courses_start(struct osp_courses *c, const struct osp_course_key *key)
 {
+	uint64_t hash = hash_key(key);
 	size_t points = key->count * sizeof(*key->points);
-	struct osp_course *oldest = &ways[0];
+	struct osp_course *ways = c->ways[hash % OSP_COURSE_SETS], *oldest = &ways[0];
 	struct osp_move *moves = malloc(key->count * sizeof(*moves) + points);
 	uint16_t *copies;
 
@@ -71,21 +70,18 @@ static int start_lesson(struct osp_courses *c, struct osp_course ways[OSP_COURSE
 	return 0;
 }
 
-const struct osp_course *osp_courses_find(struct osp_courses *c, const struct osp_course_key *key,
-					  int *r)
+const struct osp_course *osp_courses_find(struct osp_courses *c, const struct osp_course_key *key)
 {
 	uint64_t hash = hash_key(key);
 	struct osp_course *ways = c->ways[hash % OSP_COURSE_SETS];
 
 	osp_courses_forget(c);
 	c->uses++;
-	*r = 0;
 	for (size_t i = 0; i < OSP_COURSE_WAYS; i++)
 		if (is_same(&ways[i], key, hash)) {
 			ways[i].used = c->uses;
 			return &ways[i];
 		}
-	*r = start_lesson(c, ways, key, hash);
 	return NULL;
 }
 

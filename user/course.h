@@ -42,12 +42,11 @@ struct osp_courses {
 
 void osp_courses_clear(struct osp_courses *c);
 
-/*
- * The course of the key, or NULL: then it is to be learnt now, from the moves that follow. A lesson
- * that was not finished is forgotten. *r: -ENOMEM, or 0.
- */
-const struct osp_course *osp_courses_find(struct osp_courses *c, const struct osp_course_key *key,
-					  int *r);
+/* The course of the key, or NULL. A lesson that was not finished is forgotten. */
+const struct osp_course *osp_courses_find(struct osp_courses *c, const struct osp_course_key *key);
+
+/* The key was not found: it is learnt now, from the moves that follow. -ENOMEM. */
+int osp_courses_start(struct osp_courses *c, const struct osp_course_key *key);
 
 /*
  * A move of the lesson. `live` is what the operation may have been in before it, as the walk had

@@ -45,7 +45,7 @@ int osp_decode_start(struct osp_decoder *d, struct osp_decode_with *with,
  * All times of an operation come from one clock: the counter. No step is younger than the record
  * that brings it. Without readings of the counter (captures made by hand) its ticks are ns.
  */
-static int64_t step_time(const struct osp_decoder *d, uint64_t stamp)
+static inline int64_t step_time(const struct osp_decoder *d, uint64_t stamp)
 {
 	const struct osp_record *r = d->record;
 	int64_t time_ns = (int64_t)r->time_ns, at;
@@ -59,14 +59,16 @@ static int64_t step_time(const struct osp_decoder *d, uint64_t stamp)
 	return at < time_ns ? at : time_ns;
 }
 
-static bool is_sized(const struct osp_arg *a)
+static inline bool is_sized(const struct osp_arg *a)
 {
-	return a->type == OSP_TYPE_STR || a->type == OSP_TYPE_BYTES ||
-	       a->type == OSP_TYPE_CONTEXT_IN || a->type == OSP_TYPE_CONTEXT_OUT;
+	const unsigned int sized = 1u << OSP_TYPE_STR | 1u << OSP_TYPE_BYTES |
+				   1u << OSP_TYPE_CONTEXT_IN | 1u << OSP_TYPE_CONTEXT_OUT;
+
+	return sized >> a->type & 1;
 }
 
 /* An integer as its type has it: foreign registers may hold anything in the upper bytes. */
-static void set_integer(struct osp_event_value *v, const struct osp_arg *a, uint64_t raw)
+static inline void set_integer(struct osp_event_value *v, const struct osp_arg *a, uint64_t raw)
 {
 	unsigned int unused = a->bytes && a->bytes < 8 ? 64 - 8u * a->bytes : 0;
 
@@ -94,7 +96,7 @@ struct cursor {
 	size_t size;
 };
 
-static int take_u64(struct cursor *c, uint64_t *out)
+static inline int take_u64(struct cursor *c, uint64_t *out)
 {
 	if (c->size < sizeof(*out))
 		return -EBADMSG;
@@ -105,7 +107,7 @@ static int take_u64(struct cursor *c, uint64_t *out)
 }
 
 /* Strings, bytes and contexts: sizes are checked against the point, the data and each other. */
-static int take_sized(struct cursor *c, const struct osp_arg *a, struct osp_event_value *v)
+static inline int take_sized(struct cursor *c, const struct osp_arg *a, struct osp_event_value *v)
 {
 	bool context = a->type == OSP_TYPE_CONTEXT_IN || a->type == OSP_TYPE_CONTEXT_OUT;
 	uint32_t sizes[2], padded;
@@ -121,10 +123,10 @@ static int take_sized(struct cursor *c, const struct osp_arg *a, struct osp_even
 			      (sizes[1] && sizes[1] != sizeof(struct osp_event_context))
 		    : sizes[1] > a->max || sizes[1] > sizes[0])
 		return -EBADMSG;
-	v->data = c->data;
-	v->size = sizes[1];
-	v->true_size = context ? sizes[1] : sizes[0];
-	v->present = !context || sizes[1];
+	*v = (struct osp_event_value){.data = c->data,
+				      .size = sizes[1],
+				      .true_size = context ? sizes[1] : sizes[0],
+				      .present = !context || sizes[1]};
 	c->data += padded;
 	c->size -= padded;
 	return 0;
@@ -144,6 +146,7 @@ static int decode_arguments(struct cursor c, const struct osp_point *p,
 		}
 		if (take_u64(&c, &raw))
 			return -EBADMSG;
+		values[i] = (struct osp_event_value){0};
 		set_integer(&values[i], &p->args[i], raw);
 	}
 	return c.size ? -EBADMSG : 0;
@@ -163,7 +166,8 @@ static int decode_registers(const struct osp_decoder *d, struct osp_event *e)
 }
 
 /* The next step's head, and its arguments. What makes no sense here makes no sense behind it. */
-static int take_step(struct osp_decoder *d, struct osp_record_step *s, struct cursor *arguments)
+static inline int take_step(struct osp_decoder *d, struct osp_record_step *s,
+			    struct cursor *arguments)
 {
 	if (d->size < sizeof(*s))
 		return -EBADMSG;
@@ -341,7 +345,6 @@ static bool add_to_run(struct osp_decoder *d, struct osp_run *run, struct osp_ev
 				 : osp_numbers_find(d->with->numbers, d->numbers, s.number);
 	if (s.sequence != run->first + run->count || !to->point)
 		return false;
-	memset(*v, 0, to->point->arg_count * sizeof(**v));
 	if (decode_arguments(arguments, to->point, *v))
 		return false;
 	to->values = *v;
@@ -350,6 +353,8 @@ static bool add_to_run(struct osp_decoder *d, struct osp_run *run, struct osp_ev
 	to->time_ns = step_time(d, s.stamp);
 	to->nested = s.nested;
 	to->fired = s.flags & OSP_STEP_FIRED;
+	if (to->fired && !run->trapped)
+		run->fired = run->count + 1;
 	run->least_ns = to->time_ns < run->least_ns ? to->time_ns : run->least_ns;
 	run->most_ns = to->time_ns > run->most_ns ? to->time_ns : run->most_ns;
 	run->points[run->count++] = to->point->number;
@@ -363,7 +368,7 @@ bool osp_decode_run(const struct osp_decoder *decoder, struct osp_run *run)
 
 	if (!may_be_run(&d))
 		return false;
-	run->count = 0;
+	run->count = run->fired = 0;
 	run->time_ns = (int64_t)d.record->time_ns;
 	run->least_ns = INT64_MAX;
 	run->most_ns = INT64_MIN;

@@ -76,6 +76,7 @@ struct osp_run {
 	size_t count;			/* of steps, at least 2 */
 	uint32_t first;			/* sequence of the first */
 	bool trapped;			/* the last one was hit by itself; else none was */
+	size_t fired;			/* carried steps up to the last one that was fired, too */
 	int64_t time_ns;		/* of the record: no step is younger */
 	int64_t least_ns, most_ns;	/* of the steps' times */
 	uint16_t points[OSP_RUN_STEPS]; /* their numbers */

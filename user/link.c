@@ -388,19 +388,27 @@ static int play_role(struct osp_linker *l, struct osp_open *o, size_t role, uint
 	return end ? osp_match_find(l->matcher, end) : 0;
 }
 
-int osp_link_step(struct osp_linker *l, struct osp_open *o, const struct osp_event *e, size_t span)
+static int add_values(struct osp_linker *l, struct osp_open *o, uint64_t set,
+		      const struct osp_event *e, size_t span)
 {
 	struct plan *p = &l->plans[o->operation->number];
-	uint64_t set = p->by_point[e->point->number];
-	int r = set ? enter(p, o) : 0;
+	int r = enter(p, o);
 
-	if (r || !set)
+	if (r)
 		return r;
 	take_values(o->link, set, e, span);
 	for (size_t i = 0; i < p->role_count && !r; i++)
 		if (p->roles[i].values & set)
 			r = play_role(l, o, i, set, span);
 	return r;
+}
+
+/* Most steps bring no evidence: they leave at once. */
+int osp_link_step(struct osp_linker *l, struct osp_open *o, const struct osp_event *e, size_t span)
+{
+	uint64_t set = l->plans[o->operation->number].by_point[e->point->number];
+
+	return set ? add_values(l, o, set, e, span) : 0;
 }
 
 void osp_link_close(struct osp_open *o)

@@ -249,7 +249,7 @@ static int add_block(struct osp_open_pool *pool, struct osp_open *o, size_t need
 }
 
 /* Memory of the operation; a value larger than a block gets one of its own. */
-static void *take(struct osp_open_pool *pool, struct osp_open *o, size_t size)
+static inline void *take(struct osp_open_pool *pool, struct osp_open *o, size_t size)
 {
 	size_t padded = (size + 7) & ~(size_t)7;
 	void *at;

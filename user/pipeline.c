@@ -228,14 +228,19 @@ static int push_step(struct osp_pipeline *p, const struct osp_record *record,
  */
 static int push_run(struct osp_pipeline *p, const struct osp_decoder *decoder, bool *trapped)
 {
+	struct osp_page *const *pages;
 	struct osp_run *run = &p->run;
 	size_t seen;
 	int r = 0;
 
 	if (p->walks || p->discards || !osp_decode_run(decoder, run))
 		return 1;
-	for (size_t i = 0; i < run->count && !r; i++)
-		r = page_of(p, run->points[i], &run->steps[i].page);
+	pages = osp_account_pages(p->account, p->tracee->slot);
+	for (size_t i = 0; i < run->count && !r; i++) {
+		run->steps[i].page = pages[run->points[i]];
+		if (!run->steps[i].page)
+			r = page_of(p, run->points[i], &run->steps[i].page);
+	}
 	if (!r)
 		r = osp_stitch_run(p->stitch, p->tracee, run, &seen);
 	if (r)

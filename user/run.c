@@ -62,7 +62,9 @@ static bool find_operation(const struct osp_stitch *s, const struct osp_run *run
 /* Steps that had a hit of their own have come, others have not. */
 static bool is_as_fired(const struct osp_stitch *s, const struct osp_run *run, size_t seen)
 {
-	for (size_t i = 0; i < run->count - run->trapped; i++) {
+	size_t end = run->fired > seen ? run->fired : seen;
+
+	for (size_t i = 0; i < end; i++) {
 		const struct osp_run_step *step = &run->steps[i];
 
 		if ((step->fired && osp_roster_fires(s->roster, step->point)) != (i < seen))
@@ -102,10 +104,16 @@ static int find_course(struct osp_stitch *s, const struct osp_run *run, struct c
 	p->starts = !c->open && osp_nfa_accepts(p->automaton, key.live, run->steps[0].point);
 	if (!c->open && !p->starts)
 		return TAKE_STEPS;
+	c->course = osp_courses_find(&s->courses, &key);
+	if (c->course)
+		return 0;
+	/* Which steps are wanted is the same for all processes with this view. */
+	if (!is_wanted(s, p->tracee, run, p->operation))
+		return TAKE_STEPS;
 	s->taught = p->tracee;
 	s->taught_record = p->tracee->records;
-	c->course = osp_courses_find(&s->courses, &key, &r);
-	return r ? r : c->course ? 0 : TAKE_STEPS;
+	r = osp_courses_start(&s->courses, &key);
+	return r ? r : TAKE_STEPS;
 }
 
 /* The times of the steps may be out of order, the steps are not (as in stitch.c). */
@@ -148,8 +156,7 @@ int osp_stitch_run(struct osp_stitch *s, struct osp_tracee *t, struct osp_run *r
 	p->automaton = s->automata[operation->number];
 	p->key = osp_stitch_own_key(t->slot, run->event.op_id);
 	if (!find_operation(s, run, &c) || !is_calm(s, t, run, c.open) ||
-	    !has_room(s, run, c.open) || !is_as_fired(s, run, c.seen) ||
-	    !is_wanted(s, t, run, operation))
+	    !has_room(s, run, c.open) || !is_as_fired(s, run, c.seen))
 		return TAKE_STEPS;
 	r = find_course(s, run, &c);
 	if (r)

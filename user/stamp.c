@@ -28,11 +28,6 @@ void osp_stamps_init(struct osp_stamps *s)
 	s->error_ns = INT64_MAX;
 }
 
-bool osp_stamps_ready(const struct osp_stamps *s)
-{
-	return s->made > 0;
-}
-
 static const struct osp_stamp_segment *segment(const struct osp_stamps *s, size_t i)
 {
 	return &s->segments[i % OSP_STAMP_SEGMENTS];

@@ -495,7 +495,7 @@ int osp_stitch_move(struct osp_stitch *s, struct osp_open *o, const struct osp_p
 		o->step_infos[o->step_count - 1].page = *page;
 		*page = NULL;
 	}
-	r = find_parent(s, o, e);
+	r = move->names_parent ? find_parent(s, o, e) : 0;
 	if (!r)
 		r = s->to.stepped(s->to.arg, o, e, walk.span);
 	if (!r && walk.ended && !e->point->foreign && misses_steps(o))

@@ -160,6 +160,8 @@ void osp_walk_decide(const struct osp_open *o, const struct osp_nfa *a,
 				 .ends = step.ends};
 	if (step.taken)
 		decide_spans(o, step.taken, out);
+	for (size_t i = 0; i < point->arg_count; i++)
+		out->names_parent |= point->args[i].type == OSP_TYPE_OP;
 }
 
 static int open_span(struct osp_open_pool *pool, struct osp_open *o, const struct osp_move *move,

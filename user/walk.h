@@ -20,6 +20,7 @@ struct osp_move {
 	const struct osp_transition *taken; /* NULL: the operation has no such step */
 	uint64_t live;			    /* states after it */
 	bool unexpected, ends;
+	bool names_parent; /* an argument of the point may */
 	uint16_t span;	   /* that the step lies in, unless it opens one */
 	uint16_t parent;   /* of the span that it opens */
 	uint16_t found[4]; /* by action: the open span that it is about; 0 = none */
