@@ -450,7 +450,7 @@ static int add_attribute(struct osp_open_pool *pool, struct osp_open *o, const s
 	const struct osp_arg *a = &e->point->args[arg];
 
 	set_value(how, a, &e->values[arg], &to->value);
-	if (how->how == OSP_OPEN_SIZED) {
+	if (how->how == OSP_OPEN_SIZED && !o->borrows) {
 		to->value.data = osp_open_copy(pool, o, to->value.data, to->value.size);
 		if (!to->value.data)
 			return -ENOMEM;

@@ -84,6 +84,7 @@ struct osp_open {
 	int64_t last_ns, part_due_ns;
 	int64_t listed_ns; /* where it stands in by_timeout */
 	bool changed;	   /* since the last part */
+	bool borrows;	   /* it ends with the record at hand: values stay where that has them */
 	uint32_t marks;	   /* those of the row's first span */
 
 	struct osp_row_span *spans;

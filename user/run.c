@@ -149,6 +149,7 @@ int osp_stitch_run(struct osp_stitch *s, struct osp_tracee *t, struct osp_run *r
 	const struct osp_operation *operation = run->steps[0].point->operations[0];
 	struct coming c = {.passing = {.tracee = t, .operation = operation}};
 	struct osp_passing *p = &c.passing;
+	bool ends;
 	int r;
 
 	if (!run->steps[0].point->operation_count || operation->key != OSP_KEY_OP)
@@ -161,10 +162,14 @@ int osp_stitch_run(struct osp_stitch *s, struct osp_tracee *t, struct osp_run *r
 	r = find_course(s, run, &c);
 	if (r)
 		return r;
-	p->passes = !c.open && c.course->moves[c.course->key.count - 1].ends;
+	ends = c.course->moves[c.course->key.count - 1].ends;
+	p->passes = !c.open && ends;
 	p->event = osp_decode_event(run, 0);
 	if (!c.open)
 		r = osp_stitch_open(s, p, NULL, &c.open);
+	if (r)
+		return r;
 	*seen = c.seen;
-	return r ? r : make_moves(s, run, &c);
+	c.open->borrows = ends;
+	return make_moves(s, run, &c);
 }
