@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+#include "user/base/hash.h"
 #include "user/base/pages.h"
 
 enum { WAYS = 4 };
@@ -39,14 +40,26 @@ void osp_closed_clear(struct osp_closed *c)
 	c->sets = NULL;
 }
 
+/*
+ * The set does not depend on the tables' secret: what is forgotten is the same in every replay.
+ * The hash within it does: nobody can close an operation of somebody else.
+ */
+static struct osp_closed_set *set_of(const struct osp_closed *c, const struct osp_open_key *key)
+{
+	uint64_t at = osp_hash_mix(key->words[0] ^ key->words[2] ^ 0x9e3779b97f4a7c15ull,
+				   key->words[1] ^ 0xd6e8feb86659fd93ull);
+
+	return &c->sets[at & c->mask];
+}
+
 void osp_closed_expect(const struct osp_closed *c, const struct osp_open_key *key)
 {
-	__builtin_prefetch(&c->sets[key->hash & c->mask], 1);
+	__builtin_prefetch(set_of(c, key), 1);
 }
 
 void osp_closed_add(struct osp_closed *c, const struct osp_open_key *key, int64_t time_ns)
 {
-	struct osp_closed_set *s = &c->sets[key->hash & c->mask];
+	struct osp_closed_set *s = set_of(c, key);
 	int i = 0;
 
 	while (i < WAYS - 1 && s->ways[i].hash != key->hash)
@@ -59,7 +72,7 @@ void osp_closed_add(struct osp_closed *c, const struct osp_open_key *key, int64_
 
 bool osp_closed_find(const struct osp_closed *c, const struct osp_open_key *key, int64_t *time_ns)
 {
-	const struct osp_closed_set *s = &c->sets[key->hash & c->mask];
+	const struct osp_closed_set *s = set_of(c, key);
 
 	for (int i = 0; i < WAYS; i++)
 		if (s->ways[i].hash == key->hash) {

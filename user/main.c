@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "user/base/hash.h"
 #include "user/base/log.h"
 #include "user/command.h"
 #include "user/output.h"
@@ -62,6 +63,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN); /* a closed stdout is seen as a failed write: user/output.c */
 	atexit(flush_output);
 	setlocale(LC_CTYPE, "");
+	osp_hash_seed(); /* without it, too, everything works */
 	setenv("ARGP_HELP_FMT", "rmargin=100,no-dup-args-note", 0);
 	if (argc < 2)
 		return usage(stderr, OSP_EXIT_USAGE);

@@ -5,7 +5,7 @@
 
 static struct osp_open_key key(uint64_t hash)
 {
-	return (struct osp_open_key){.hash = hash};
+	return (struct osp_open_key){.hash = hash, .words = {hash}};
 }
 
 static int64_t time_of(const struct osp_closed *c, uint64_t hash)
