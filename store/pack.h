@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
 	OSP_PACK_SPAN = 20, /* number 2, parent 2, class 2, begin 3, end 3, marks 2, status 1,
@@ -66,10 +67,11 @@ static inline unsigned osp_pack_width(uint8_t flags)
 	return widths[flags & OSP_PACK_WIDTH];
 }
 
+/* The last `bytes` bytes of v, at most 8. */
 static inline uint8_t *osp_pack_put(uint8_t *p, uint64_t v, unsigned bytes)
 {
-	for (unsigned i = 0; i < bytes; i++)
-		p[i] = (uint8_t)(v >> 8 * (bytes - 1 - i));
+	v = __builtin_bswap64(v) >> (64 - 8 * bytes) % 64;
+	memcpy(p, &v, bytes);
 	return p + bytes;
 }
 
@@ -77,6 +79,10 @@ static inline uint64_t osp_pack_get(const uint8_t *p, unsigned bytes)
 {
 	uint64_t v = 0;
 
+	if (bytes == 8) {
+		memcpy(&v, p, 8);
+		return __builtin_bswap64(v);
+	}
 	for (unsigned i = 0; i < bytes; i++)
 		v = v << 8 | p[i];
 	return v;

@@ -386,11 +386,28 @@ static int new_store(struct sqlite_store **out, const char *path)
 	return 0;
 }
 
+/*
+ * Before the first connection of the process: no thread of outspan shares SQLite (there are none), so
+ * its locks and its statistics of memory are only in the way. Too late is no failure.
+ */
+static void configure(void)
+{
+	static bool done;
+
+	if (done)
+		return;
+	done = true;
+	sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 /* A session file comes from anybody: its views, triggers and functions are not run. */
 static int connect_file(struct sqlite_store *s, int flags)
 {
-	int code = sqlite3_open_v2(s->path, &s->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
+	int code;
 
+	configure();
+	code = sqlite3_open_v2(s->path, &s->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
 	if (code)
 		return sqlite_fail(s, "open");
 	sqlite3_extended_result_codes(s->db, 1);

@@ -103,6 +103,7 @@ struct sqlite_store {
 	uint64_t numbers;	  /* rows of table number */
 	uint64_t patches_pending; /* at most so many rows are in table patch */
 	struct osp_map shapes, threads;		    /* of the writer: what it is -> key */
+	struct osp_map signatures;		    /* of lasting rows -> key of the shape */
 	struct osp_map known_shapes, known_threads; /* of readers: key -> what it is */
 	uint32_t shape_keys, thread_keys;	    /* given so far */
 	int64_t bundle_keys;
@@ -193,8 +194,17 @@ int sqlite_names_reload(struct sqlite_store *s);
 void sqlite_names_clear(struct sqlite_store *s);
 
 /* ---- sqlite_shape.c ---- */
-/* The key of the shape whose entries lie in s->shape (spans, steps, fields), new or known. */
-int sqlite_shape_add(struct sqlite_store *s, const struct sqlite_shape *shape, uint32_t *key);
+/* What packing an operation found out that its shape says. All borrowed. */
+struct sqlite_codes {
+	uint32_t field_slot;	     /* slot of the first field */
+	const uint32_t *begin, *end; /* of each span */
+	const uint8_t *names;	     /* codings of name and code of each span */
+	const uint8_t *fields;	     /* coding of each attribute */
+};
+
+/* The key of the operation's shape, new or known. */
+int sqlite_shape_of(struct sqlite_store *s, const struct osp_row *row,
+		    const struct sqlite_codes *codes, uint32_t *key);
 int sqlite_shape_get(struct sqlite_store *s, uint32_t key, const struct sqlite_shape **out);
 int sqlite_thread_add(struct sqlite_store *s, uint32_t process, uint32_t tid, uint32_t *key);
 int sqlite_thread_get(struct sqlite_store *s, uint32_t key, uint32_t *process, uint32_t *tid);

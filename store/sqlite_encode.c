@@ -14,15 +14,14 @@
 #include "store/pack.h"
 #include "store/part.h"
 
-static const char *const types[] = {"i64", "u64", "f64", "bool", "str", "bytes"};
-
 /* An operation on its way into the bundle. */
 struct encoding {
 	struct sqlite_store *s;
 	const struct sqlite_member *m;
 	const struct osp_row *row;
-	uint8_t *spans, *steps, *fields; /* entries of the shape */
 	uint32_t *slots, *first, *last;	 /* first, last: steps of a span, + 1 */
+	uint32_t *begin, *end;		 /* places of a span's times */
+	uint8_t *codings, *name_codings; /* of attributes; of a span's name and code */
 	uint64_t *times;
 	uint32_t slot_count, time_count, max_slot;
 	uint64_t max_time;
@@ -39,19 +38,19 @@ static int start(struct encoding *e)
 	size_t n = row->span_count, times = row->step_count + 2 * n;
 	size_t slots = 2 * n + row->attribute_count + 1;
 
-	osp_buffer_reset(&e->s->shape);
 	osp_buffer_reset(&e->s->scratch);
-	e->spans = reserve(&e->s->shape, n * OSP_PACK_SPAN + row->step_count * OSP_PACK_STEP +
-						 row->attribute_count * OSP_PACK_FIELD);
-	e->times = reserve(&e->s->scratch,
-			   times * sizeof(uint64_t) + (slots + 2 * n) * sizeof(uint32_t));
-	if (!e->spans || !e->times)
+	e->times = reserve(&e->s->scratch, times * sizeof(uint64_t) +
+						   (slots + 4 * n) * sizeof(uint32_t) +
+						   row->attribute_count + 2 * n);
+	if (!e->times)
 		return -ENOMEM;
-	e->steps = e->spans + n * OSP_PACK_SPAN;
-	e->fields = e->steps + row->step_count * OSP_PACK_STEP;
 	e->slots = (uint32_t *)(e->times + times);
 	e->first = e->slots + slots;
 	e->last = e->first + n;
+	e->begin = e->last + n;
+	e->end = e->begin + n;
+	e->codings = (uint8_t *)(e->end + n);
+	e->name_codings = e->codings + row->attribute_count;
 	memset(e->first, 0, 2 * n * sizeof(uint32_t));
 	return 0;
 }
@@ -190,44 +189,7 @@ static int add_value(struct encoding *e, const struct osp_value *v, uint8_t *cod
 	return add_text(e, v, coding);
 }
 
-/* ---- spans, steps, fields ---- */
-
-static int number_of_class(struct encoding *e, size_t i, uint32_t *number)
-{
-	const struct osp_row *row = e->row;
-	struct name_hint hint = {row->spans[i].kind_name, row->spans[0].kind_name, row->lasting};
-
-	if (sqlite_names_recall(e->s, NAMES_CLASS, hint, row->spans[i].kind, number))
-		return 0;
-	return sqlite_names_add(
-		e->s, NAMES_CLASS,
-		&(struct name){.texts = {row->provider, row->side, row->layer, row->feature,
-					 row->spans[0].kind_name, row->spans[i].kind_name},
-			       .integer = row->spans[i].kind},
-		hint, number);
-}
-
-static int number_of_point(struct encoding *e, const struct osp_step *step, uint32_t *number)
-{
-	struct name_hint hint = {step->name, NULL, e->row->lasting};
-
-	if (sqlite_names_recall(e->s, NAMES_POINT, hint, step->unexpected, number))
-		return 0;
-	return sqlite_names_add(e->s, NAMES_POINT,
-				&(struct name){.texts = {step->name}, .integer = step->unexpected},
-				hint, number);
-}
-
-static int number_of_field(struct encoding *e, const struct osp_attribute *a, uint32_t *number)
-{
-	struct name_hint hint = {a->name, types[a->value.type], e->row->lasting};
-
-	if (sqlite_names_recall(e->s, NAMES_FIELD, hint, 0, number))
-		return 0;
-	return sqlite_names_add(e->s, NAMES_FIELD,
-				&(struct name){.texts = {a->name, types[a->value.type]}}, hint,
-				number);
-}
+/* ---- names, steps, spans: their times, slots and codings ---- */
 
 /* Its slot, for a text that is a string of the session or, when there are too many, is not. */
 static int add_name(struct encoding *e, const char *text, uint8_t *coding)
@@ -248,55 +210,37 @@ static int add_name(struct encoding *e, const char *text, uint8_t *coding)
 static int add_names(struct encoding *e)
 {
 	for (size_t i = 0; i < e->row->span_count; i++) {
-		uint8_t *p = e->spans + i * OSP_PACK_SPAN;
-		int r;
+		int r = add_name(e, e->row->spans[i].name, &e->name_codings[2 * i]);
 
-		osp_pack_put(p + OSP_PACK_SPAN_SLOT, e->slot_count, 3);
-		r = add_name(e, e->row->spans[i].name, p + OSP_PACK_SPAN_NAME);
-		r = r ? r : add_name(e, e->row->spans[i].code, p + OSP_PACK_SPAN_CODE);
+		r = r ? r : add_name(e, e->row->spans[i].code, &e->name_codings[2 * i + 1]);
 		if (r)
 			return r;
 	}
 	return 0;
 }
 
-static int add_fields(struct encoding *e, size_t i, uint8_t *entry)
+/* Attributes lie in the order of their steps (osp_part_check), so do slots. */
+static int add_values(struct encoding *e)
 {
-	const struct osp_step *step = &e->row->steps[i];
+	for (size_t i = 0; i < e->row->attribute_count; i++) {
+		int r = add_value(e, &e->row->attributes[i].value, &e->codings[i]);
 
-	for (uint32_t k = 0; k < step->attribute_count; k++, entry += OSP_PACK_FIELD) {
-		const struct osp_attribute *a = &e->row->attributes[step->first_attribute + k];
-		uint32_t number;
-		int r = number_of_field(e, a, &number);
-
-		r = r ? r : add_value(e, &a->value, entry + 4);
 		if (r)
 			return r;
-		osp_pack_put(osp_pack_put(entry, number, 2), i, 2);
 	}
 	return 0;
 }
 
-static int add_steps(struct encoding *e)
+static void add_steps(struct encoding *e)
 {
-	uint8_t *fields = e->fields;
-
 	for (size_t i = 0; i < e->row->step_count; i++) {
 		const struct osp_step *step = &e->row->steps[i];
-		uint32_t number;
-		int r = number_of_point(e, step, &number);
 
-		r = r ? r : add_fields(e, i, fields);
-		if (r)
-			return r;
-		fields += step->attribute_count * OSP_PACK_FIELD;
-		osp_pack_put(osp_pack_put(e->steps + i * OSP_PACK_STEP, number, 2), step->span, 2);
 		add_time(e, step->time_ns);
 		e->last[step->span] = (uint32_t)i + 1;
 		if (!e->first[step->span])
 			e->first[step->span] = (uint32_t)i + 1;
 	}
-	return 0;
 }
 
 /* The place of a time among those of the steps, where it nearly always is; else it is added. */
@@ -313,28 +257,14 @@ static uint32_t find_time(struct encoding *e, int64_t time_ns, uint32_t likely)
 	return add_time(e, time_ns);
 }
 
-static int add_spans(struct encoding *e)
+static void add_spans(struct encoding *e)
 {
 	for (size_t i = 0; i < e->row->span_count; i++) {
 		const struct osp_row_span *span = &e->row->spans[i];
-		uint8_t *p = e->spans + i * OSP_PACK_SPAN;
-		uint32_t class, begin = OSP_PACK_AT_START, end;
-		int r = number_of_class(e, i, &class);
 
-		if (r)
-			return r;
-		if (i)
-			begin = find_time(e, span->start_ns, e->first[i]);
-		end = find_time(e, span->end_ns, e->last[i]);
-		p = osp_pack_put(p, span->number, 2);
-		p = osp_pack_put(p, span->parent, 2);
-		p = osp_pack_put(p, class, 2);
-		p = osp_pack_put(p, begin, 3);
-		p = osp_pack_put(p, end, 3);
-		p = osp_pack_put(p, span->marks, 2);
-		*p = (uint8_t)span->status;
+		e->begin[i] = i ? find_time(e, span->start_ns, e->first[i]) : OSP_PACK_AT_START;
+		e->end[i] = find_time(e, span->end_ns, e->last[i]);
 	}
-	return 0;
 }
 
 static int add_parent(struct encoding *e)
@@ -383,6 +313,19 @@ static int write_amend(struct sqlite_store *s, const struct sqlite_member *m)
 	return sqlite_run(s, st);
 }
 
+/* A loop for each width: its length is then a constant. */
+static void put_times(uint8_t *p, const uint64_t *times, uint32_t count, unsigned width)
+{
+	for (uint32_t i = 0; width == 3 && i < count; i++)
+		p = osp_pack_put(p, times[i], 3);
+	for (uint32_t i = 0; width == 4 && i < count; i++)
+		p = osp_pack_put(p, times[i], 4);
+	for (uint32_t i = 0; width == 5 && i < count; i++)
+		p = osp_pack_put(p, times[i], 5);
+	for (uint32_t i = 0; width == 8 && i < count; i++)
+		p = osp_pack_put(p, times[i], 8);
+}
+
 static int put_head(struct encoding *e, int64_t start_ns, uint32_t shape, uint32_t thread)
 {
 	struct sqlite_store *s = e->s;
@@ -403,10 +346,10 @@ static int put_head(struct encoding *e, int64_t start_ns, uint32_t shape, uint32
 	slots = reserve(&s->slots, e->slot_count * slot);
 	if (!times || !slots)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < e->time_count; i++)
-		times = osp_pack_put(times, e->times[i], width);
+	put_times(times, e->times, e->time_count, width);
 	for (uint32_t i = 0; i < e->slot_count; i++)
-		slots = osp_pack_put(slots, e->slots[i], slot);
+		slots = slot == 2 ? osp_pack_put(slots, e->slots[i], 2)
+				  : osp_pack_put(slots, e->slots[i], 4);
 	return is_amended(&e->m->version) ? write_amend(s, e->m) : 0;
 }
 
@@ -437,27 +380,35 @@ static int count_row(struct sqlite_store *s, const struct osp_row *row)
 	return count_up(s, most);
 }
 
+/* Where the first field's slot is: behind those of names and codes. */
+static int add_parts(struct encoding *e, uint32_t *field_slot)
+{
+	int r = start(e);
+
+	r = r ? r : add_names(e);
+	*field_slot = e->slot_count;
+	r = r ? r : add_values(e);
+	if (r)
+		return r;
+	add_steps(e);
+	add_spans(e);
+	return add_parent(e);
+}
+
 static int encode_member(struct sqlite_store *s, const struct sqlite_member *m, int64_t start_ns)
 {
 	struct encoding e = {.s = s, .m = m, .row = &m->row};
-	struct sqlite_shape shape;
+	struct sqlite_codes codes;
 	uint32_t key, thread;
-	int r = start(&e);
+	int r = add_parts(&e, &codes.field_slot);
 
-	r = r ? r : add_names(&e);
-	shape.field_slot = e.slot_count;
-	r = r ? r : add_steps(&e);
-	r = r ? r : add_spans(&e);
-	r = r ? r : add_parent(&e);
 	if (r)
 		return r;
-	shape.spans = e.spans;
-	shape.steps = e.steps;
-	shape.fields = e.fields;
-	shape.span_count = m->row.span_count;
-	shape.step_count = m->row.step_count;
-	shape.field_count = m->row.attribute_count;
-	r = sqlite_shape_add(s, &shape, &key);
+	codes.begin = e.begin;
+	codes.end = e.end;
+	codes.fields = e.codings;
+	codes.names = e.name_codings;
+	r = sqlite_shape_of(s, &m->row, &codes, &key);
 	r = r ? r : sqlite_thread_add(s, m->row.process, m->row.tid, &thread);
 	r = r ? r : count_row(s, &m->row);
 	return r ? r : put_head(&e, start_ns, key, thread);

@@ -43,7 +43,8 @@ static int bind_shape(struct sqlite_store *s, const struct sqlite_shape *shape, 
 	return sqlite_run(s, st);
 }
 
-int sqlite_shape_add(struct sqlite_store *s, const struct sqlite_shape *shape, uint32_t *key)
+/* The key of the shape whose entries lie in s->shape (spans, steps, fields), new or known. */
+static int add_shape(struct sqlite_store *s, const struct sqlite_shape *shape, uint32_t *key)
 {
 	void *known = osp_map_find(&s->shapes, s->shape.data, s->shape.size);
 	int r;
@@ -61,6 +62,198 @@ int sqlite_shape_add(struct sqlite_store *s, const struct sqlite_shape *shape, u
 	return r ? r
 		 : osp_map_add(&s->shapes, s->shape.data, s->shape.size, (void *)(uintptr_t)*key);
 }
+
+/* ---- the entries of a shape ---- */
+
+static int number_of_class(struct sqlite_store *s, const struct osp_row *row, size_t i,
+			   uint32_t *number)
+{
+	const struct osp_row_span *span = &row->spans[i];
+	struct name class = {.texts = {row->provider, row->side, row->layer, row->feature,
+				       row->spans[0].kind_name, span->kind_name},
+			     .integer = span->kind};
+
+	return sqlite_names_add(s, NAMES_CLASS, &class,
+				(struct name_hint){span->kind_name, row->spans[0].kind_name, false},
+				number);
+}
+
+static int put_spans(struct sqlite_store *s, const struct osp_row *row,
+		     const struct sqlite_codes *codes, uint8_t *p)
+{
+	uint32_t slot = 0;
+
+	for (size_t i = 0; i < row->span_count; i++) {
+		const struct osp_row_span *span = &row->spans[i];
+		const uint8_t *names = &codes->names[2 * i];
+		uint32_t class;
+		int r = number_of_class(s, row, i, &class);
+
+		if (r)
+			return r;
+		p = osp_pack_put(p, span->number, 2);
+		p = osp_pack_put(p, span->parent, 2);
+		p = osp_pack_put(p, class, 2);
+		p = osp_pack_put(p, codes->begin[i], 3);
+		p = osp_pack_put(p, codes->end[i], 3);
+		p = osp_pack_put(p, span->marks, 2);
+		*p++ = (uint8_t)span->status;
+		*p++ = names[0];
+		*p++ = names[1];
+		p = osp_pack_put(p, slot, 3);
+		slot += (names[0] != OSP_PACK_NONE) + (names[1] != OSP_PACK_NONE);
+	}
+	return 0;
+}
+
+static int put_fields(struct sqlite_store *s, const struct osp_row *row, size_t step,
+		      const uint8_t *codings, uint8_t **p)
+{
+	static const char *const types[] = {"i64", "u64", "f64", "bool", "str", "bytes"};
+
+	for (uint32_t k = 0; k < row->steps[step].attribute_count; k++) {
+		uint32_t at = row->steps[step].first_attribute + k, number;
+		const struct osp_attribute *a = &row->attributes[at];
+		struct name field = {.texts = {a->name, types[a->value.type]}};
+		int r = sqlite_names_add(s, NAMES_FIELD, &field,
+					 (struct name_hint){a->name, types[a->value.type], false},
+					 &number);
+
+		if (r)
+			return r;
+		*p = osp_pack_put(*p, number, 2);
+		*p = osp_pack_put(*p, step, 2);
+		*(*p)++ = codings[at];
+	}
+	return 0;
+}
+
+static int put_steps(struct sqlite_store *s, const struct osp_row *row, const uint8_t *codings,
+		     uint8_t *p)
+{
+	uint8_t *fields = p + row->step_count * OSP_PACK_STEP;
+
+	for (size_t i = 0; i < row->step_count; i++) {
+		const struct osp_step *step = &row->steps[i];
+		struct name point = {.texts = {step->name}, .integer = step->unexpected};
+		uint32_t number;
+		int r = sqlite_names_add(s, NAMES_POINT, &point,
+					 (struct name_hint){step->name, NULL, false}, &number);
+
+		r = r ? r : put_fields(s, row, i, codings, &fields);
+		if (r)
+			return r;
+		p = osp_pack_put(p, number, 2);
+		p = osp_pack_put(p, step->span, 2);
+	}
+	return 0;
+}
+
+static int make_shape(struct sqlite_store *s, const struct osp_row *row,
+		      const struct sqlite_codes *codes, uint32_t *key)
+{
+	size_t spans = row->span_count * OSP_PACK_SPAN, steps = row->step_count * OSP_PACK_STEP;
+	struct sqlite_shape shape = {.field_slot = codes->field_slot,
+				     .span_count = row->span_count,
+				     .step_count = row->step_count,
+				     .field_count = row->attribute_count};
+	uint8_t *p;
+	int r;
+
+	osp_buffer_reset(&s->shape);
+	p = osp_buffer_reserve(&s->shape, spans + steps + row->attribute_count * OSP_PACK_FIELD);
+	if (!p)
+		return -ENOMEM;
+	shape.spans = p;
+	shape.steps = p + spans;
+	shape.fields = p + spans + steps;
+	r = put_spans(s, row, codes, p);
+	r = r ? r : put_steps(s, row, codes->fields, p + spans);
+	return r ? r : add_shape(s, &shape, key);
+}
+
+/* ---- known by their signature ---- */
+
+static uint64_t address(const void *text)
+{
+	return (uintptr_t)text;
+}
+
+static uint64_t *sign_spans(uint64_t *w, const struct osp_row *row, const struct sqlite_codes *c)
+{
+	for (size_t i = 0; i < row->span_count; i++) {
+		const struct osp_row_span *s = &row->spans[i];
+
+		*w++ = address(s->kind_name);
+		*w++ = (uint64_t)s->number << 48 | (uint64_t)s->parent << 32 | s->marks << 16 |
+		       (uint32_t)s->kind << 8 | s->status;
+		*w++ = (uint64_t)c->begin[i] << 32 | c->end[i];
+		*w++ = (uint64_t)c->names[2 * i] << 8 | c->names[2 * i + 1];
+	}
+	return w;
+}
+
+static uint64_t *sign_steps(uint64_t *w, const struct osp_row *row)
+{
+	for (size_t i = 0; i < row->step_count; i++) {
+		const struct osp_step *s = &row->steps[i];
+
+		*w++ = address(s->name);
+		*w++ = (uint64_t)s->span << 32 | (uint32_t)s->attribute_count << 1 | s->unexpected;
+	}
+	return w;
+}
+
+/* Addresses of user space leave the upper byte free: there is room for a type and a coding. */
+static uint64_t *sign_fields(uint64_t *w, const struct osp_row *row, const struct sqlite_codes *c)
+{
+	for (size_t i = 0; i < row->attribute_count; i++)
+		*w++ = address(row->attributes[i].name) ^
+		       (uint64_t)(row->attributes[i].value.type << 4 | c->fields[i]) << 56;
+	return w;
+}
+
+/* Everything that make_shape looks at, names by their address; into s->shape. */
+static int sign(struct sqlite_store *s, const struct osp_row *row, const struct sqlite_codes *codes)
+{
+	size_t words = 5 + 4 * row->span_count + 2 * row->step_count + row->attribute_count;
+	uint64_t *w;
+
+	osp_buffer_reset(&s->shape);
+	w = osp_buffer_reserve(&s->shape, words * sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	*w++ = (uint64_t)row->span_count << 32 | row->step_count;
+	*w++ = address(row->provider);
+	*w++ = address(row->side);
+	*w++ = address(row->layer);
+	*w++ = address(row->feature);
+	sign_fields(sign_steps(sign_spans(w, row, codes), row), row, codes);
+	return 0;
+}
+
+int sqlite_shape_of(struct sqlite_store *s, const struct osp_row *row,
+		    const struct sqlite_codes *codes, uint32_t *key)
+{
+	void *known;
+	int r = row->lasting ? sign(s, row, codes) : 0;
+
+	if (r || !row->lasting)
+		return r ? r : make_shape(s, row, codes, key);
+	known = osp_map_find(&s->signatures, s->shape.data, s->shape.size);
+	*key = (uint32_t)(uintptr_t)known;
+	if (known)
+		return 0;
+	r = make_shape(s, row, codes, key);
+	if (!r && s->signatures.count == s->signatures.max)
+		forget_all(&s->signatures);
+	r = r ? r : sign(s, row, codes);
+	return r ? r
+		 : osp_map_add(&s->signatures, s->shape.data, s->shape.size,
+			       (void *)(uintptr_t)*key);
+}
+
+/* ---- threads ---- */
 
 int sqlite_thread_add(struct sqlite_store *s, uint32_t process, uint32_t tid, uint32_t *key)
 {
@@ -193,9 +386,11 @@ void sqlite_shape_clear(struct sqlite_store *s)
 {
 	free_shapes(s);
 	osp_map_clear(&s->shapes);
+	osp_map_clear(&s->signatures);
 	osp_map_clear(&s->threads);
 	osp_map_clear(&s->known_threads);
 	osp_map_init(&s->shapes, SQLITE_SHAPES, 0x73686170);
+	osp_map_init(&s->signatures, SQLITE_SHAPES, 0x7369676e);
 	osp_map_init(&s->known_shapes, SQLITE_SHAPES, 0x6b736870);
 	osp_map_init(&s->threads, SQLITE_THREADS, 0x74687264);
 	osp_map_init(&s->known_threads, SQLITE_THREADS, 0x6b746864);

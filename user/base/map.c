@@ -9,28 +9,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t mix(uint64_t h)
+/* Both halves of a product: one multiplication mixes 16 bytes. */
+static uint64_t fold(uint64_t a, uint64_t b)
 {
-	h ^= h >> 32;
-	h *= 0xd6e8feb86659fd93ull;
-	h ^= h >> 32;
-	h *= 0xd6e8feb86659fd93ull;
-	return h ^ h >> 32;
+	unsigned __int128 product = (unsigned __int128)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
 uint64_t osp_map_hash(const void *key, size_t size, uint64_t seed)
 {
 	const uint8_t *p = key;
-	uint64_t h = seed ^ (size * 0x9e3779b97f4a7c15ull), word;
+	uint64_t h = seed ^ (size * 0x9e3779b97f4a7c15ull), words[2];
 
-	for (; size >= 8; size -= 8, p += 8) {
-		memcpy(&word, p, 8);
-		h = mix(h ^ word);
+	for (; size >= 16; size -= 16, p += 16) {
+		memcpy(words, p, 16);
+		h = fold(words[0] ^ 0xd6e8feb86659fd93ull, words[1] ^ h);
 	}
-	word = 0;
-	if (size)
-		memcpy(&word, p, size);
-	h = mix(h ^ word);
+	words[0] = words[1] = 0;
+	if (size == 8)
+		memcpy(words, p, 8);
+	else if (size)
+		memcpy(words, p, size);
+	h = fold(words[0] ^ 0xa0761d6478bd642full, words[1] ^ h);
+	h = fold(h, 0xe7037ed1a0b428dbull);
 	return h ? h : 1;
 }
 

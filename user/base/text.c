@@ -109,6 +109,8 @@ bool osp_text_is_utf8(const void *bytes, size_t size)
 
 	while (i + 8 <= size && !not_plain(p + i))
 		i += 8;
+	if (size >= 8 && i + 8 > size && !not_plain(p + size - 8))
+		return true;
 	while (i < size) {
 		size_t n = utf8_length(p + i, size - i);
 
