@@ -61,13 +61,15 @@ enum osp_record_kind {
 	OSP_RECORD_EXEC,     /* a member (or, with cfg_all, anybody) called exec: see `site` */
 	OSP_RECORD_EXIT,     /* the last thread of a member ended: value is the exit code */
 	OSP_RECORD_MAPPED,   /* a member's dynamic linker mapped objects */
+	OSP_RECORD_LEFT,     /* steps that lie in a block, unflushed: nothing trapped */
 };
 
 enum { OSP_EVENT_COMM = 16, OSP_EVENT_FILE = 240 }; /* EXEC: bytes of a comm; of a file name */
 
 enum {
 	OSP_RECORD_FORKED = 1,	/* STEP: of a child's copy of its parent's operation */
-	OSP_RECORD_CLEARED = 2, /* STEP: all steps of the block since it was cleared last */
+	OSP_RECORD_CLEARED = 2, /* STEP, LEFT: all steps of the block since it was cleared last */
+	OSP_RECORD_PEEKED = 4,	/* LEFT: read by the recorder from a process that lives on */
 };
 
 /*
@@ -79,6 +81,8 @@ enum {
  *            the last one; at a point of the kind spill none did: then it is the next sequence.
  *            Steps that are not the one that trapped were carried: the kernel counted no hit
  *            of them.
+ *   LEFT     data = steps as above; the header tells of none: sequence = the next one, point and
+ *            thread = those of a hit before, stamp = 0.
  *   FOREIGN  data = value count in `value`: that many struct osp_foreign_value, then bytes
  *   EXEC     data = comm (OSP_EVENT_COMM bytes), then the file name as execve got it
  */
@@ -122,8 +126,18 @@ enum {
 	OSP_STEP_FIRED = 2,  /* was handed over by itself, too, to whoever attached its site */
 };
 
-/* Bytes of struct outspan_step (probes/op.h), which stand before a step's arguments. */
-enum { OSP_EVENT_STEP_HEAD = 24 };
+/* The first fields of struct outspan_op (probes/op.h), which has OSP_BLOCK_STEPS bytes. */
+struct osp_block_head {
+	__u32 magic;
+	__u16 abi, flags;
+	__u64 id;
+	__u32 owner, sequence; /* steps stamped so far */
+	__u32 used, size;      /* bytes, the head included */
+};
+
+enum { OSP_BLOCK_MAGIC = 0x3150534f, OSP_BLOCK_ABI = 2, OSP_BLOCK_STEPS = 72 };
+
+enum { OSP_EVENT_STEP_HEAD = 24 }; /* bytes before a step's arguments */
 
 /*
  * Points by the numbers of one provider's header as it was when a binary was built: the array map
@@ -229,6 +243,7 @@ struct osp_counter {
 
 _Static_assert(sizeof(struct osp_record) == 104, "record header");
 _Static_assert(sizeof(struct osp_record_step) == OSP_EVENT_STEP_HEAD, "step");
+_Static_assert(sizeof(struct osp_block_head) == 32, "head of a block");
 _Static_assert(sizeof(struct osp_foreign_value) == 16, "foreign value");
 _Static_assert(sizeof(struct osp_shape) == 56, "shape");
 _Static_assert(sizeof(struct osp_site_spec) == 192, "site");

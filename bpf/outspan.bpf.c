@@ -197,6 +197,8 @@ static __always_inline __u64 record_fill(struct osp_record *r, struct hit *h, __
 	return wake;
 }
 
+#include "bpf/left.h" /* it needs what stands above */
+
 /* ---- our own points ---- */
 
 /* What a stub passes in registers: probes/op.h. */
@@ -407,6 +409,18 @@ static __always_inline __u32 step_read(struct hit *h, const struct call *c, __u3
 	return OSP_LOSS_BLOCK_FULL;
 }
 
+/* A copy made by fork is never remembered: the operation is the parent's. */
+static __always_inline void call_note(const struct hit *h, const struct call *c, __u32 kind)
+{
+	if (c->used >> 63)
+		return;
+	if (call_clears(c) && kind != OSP_SHAPE_SPILL)
+		block_drop(h->member->process, c->op_id);
+	else
+		block_keep(h->member->process, c->op_id, c->block, h->numbers << 16 | h->point,
+			   h->tid);
+}
+
 SEC("uprobe")
 int on_step(struct pt_regs *ctx)
 {
@@ -423,8 +437,10 @@ int on_step(struct pt_regs *ctx)
 	call_read(&c, ctx);
 	if (shape->kind != OSP_SHAPE_SPILL)
 		hit_count(&h);
-	if (hit_has_slot(&h))
+	if (hit_has_slot(&h)) {
+		call_note(&h, &c, shape->kind);
 		fate = step_read(&h, &c, shape->kind);
+	}
 	if (fate < WRITTEN)
 		step_lose(&h, &c, shape, fate);
 	return 0;
@@ -735,6 +751,28 @@ int BPF_PROG(on_exec, struct task_struct *task, pid_t old_pid, struct linux_binp
 	return 0;
 }
 
+/* Signals whose default is not the end: CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH. */
+#define SPARED                                                                                     \
+	(1u << 17 | 1u << 18 | 1u << 19 | 1u << 20 | 1u << 21 | 1u << 22 | 1u << 23 | 1u << 28)
+
+/*
+ * A signal is about to be handled. Kernels before 6.16 tell of an exit when the memory is gone: here
+ * it is still there. What other threads do meanwhile is brought by on_exit, where that can.
+ */
+SEC("tp_btf/signal_deliver")
+int BPF_PROG(on_signal, int number, struct kernel_siginfo *info, struct k_sigaction *action)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct osp_member *m;
+
+	if (action->sa.sa_handler || (number < 32 && SPARED >> number & 1))
+		return 0;
+	m = bpf_map_lookup_elem(&members, &pid);
+	if (m)
+		left_bring_all(pid, m);
+	return 0;
+}
+
 enum { GROUP_EXIT = 4 }; /* SIGNAL_GROUP_EXIT of linux/sched/signal.h */
 
 SEC("tp_btf/sched_process_exit")
@@ -746,6 +784,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	if (!m || task->signal->live.counter)
 		return 0;
 	member_start(m);
+	left_bring_all(n.pid, m);
 	n.member = *m;
 	n.value = (__u32)(task->signal->flags & GROUP_EXIT ? task->signal->group_exit_code
 							   : task->group_leader->exit_code);

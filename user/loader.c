@@ -120,17 +120,30 @@ static int check_options(const struct osp_catalogue *c, const struct osp_loader_
 	return 0;
 }
 
+/* signals: with the tracepoint of signals, which a kernel may lack. */
+static int load_with(struct osp_loader *l, const struct osp_loader_options *o,
+		     enum osp_attach_form form, bool signals)
+{
+	int r;
+
+	outspan_bpf__destroy(l->bpf);
+	l->bpf = outspan_bpf__open();
+	if (!l->bpf)
+		return -errno;
+	r = configure(l, o, form);
+	if (!r)
+		r = bpf_program__set_autoload(l->bpf->progs.on_signal, signals);
+	return r ? r : outspan_bpf__load(l->bpf);
+}
+
 static int load(struct osp_loader *l, const struct osp_loader_options *o, enum osp_attach_form form)
 {
 	int r;
 
 	libbpf_set_print(print_library);
-	l->bpf = outspan_bpf__open();
-	if (!l->bpf)
-		return tell_load_error(-errno);
-	r = configure(l, o, form);
-	if (!r)
-		r = outspan_bpf__load(l->bpf);
+	r = load_with(l, o, form, true);
+	if (r == -ESRCH)
+		r = load_with(l, o, form, false);
 	return r ? tell_load_error(r) : 0;
 }
 
@@ -178,9 +191,12 @@ static int attach_processes(struct osp_loader *l)
 		struct bpf_link **link;
 	} all[] = {{l->bpf->progs.on_fork, &l->bpf->links.on_fork},
 		   {l->bpf->progs.on_exec, &l->bpf->links.on_exec},
-		   {l->bpf->progs.on_exit, &l->bpf->links.on_exit}};
+		   {l->bpf->progs.on_exit, &l->bpf->links.on_exit},
+		   {l->bpf->progs.on_signal, &l->bpf->links.on_signal}};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		if (!bpf_program__autoload(all[i].program))
+			continue;
 		*all[i].link = bpf_program__attach(all[i].program);
 		if (!*all[i].link)
 			return osp_err(-errno,

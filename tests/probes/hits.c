@@ -222,6 +222,28 @@ static int take_steps(const struct osp_record *r)
 	return e;
 }
 
+/* What a dying process left in a block. */
+static int take_left(const struct osp_record *r)
+{
+	const uint8_t *at = (const uint8_t *)(r + 1), *end = at + r->data_size;
+
+	printf("left pid=%u tid=%u op=%llx sequence=%u data=%d steps", r->pid, r->tid, r->op_id,
+	       r->sequence, r->data_size);
+	while (r->data_size > 0 && at < end) {
+		struct osp_record_step s;
+		const struct osp_point *p;
+
+		memcpy(&s, at, sizeof(s));
+		at += sizeof(s) + s.size;
+		p = at > end ? NULL : point_of(r, s.number);
+		if (!p)
+			return -EBADMSG;
+		printf(" %u:%s", s.sequence, p->name);
+	}
+	printf("\n");
+	return 0;
+}
+
 static int take_hit(const struct osp_record *r)
 {
 	if (!h.catalogue->points[r->point]->spill)
@@ -245,6 +267,8 @@ static int take(void *arg, const struct osp_record *r, size_t size)
 		return -EBADMSG;
 	if (r->kind <= OSP_RECORD_FOREIGN)
 		return take_hit(r);
+	if (r->kind == OSP_RECORD_LEFT)
+		return take_left(r);
 	printf("%s pid=%u slot=%u site=%u exec=%u value=%llu\n", names[r->kind], r->pid, r->process,
 	       r->site, r->exec_id, r->value);
 	if (r->kind == OSP_RECORD_EXEC || r->kind == OSP_RECORD_MAPPED)

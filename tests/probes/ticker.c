@@ -11,6 +11,10 @@
  *   strict         forks a child in seccomp's strict mode; answers its pid; it ticks 5 times at its end
  *   release        lets it end; answers how it did, as wait(2) has it
  *   load FILE      dlopen, then N calls by `call N`   exec FILE ARGUMENT...
+ *   leave N        an operation of N + 1 points that does not end; answers its id
+ *   scratch N M    the same in a frame that returns, then one of M + 1 in the same place (M = -1:
+ *                  other bytes; -2: nothing), then it kills itself; says the ids first
+ *   die HOW        kill, segv, abort, exit, _exit, or the number of a signal that it sends itself
  *   spin           ticks until the next line, answers how many
  */
 #define _SDT_HAS_SEMAPHORES 1
@@ -179,6 +183,70 @@ static int release(void)
 	return status;
 }
 
+static void begin_ticks(struct ticker_tick *op, long n, char end)
+{
+	struct ticker_tick_running s = ticker_tick__begun(ticker_tick_begin(op), 0, "left", 4);
+
+	for (long i = 0; i < n; i++)
+		s = ticker_tick__passed(s, (uint64_t)i);
+	printf("%llx%c", (unsigned long long)outspan_op_id(&op->head), end);
+	fflush(stdout);
+}
+
+static void leave(long n)
+{
+	static struct ticker_tick left[100];
+	static int count;
+
+	if (count < 100)
+		begin_ticks(&left[count++], n, ' ');
+}
+
+static __attribute__((noinline)) void frame(long n)
+{
+	struct ticker_tick op = TICKER_TICK_INIT;
+
+	begin_ticks(&op, n, '\n');
+	__asm__ volatile("" ::"r"(&op) : "memory");
+}
+
+static __attribute__((noinline)) void scribble(void)
+{
+	char bytes[4 * sizeof(struct ticker_tick)];
+
+	memset(bytes, 'x', sizeof(bytes));
+	__asm__ volatile("" ::"r"(bytes) : "memory");
+}
+
+/* All frames begin at the same place of the stack, and nothing else is called in between. */
+static void scratch(long first, long second)
+{
+	pid_t pid = getpid();
+
+	kill(pid, 0); /* the dynamic linker has found it */
+	frame(first);
+	if (second >= 0)
+		frame(second);
+	else if (second == -1)
+		scribble();
+	kill(pid, SIGKILL);
+}
+
+static void die(const char *how)
+{
+	volatile int *volatile nowhere = NULL;
+
+	if (!strcmp(how, "abort"))
+		abort();
+	if (!strcmp(how, "exit"))
+		exit(3);
+	if (!strcmp(how, "_exit"))
+		_exit(4);
+	raise(!strcmp(how, "kill") ? SIGKILL : atoi(how));
+	if (!strcmp(how, "segv"))
+		*nowhere = 1;
+}
+
 static long spin(void)
 {
 	struct pollfd p = {.fd = 0, .events = POLLIN};
@@ -225,6 +293,12 @@ static int obey(const char *verb, char *const args[], long a, long b)
 		return load(args[0]);
 	else if (!strcmp(verb, "call") && loaded)
 		loaded(a);
+	else if (!strcmp(verb, "leave"))
+		leave(a);
+	else if (!strcmp(verb, "scratch"))
+		scratch(a, b);
+	else if (!strcmp(verb, "die"))
+		die(args[0]);
 	else if (!strcmp(verb, "exec"))
 		return execv(args[0], args);
 	else
