@@ -73,21 +73,6 @@ static bool is_as_fired(const struct osp_stitch *s, const struct osp_run *run, s
 	return true;
 }
 
-/* All steps are of the operation, and wanted. The last one is if it was hit. */
-static bool is_wanted(const struct osp_stitch *s, const struct osp_tracee *t,
-		      const struct osp_run *run, const struct osp_operation *operation)
-{
-	for (size_t i = 0; i < run->count; i++) {
-		const struct osp_point *p = run->steps[i].point;
-
-		if (p->operation_count != 1 || p->operations[0] != operation)
-			return false;
-		if (!(run->trapped && i + 1 == run->count) && !osp_roster_wants(s->roster, t, p))
-			return false;
-	}
-	return true;
-}
-
 static int find_course(struct osp_stitch *s, const struct osp_run *run, struct coming *c)
 {
 	struct osp_passing *p = &c->passing;
@@ -107,9 +92,10 @@ static int find_course(struct osp_stitch *s, const struct osp_run *run, struct c
 	c->course = osp_courses_find(&s->courses, &key);
 	if (c->course)
 		return 0;
-	/* Which steps are wanted is the same for all processes with this view. */
-	if (!is_wanted(s, p->tracee, run, p->operation))
-		return TAKE_STEPS;
+	/*
+	 * Steps that are of another operation or that nobody wants are not walked: a list with one
+	 * is never learnt. Which are wanted is the same for all processes with this view.
+	 */
 	s->taught = p->tracee;
 	s->taught_record = p->tracee->records;
 	r = osp_courses_start(&s->courses, &key);

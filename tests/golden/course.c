@@ -210,7 +210,7 @@ static void mutate(struct capture *c, unsigned int seed)
 
 /* ---- both ways ---- */
 
-/* All inputs, and again with operations of their own; the last ones (the end) once. */
+/* All inputs, and again a little later with operations of their own; the end comes once. */
 static char *play(const struct osp_catalogue *c, const struct capture *in, const char *text,
 		  bool walks, struct osp_pipeline_stats *stats)
 {
@@ -232,10 +232,9 @@ static char *play(const struct osp_catalogue *c, const struct capture *in, const
 			struct osp_input each = in->inputs[i];
 			struct osp_record *r = NULL;
 
-			if (round && !is_record(&each) && each.kind != OSP_INPUT_STOP)
-				continue;
 			if (each.kind == OSP_INPUT_STOP && round + 1 < ROUNDS)
 				continue;
+			each.time_ns += (int64_t)round * 1000000;
 			if (is_record(&each)) {
 				r = memcpy(malloc(each.size), each.record, each.size);
 				r->op_id += r->op_id ? round << 40 : 0;
