@@ -68,7 +68,8 @@ static int check_spans(const struct osp_row *row, char *text, size_t room)
 		REQUIRE(i ? s->parent < i : !s->parent, "span %zu: parent %u", i, s->parent);
 		REQUIRE(i ? s->number > row->spans[i - 1].number : !s->number,
 			"span %zu: number %u", i, s->number);
-		REQUIRE(row->id <= UINT64_MAX - s->number, "span %zu: id past the last", i);
+		REQUIRE((row->id & UINT16_MAX) + s->number <= UINT16_MAX,
+			"span %zu: its id is another operation's", i);
 		REQUIRE((row->lasting || is_text(s->kind_name)) && is_text(s->name) &&
 				is_text_or_null(s->code),
 			"span %zu: text missing or not UTF-8", i);

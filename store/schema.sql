@@ -553,6 +553,15 @@ SELECT l.process, p.comm, p.pid, b.provider, b.probe, l.hits, l.stored,
                  WHERE r.process = l.process AND r.probe = l.probe AND r.lost), '') AS reasons
 FROM loss l JOIN probe b ON b.key = l.probe LEFT JOIN process p ON p.key = l.process;
 
+-- One row if the recording is under way or was killed: later hits are unknown.
+CREATE VIEW cut AS
+SELECT strftime('%Y-%m-%dT%H:%M:%S', wall / 1000000000, 'unixepoch') ||
+       printf('.%09dZ', wall % 1000000000) AS time, wall AS time_ns
+FROM (SELECT CAST(value AS INTEGER) +
+        coalesce((SELECT offset_ns FROM clock WHERE boot_ns <= CAST(value AS INTEGER) ORDER BY boot_ns DESC LIMIT 1),
+                 (SELECT offset_ns FROM clock ORDER BY boot_ns LIMIT 1), 0) AS wall
+      FROM session WHERE name = 'committed_ns' AND NOT EXISTS (SELECT 1 FROM session WHERE name = 'ended'));
+
 CREATE VIEW attached AS
 SELECT a.process, p.comm, p.pid, b.provider, b.probe, a.level, a.sites, a.from_ns, a.to_ns
 FROM attach a JOIN probe b ON b.key = a.probe LEFT JOIN process p ON p.key = a.process;

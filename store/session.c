@@ -65,6 +65,8 @@ static int take_clock(struct osp_session *s, const struct osp_part *part)
 static int take_setting(struct osp_session *s, const struct osp_part *part)
 {
 	s->ended |= !strcmp(part->session.name, OSP_SESSION_ENDED);
+	if (!strcmp(part->session.name, OSP_SESSION_COMMITTED))
+		s->committed_ns = strtoll(part->session.value, NULL, 10);
 	return 0;
 }
 

@@ -353,6 +353,8 @@ static int free_store(struct sqlite_store **s)
 		r = -EBUSY;
 	sqlite_names_clear(*s);
 	sqlite_shape_clear(*s);
+	sqlite_probes_clear(*s);
+	osp_map_clear(&(*s)->explained);
 	sqlite_place_clear(*s);
 	sqlite_batch_clear(&(*s)->batch);
 	for (size_t i = 0; i < sizeof((*s)->buffers) / sizeof((*s)->buffers[0]); i++)
@@ -381,6 +383,8 @@ static int new_store(struct sqlite_store **out, const char *path)
 		s->buffers[i].max = BUFFER_MAX;
 	sqlite_names_clear(s);
 	sqlite_shape_clear(s);
+	sqlite_probes_clear(s);
+	osp_map_init(&s->explained, SQLITE_PROBES, 0x6578706c);
 	sqlite_place_clear(s);
 	*out = s;
 	return 0;
@@ -457,7 +461,7 @@ static int create_schema(struct sqlite_store *s)
 	r = r ? r : sqlite_exec(s, "COMMIT");
 	return r ? r
 		 : sqlite_exec(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-				  "PRAGMA wal_autocheckpoint = 1000; PRAGMA cache_size = -16384;"
+				  "PRAGMA wal_autocheckpoint = 256; PRAGMA cache_size = -16384;"
 				  "SELECT count(*) FROM sqlite_schema;");
 }
 

@@ -16,6 +16,7 @@ enum {
 	SQLITE_VALUE_STRINGS = 16384, /* values that may become strings of the session */
 	SQLITE_VALUE_STRING_BYTES = 128, /* longer values are stored where they occur */
 	SQLITE_SHAPES = 16384,		 /* shapes and threads known at once; forgotten ones are */
+	SQLITE_PROBES = 65536,		 /* (process, probe) pairs that are known to have losses */
 	SQLITE_THREADS = 65536,		 /* stored again under another number */
 	SQLITE_PLACES = 1 << 21,	 /* blocks of 64 operations whose place is known */
 	SQLITE_PLACE_BUNDLES = 256,	 /* bundles between two writings of the places */
@@ -104,6 +105,8 @@ struct sqlite_store {
 	uint64_t patches_pending; /* at most so many rows are in table patch */
 	struct osp_map shapes, threads;		    /* of the writer: what it is -> key */
 	struct osp_map signatures;		    /* of lasting rows -> key of the shape */
+	struct osp_map probes;			    /* of the writer: (provider, probe) -> key */
+	struct osp_map explained;		    /* (process, probe) that have loss reasons */
 	struct osp_map known_shapes, known_threads; /* of readers: key -> what it is */
 	uint32_t shape_keys, thread_keys;	    /* given so far */
 	int64_t bundle_keys;
@@ -250,6 +253,7 @@ int sqlite_decode_edge(struct sqlite_store *s, const struct sqlite_bundle *b, si
 /* ---- sqlite_write.c, sqlite_read.c, sqlite_forget.c ---- */
 
 int sqlite_write_parts(struct osp_store *s, const struct osp_part *parts, size_t count);
+void sqlite_probes_clear(struct sqlite_store *s);
 int sqlite_forget(struct osp_store *s, int64_t before_ns, bool *more);
 int sqlite_read_traces(struct osp_store *s, uint64_t **keys, size_t *count);
 int sqlite_read_find(struct osp_store *s, uint64_t span_id, uint64_t *trace);

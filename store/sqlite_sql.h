@@ -10,8 +10,9 @@
 	X(FIND_STRING, "SELECT id FROM string WHERE text = ?1")                                     \
 	X(GET_STRING, "SELECT text FROM string WHERE id = ?1")                                      \
 	X(ADD_NUMBER, "INSERT OR IGNORE INTO number VALUES(?1)")                                    \
-	X(ADD_PROBE, "INSERT INTO probe(provider, probe) VALUES(?1, ?2)")                           \
-	X(FIND_PROBE, "SELECT key FROM probe WHERE provider = ?1 AND probe = ?2")                   \
+	X(ADD_PROBE,                                                                                \
+	  "INSERT INTO probe(provider, probe) VALUES(?1, ?2) ON CONFLICT DO UPDATE SET "            \
+	  "probe = ?2 RETURNING key")                                                               \
 	X(ADD_SHAPE, "INSERT INTO shape VALUES(?1, ?2, ?3, ?4, ?5)")                                \
 	X(GET_SHAPE, "SELECT field_slot, spans, steps, fields FROM shape WHERE key = ?1")           \
 	X(ADD_THREAD, "INSERT INTO thread VALUES(?1, ?2, ?3)")                                      \
@@ -51,7 +52,7 @@
 	  "INSERT INTO attach VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE "            \
 	  "SET to_ns = ?4, level = ?5, sites = ?6, seq = ?7 WHERE ?7 >= seq")                       \
 	X(ADD_LOSS, "INSERT INTO loss VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET "        \
-		    "hits = ?3, stored = ?4, seq = ?5 WHERE ?5 >= seq RETURNING 1")                 \
+		    "hits = ?3, stored = ?4, seq = ?5 WHERE ?5 >= seq")                             \
 	X(DROP_REASONS, "DELETE FROM loss_reason WHERE process = ?1 AND probe = ?2")                \
 	X(ADD_REASON, "INSERT INTO loss_reason VALUES(?1, ?2, ?3, ?4, ?5)")                         \
 	X(ADD_GAP, "INSERT INTO gap VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET "      \

@@ -63,24 +63,36 @@ static int write_process(struct sqlite_store *s, const struct osp_part *part)
 	return sqlite_run(s, st);
 }
 
-static int add_probe(struct sqlite_store *s, const char *provider, const char *probe, int64_t *key)
+static int insert_probe(struct sqlite_store *s, const char *provider, const char *probe,
+			int64_t *key)
 {
-	sqlite3_stmt *find = sqlite_statement(s, STATEMENT_FIND_PROBE);
 	sqlite3_stmt *add = sqlite_statement(s, STATEMENT_ADD_PROBE);
 	int r;
 
-	if (!find || !add)
+	if (!add)
 		return sqlite_fail(s, "write");
-	bind_text(find, 1, provider);
-	bind_text(find, 2, probe);
-	r = run_for_integer(s, find, key);
-	if (r)
-		return r < 0 ? r : 0;
 	bind_text(add, 1, provider);
 	bind_text(add, 2, probe);
-	r = sqlite_run(s, add);
-	*key = sqlite3_last_insert_rowid(s->db);
-	return r;
+	r = run_for_integer(s, add, key);
+	return r < 0 ? r : 0;
+}
+
+/* Rows of the same probes come with every batch: their keys are remembered. */
+static int add_probe(struct sqlite_store *s, const char *provider, const char *probe, int64_t *key)
+{
+	int r;
+
+	osp_buffer_reset(&s->key);
+	r = osp_buffer_add(&s->key, provider, strlen(provider) + 1);
+	r = r ? r : osp_buffer_add(&s->key, probe, strlen(probe));
+	if (r)
+		return r;
+	*key = (int64_t)(uintptr_t)osp_map_find(&s->probes, s->key.data, s->key.size);
+	if (*key)
+		return 0;
+	r = insert_probe(s, provider, probe, key);
+	r = r ? r : osp_map_add(&s->probes, s->key.data, s->key.size, (void *)(uintptr_t)*key);
+	return r == -ENOSPC ? 0 : r;
 }
 
 static int write_attach(struct sqlite_store *s, const struct osp_part *part)
@@ -98,16 +110,33 @@ static int write_attach(struct sqlite_store *s, const struct osp_part *part)
 	return sqlite_run(s, st);
 }
 
+static int drop_reasons(struct sqlite_store *s, uint32_t process, int64_t probe)
+{
+	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_DROP_REASONS);
+
+	if (!st)
+		return sqlite_fail(s, "write");
+	BIND(st, 1, process, probe);
+	return sqlite_run(s, st);
+}
+
+/* Most pages have lost nothing: then there is nothing to replace either. */
 static int write_reasons(struct sqlite_store *s, const struct osp_loss_row *l, int64_t probe)
 {
-	sqlite3_stmt *drop = sqlite_statement(s, STATEMENT_DROP_REASONS);
-	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_ADD_REASON);
-	int r;
+	struct osp_map *explained = &s->explained;
+	const int64_t key[] = {l->process, probe};
+	sqlite3_stmt *st;
+	int r = 0;
 
-	if (!drop || !st)
-		return sqlite_fail(s, "write");
-	BIND(drop, 1, l->process, probe);
-	r = sqlite_run(s, drop);
+	if (explained->count == explained->max || osp_map_find(explained, key, sizeof(key)))
+		r = drop_reasons(s, l->process, probe);
+	if (r || !l->count)
+		return r;
+	if (explained->count < explained->max)
+		r = osp_map_add(explained, key, sizeof(key), explained);
+	st = r ? NULL : sqlite_statement(s, STATEMENT_ADD_REASON);
+	if (!st)
+		return r ? r : sqlite_fail(s, "write");
 	for (size_t i = 0; !r && i < l->count; i++) {
 		BIND(st, 1, l->process, probe, (int64_t)i);
 		bind_text(st, 4, l->reasons[i]);
@@ -121,14 +150,14 @@ static int write_loss(struct sqlite_store *s, const struct osp_part *part)
 {
 	const struct osp_loss_row *l = &part->loss;
 	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_ADD_LOSS);
-	int64_t probe, one;
+	int64_t probe;
 	int r = st ? add_probe(s, l->provider, l->probe, &probe) : sqlite_fail(s, "write");
 
 	if (r)
 		return r;
 	BIND(st, 1, l->process, probe, (int64_t)l->hits, (int64_t)l->stored, (int64_t)part->seq);
-	r = run_for_integer(s, st, &one);
-	return r == 1 ? write_reasons(s, l, probe) : r;
+	r = sqlite_run(s, st);
+	return r || !sqlite3_changes(s->db) ? r : write_reasons(s, l, probe);
 }
 
 static int write_gap(struct sqlite_store *s, const struct osp_part *part)
@@ -204,6 +233,12 @@ static int run(struct sqlite_store *s, enum sqlite_statement id)
 	return st ? sqlite_run(s, st) : sqlite_fail(s, "write");
 }
 
+void sqlite_probes_clear(struct sqlite_store *s)
+{
+	osp_map_clear(&s->probes);
+	osp_map_init(&s->probes, SQLITE_PROBES, 0x70726f62);
+}
+
 /* Undoes the batch; the text of the failure that led here stays. */
 static int roll_back(struct sqlite_store *s, int r, uint64_t patches_pending)
 {
@@ -217,6 +252,7 @@ static int roll_back(struct sqlite_store *s, int r, uint64_t patches_pending)
 	s->numbers = 0;
 	s->patches_pending = patches_pending;
 	sqlite_shape_clear(s);
+	sqlite_probes_clear(s);
 	sqlite_place_reload(s);
 	if (r == -ENOMEM)
 		osp_store_fail(&s->base, r, "%s: no memory for the batch", s->path);

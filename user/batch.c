@@ -6,10 +6,13 @@
 #include "user/batch.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/session.h"
 #include "store/store.h"
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
@@ -20,6 +23,7 @@ struct osp_batch {
 	size_t used, max;
 	struct osp_part *parts;
 	size_t count, room;
+	int64_t last_ns, told_ns; /* the last step of all rows, and of those that are written */
 };
 
 int osp_batch_new(struct osp_batch **out, struct osp_store *store, size_t max_bytes)
@@ -182,6 +186,12 @@ static bool keep_part(struct osp_batch *b, struct osp_part *p)
 	return true;
 }
 
+static void note_time(struct osp_batch *b, const struct osp_part *part)
+{
+	if (part->kind == OSP_PART_ROW && part->row.spans[0].end_ns > b->last_ns)
+		b->last_ns = part->row.spans[0].end_ns;
+}
+
 int osp_batch_add(struct osp_batch *b, const struct osp_part *part)
 {
 	for (int again = 0; again < 2; again++) {
@@ -189,8 +199,9 @@ int osp_batch_add(struct osp_batch *b, const struct osp_part *part)
 		struct osp_part copy = *part;
 		int r;
 
-		if (b->count < b->room && keep_part(b, &copy)) {
+		if (b->count + 1 < b->room && keep_part(b, &copy)) {
 			b->parts[b->count++] = copy;
+			note_time(b, part);
 			return 0;
 		}
 		b->used = before;
@@ -201,15 +212,29 @@ int osp_batch_add(struct osp_batch *b, const struct osp_part *part)
 	return -E2BIG;
 }
 
+/* Up to when the session tells what happened, should this be its last transaction. */
+static size_t tell_time(struct osp_batch *b, char text[24])
+{
+	if (b->last_ns == b->told_ns)
+		return b->count;
+	snprintf(text, 24, "%" PRId64, b->last_ns);
+	b->parts[b->count] =
+		(struct osp_part){.kind = OSP_PART_SESSION,
+				  .session = {.name = OSP_SESSION_COMMITTED, .value = text}};
+	return b->count + 1;
+}
+
 int osp_batch_flush(struct osp_batch *b)
 {
+	char text[24];
 	int r;
 
 	if (!b->count)
 		return 0;
-	r = osp_store_write(b->store, b->parts, b->count);
+	r = osp_store_write(b->store, b->parts, tell_time(b, text));
 	if (r)
 		return osp_err(0, "%s", osp_store_error(b->store)), r;
+	b->told_ns = b->last_ns;
 	b->count = b->used = 0;
 	return 0;
 }

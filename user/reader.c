@@ -11,6 +11,7 @@
 
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
+#include "user/base/text.h"
 #include "user/command.h"
 
 void osp_reader_parse(const struct argp *argp, const char *name, int argc, char **argv, void *input)
@@ -24,6 +25,20 @@ void osp_reader_parse(const struct argp *argp, const char *name, int argc, char 
 	argv[0] = "outspan";
 }
 
+static void warn_of_cut(const struct osp_session *s, const char *file)
+{
+	int64_t at_ns = s->committed_ns;
+	char text[40] = "its beginning";
+
+	if (at_ns)
+		osp_text_time(
+			text,
+			(int64_t)((uint64_t)at_ns + (uint64_t)osp_session_wall_offset(s, at_ns)),
+			true);
+	osp_warn("%s: cut at %s: the recording is under way or was killed, later hits are unknown",
+		 file, text);
+}
+
 int osp_reader_open(struct osp_session **out, const char *file)
 {
 	char error[512];
@@ -32,9 +47,7 @@ int osp_reader_open(struct osp_session **out, const char *file)
 	if (r)
 		return osp_err(0, "%s", error), r;
 	if (!(*out)->ended)
-		osp_warn(
-			"%s: the recording is under way or was cut off: what was hit after its last transaction is unknown",
-			file);
+		warn_of_cut(*out, file);
 	return 0;
 }
 

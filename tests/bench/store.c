@@ -31,6 +31,14 @@ static double cpu_s(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+static double wall_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 /* ---- a message ---- */
 
 /* An operation while it is made; all of a message share the value bytes. */
@@ -386,7 +394,7 @@ static void time_reads(uint64_t messages)
 
 static double run(uint64_t messages, bool clean)
 {
-	double events = (double)messages * EVENTS, begun, making = 0, took[3];
+	double events = (double)messages * EVENTS, begun, making = 0, took[3], longest = 0;
 	struct message *m = calloc(BATCH, sizeof(*m));
 	struct osp_store *s = NULL;
 	struct osp_batch *b = NULL;
@@ -405,7 +413,7 @@ static double run(uint64_t messages, bool clean)
 	took[0] = took[1] = 0;
 	for (uint64_t n = 0; n < messages; n += BATCH) {
 		uint64_t end = n + BATCH < messages ? n + BATCH : messages;
-		double t = cpu_s();
+		double t = cpu_s(), wall;
 
 		for (uint64_t i = n; i < end; i++)
 			make_message(&m[i - n], i);
@@ -415,8 +423,11 @@ static double run(uint64_t messages, bool clean)
 			put_message(b, &m[i - n], i);
 		took[0] += cpu_s() - t;
 		t = cpu_s();
+		wall = wall_s();
 		check(osp_batch_flush(b), "write");
 		took[1] += cpu_s() - t;
+		wall = wall_s() - wall;
+		longest = n && wall > longest ? wall : longest;
 		for (int i = 0; i < BATCH; i++) {
 			m[i].now = m[BATCH - 1].now;
 			m[i].word += m[BATCH - 1].word * 2;
@@ -429,15 +440,123 @@ static double run(uint64_t messages, bool clean)
 	osp_batch_free(&b);
 	free(m);
 	begun = cpu_s() - begun - making;
-	printf("  %s: %.1f ns/event (into the batch %.1f, write and commit %.1f, end %.1f)\n",
+	printf("  %s: %.1f ns/event (into the batch %.1f, write and commit %.1f, end %.1f), "
+	       "longest transaction %.1f ms; making the messages, not counted: %.1f ns/event\n",
 	       clean ? "outspan" : "outspan, killed", begun / events * 1e9, took[0] / events * 1e9,
-	       took[1] / events * 1e9, took[2] / events * 1e9);
+	       took[1] / events * 1e9, took[2] / events * 1e9, longest * 1e3,
+	       making / events * 1e9);
 	printf("  file: %.2f bytes/event\n",
 	       query("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size") /
 		       events);
 	print_tables(events);
 	time_reads(messages);
 	return begun / events * 1e9;
+}
+
+/* ---- few messages: a transaction, or some, for each, with the books of what it holds ---- */
+
+/* A page of the books. */
+struct page {
+	uint32_t process;
+	const char *probe;
+	uint64_t stored;
+	bool changed;
+};
+
+static struct page pages[64];
+
+static void count_steps(const struct work *w)
+{
+	for (size_t i = 0; i < w->row.step_count; i++) {
+		struct page *p = pages;
+
+		while (p->probe && (p->process != w->row.process || p->probe != w->steps[i].name))
+			p++;
+		p->process = w->row.process;
+		p->probe = w->steps[i].name;
+		p->stored++;
+		p->changed = true;
+	}
+}
+
+static void commit_books(struct osp_batch *b)
+{
+	for (struct page *p = pages; p->probe; p++) {
+		struct osp_part part = {.kind = OSP_PART_LOSS,
+					.loss = {.process = p->process,
+						 .provider = "lonelypsp",
+						 .probe = p->probe,
+						 .hits = p->stored,
+						 .stored = p->stored}};
+
+		if (p->changed)
+			check(osp_batch_add(b, &part), "books");
+		p->changed = false;
+	}
+	check(osp_batch_flush(b), "write");
+}
+
+/* Its operations come in one, two or five transactions. */
+static void put_slowly(struct osp_batch *b, struct message *m, uint64_t n, int drains)
+{
+	uint64_t birth = 5 * n + 1, handle = m->handle.row.id;
+
+	for (unsigned i = 0; i < 3; i++) {
+		put_row(b, &m->receive[i], birth + 2 + i);
+		count_steps(&m->receive[i]);
+		if (drains > 2)
+			commit_books(b);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		put_edge(b, handle + 1 + i, m->receive[i].row.id, "handle_notify/deliver>receive");
+		put_patch(b, m->receive[i].row.id, birth + 1);
+	}
+	put_row(b, &m->handle, birth + 1);
+	count_steps(&m->handle);
+	if (drains > 1)
+		commit_books(b);
+	put_edge(b, m->notify.row.id + 1, handle, "notify/attempt>handle_notify");
+	for (unsigned i = 0; i < 3; i++)
+		put_patch(b, m->receive[i].row.id, birth);
+	put_patch(b, handle, birth);
+	put_row(b, &m->notify, birth);
+	count_steps(&m->notify);
+	commit_books(b);
+}
+
+static void run_slowly(int drains)
+{
+	enum { MESSAGES = 5000 };
+	struct message *m = calloc(1, sizeof(*m));
+	char error[512] = "", uri[100];
+	double begun, spent = 0, longest = 0;
+	struct osp_store *s = NULL;
+	struct osp_batch *b = NULL;
+
+	memset(pages, 0, sizeof(pages));
+	m->word = 88172645463325252ull;
+	m->now = 1000000000000;
+	snprintf(uri, sizeof(uri), "sqlite:%s", file);
+	if (osp_store_open(&s, uri, OSP_STORE_OVERWRITE, error))
+		fprintf(stderr, "%s\n", error), exit(1);
+	check(osp_batch_new(&b, s, 8 << 20), "batch");
+	put_processes(b);
+	for (uint64_t n = 0; n < MESSAGES; n++) {
+		make_message(m, n);
+		begun = cpu_s();
+		put_slowly(b, m, n, drains);
+		begun = cpu_s() - begun;
+		spent += begun;
+		longest = begun > longest ? begun : longest;
+	}
+	check(osp_store_close(&s, true), "close");
+	osp_batch_free(&b);
+	free(m);
+	printf("  in %d transactions each: %.0f us and %.1f bytes/event for a message, longest %.1f ms\n",
+	       drains, spent / MESSAGES * 1e6,
+	       query("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size") /
+		       MESSAGES / EVENTS,
+	       longest * 1e3);
 }
 
 /* ---- the plain way: a row per event, values as JSON, two indexes ---- */
@@ -535,6 +654,9 @@ int main(int argc, char **argv)
 
 		printf("%.1f million spans (%" PRIu64 " messages)\n", millions, messages);
 		ours = run(messages, true);
+		run_slowly(1);
+		run_slowly(2);
+		run_slowly(5);
 		if (alone)
 			continue;
 		plain = run_plain(messages < 90000 ? messages : 90000);

@@ -1,0 +1,113 @@
+/* What a batch adds to its transaction: up to when the session tells what happened. */
+#include "tests/unit/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sqlite3.h>
+
+#include "store/session.h"
+#include "user/batch.h"
+
+static char file[] = "/tmp/outspan-batch-XXXXXX";
+
+static struct osp_batch *begin(struct osp_store **s)
+{
+	struct osp_batch *b = NULL;
+	char uri[64], error[512];
+
+	strcpy(file + strlen(file) - 6, "XXXXXX");
+	close(mkstemp(file));
+	snprintf(uri, sizeof(uri), "sqlite:%s", file);
+	assert_ok(osp_store_open(s, uri, OSP_STORE_OVERWRITE, error));
+	assert_ok(osp_batch_new(&b, *s, 1 << 16));
+	return b;
+}
+
+static void end(struct osp_batch *b, struct osp_store *s)
+{
+	osp_batch_free(&b);
+	assert_ok(osp_store_close(&s, true));
+	unlink(file);
+}
+
+static void add_row(struct osp_batch *b, uint64_t id, int64_t end_ns)
+{
+	struct osp_row_span span = {.kind_name = "work",
+				    .name = "work",
+				    .kind = OSP_SPAN_SERVER,
+				    .start_ns = 1000,
+				    .end_ns = end_ns};
+	struct osp_part p = {.kind = OSP_PART_ROW,
+			     .row = {.id = id << 16, .trace = id, .spans = &span, .span_count = 1}};
+
+	assert_ok(osp_batch_add(b, &p));
+}
+
+static void add_setting(struct osp_batch *b, const char *name, const char *value)
+{
+	struct osp_part p = {.kind = OSP_PART_SESSION, .session = {name, value}};
+
+	assert_ok(osp_batch_add(b, &p));
+}
+
+/* The rows of view cut, as "time time_ns". */
+static void assert_cut(const char *expected)
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *st = NULL;
+
+	assert_ok(sqlite3_open(file, &db));
+	assert_ok(sqlite3_prepare_v2(db, "SELECT time || ' ' || time_ns FROM cut", -1, &st, NULL));
+	assert_int_equal(sqlite3_step(st), expected ? SQLITE_ROW : SQLITE_DONE);
+	if (expected)
+		assert_string_equal((const char *)sqlite3_column_text(st, 0), expected);
+	sqlite3_finalize(st);
+	sqlite3_close(db);
+}
+
+static void assert_committed(int64_t expected, bool ended)
+{
+	struct osp_session *s = NULL;
+	char error[512];
+
+	assert_ok(osp_session_open(&s, file, error));
+	assert_true(s->committed_ns == expected);
+	assert_int_equal(s->ended, ended);
+	osp_session_close(&s);
+}
+
+static void a_session_knows_its_last_committed_step(void **state)
+{
+	struct osp_part clock = {.kind = OSP_PART_CLOCK,
+				 .clock = {.boot_ns = 500, .offset_ns = 1740830400000000000}};
+	struct osp_store *s;
+	struct osp_batch *b = begin(&s);
+
+	(void)state;
+	assert_ok(osp_batch_add(b, &clock));
+	assert_ok(osp_batch_flush(b));
+	assert_cut(NULL);
+	assert_committed(0, false);
+	add_row(b, 1, 3000);
+	add_row(b, 2, 2000);
+	assert_ok(osp_batch_flush(b));
+	assert_cut("2025-03-01T12:00:00.000003000Z 1740830400000003000");
+	assert_committed(3000, false);
+	/* what is older, or no row, changes nothing; an unwritten row neither */
+	add_row(b, 3, 2500);
+	assert_ok(osp_batch_flush(b));
+	add_row(b, 4, 4000);
+	assert_committed(3000, false);
+	assert_ok(osp_batch_flush(b));
+	assert_committed(4000, false);
+	add_setting(b, OSP_SESSION_ENDED, "now");
+	assert_ok(osp_batch_flush(b));
+	assert_cut(NULL);
+	assert_committed(4000, true);
+	end(b, s);
+}
+
+RUN_TESTS(TEST(a_session_knows_its_last_committed_step))
