@@ -8,15 +8,13 @@
 
 #include "store/store.h"
 
-/* The setting that the recorder writes last, with the wall time. */
-#define OSP_SESSION_ENDED "ended"
-
 struct osp_session {
 	struct osp_store *store;	   /* owned */
 	struct osp_process_row *processes; /* owned, by key */
 	size_t process_count;
 	struct osp_clock_row *clocks; /* owned, by boot_ns */
 	size_t clock_count;
+	uint64_t bad_records, children_lost;
 	bool ended;  /* its recorder closed the books; false: under way, or cut off */
 	void *texts; /* owned: what the rows above point to */
 };

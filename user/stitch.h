@@ -26,6 +26,8 @@ struct osp_stitch_out {
 	int (*child)(void *arg, struct osp_open *o);
 	/* Its row is due: complete if it is closed, after which it is gone. */
 	int (*part)(void *arg, struct osp_open *o, bool complete);
+	/* The step, whose fate is in the books, is stored nowhere. */
+	int (*lost)(void *arg, const struct osp_event *e, enum osp_loss_reason reason);
 	void *arg;
 };
 
