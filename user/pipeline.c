@@ -119,12 +119,17 @@ static int on_part(void *arg, struct osp_open *o, bool complete)
 	part.row.trace = osp_trace_key(o->node);
 	part.row.process = o->tracee->row.key;
 	part.row.complete = complete;
-	o->node->stored = true;
+	r = tell(p, &part);
+	if (r && r != -E2BIG)
+		return r;
+	/* Larger than a batch: it is not stored, and the recording goes on. */
+	o->node->stored |= !r;
+	r = osp_stitch_settle(p->stitch, o, !r);
 	if (complete) {
 		p->spans += o->span_count;
 		forget_open(p, o);
 	}
-	return tell(p, &part);
+	return r;
 }
 
 /* ---- trace, match -> sink ---- */
@@ -168,22 +173,22 @@ static bool is_told_otherwise(enum osp_loss_reason reason)
  * A step that came is stored nowhere. Its operation, if one is known, and its time say so; of a
  * step of others that made no sense nobody knows whose it was.
  */
-static int lose_at(struct osp_pipeline *p, uint64_t op_id, int64_t time_ns,
+static int lose_at(struct osp_pipeline *p, struct osp_tracee *t, uint64_t op_id, int64_t time_ns,
 		   enum osp_loss_reason reason)
 {
-	struct osp_trace_node *n = op_id ? osp_trace_find(p->forest, p->tracee->slot, op_id) : NULL;
+	struct osp_trace_node *n = op_id ? osp_trace_find(p->forest, t->slot, op_id) : NULL;
 	int r;
 
 	if (is_told_otherwise(reason))
 		return 0;
-	r = osp_roster_add_loss(p->roster, p->tracee, time_ns, reason,
-				!op_id && reason == OSP_LOSS_DECODE);
+	r = osp_roster_add_loss(p->roster, t, time_ns, reason, !op_id && reason == OSP_LOSS_DECODE);
 	return !r && n && (n->open || n->stored) ? on_mark(p, n, OSP_MARK_MAY_BE_CUT) : r;
 }
 
-static int on_lost(void *arg, const struct osp_event *e, enum osp_loss_reason reason)
+static int on_lost(void *arg, struct osp_tracee *t, const struct osp_event *e,
+		   enum osp_loss_reason reason)
 {
-	return lose_at(arg, e->op_id, e->time_ns, reason);
+	return lose_at(arg, t, e->op_id, e->time_ns, reason);
 }
 
 static int on_edge(void *arg, const struct osp_edge *edge)
@@ -232,7 +237,7 @@ static int lose_step(struct osp_pipeline *p, const struct osp_record *record,
 	if (reason == OSP_LOSS_OVERLOAD)
 		osp_roster_add_discarded(p->tracee, 1);
 	osp_account_lose(page, reason);
-	return lose_at(p, record->op_id, (int64_t)record->time_ns, reason);
+	return lose_at(p, p->tracee, record->op_id, (int64_t)record->time_ns, reason);
 }
 
 /* One step of a record; r is what decode says of it. A fork's copy holds the parent's steps, too. */
@@ -311,7 +316,7 @@ static int lose_unseen(struct osp_pipeline *p, const struct osp_record *record,
 		       struct osp_page *page, enum osp_loss_reason reason)
 {
 	osp_account_lose(page, reason);
-	return lose_at(p, record->op_id, (int64_t)record->time_ns, reason);
+	return lose_at(p, p->tracee, record->op_id, (int64_t)record->time_ns, reason);
 }
 
 /*

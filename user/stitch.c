@@ -621,20 +621,20 @@ static enum osp_loss_reason reason_of(int fate)
 	return fate == OSP_STITCH_SEEN ? OSP_LOSS_DUPLICATE : (enum osp_loss_reason)(fate - 1);
 }
 
-static int lose(const struct osp_stitch *s, struct osp_page *page, const struct osp_event *e,
-		int fate)
+static int lose(const struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
+		const struct osp_event *e, int fate)
 {
 	osp_account_lose(page, reason_of(fate));
-	return s->to.lost(s->to.arg, e, reason_of(fate));
+	return s->to.lost(s->to.arg, t, e, reason_of(fate));
 }
 
 /* The fate of a step whose own hit brought it, and was counted. */
-static int settle_trapped(const struct osp_stitch *s, struct osp_page *page,
+static int settle_trapped(const struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
 			  const struct osp_event *e, int fate)
 {
 	if (!fate || (fate == OSP_STITCH_SEEN && osp_account_return(page)))
 		return 0;
-	return lose(s, page, e, fate);
+	return lose(s, t, page, e, fate);
 }
 
 /* Of one that another's hit brought: it is counted here, unless it had a hit of its own, too. */
@@ -650,7 +650,7 @@ static int settle_carried(const struct osp_stitch *s, struct osp_tracee *t, stru
 	if (had_hit)
 		return 0;
 	osp_account_carry(page);
-	return fate ? lose(s, page, e, fate) : 0;
+	return fate ? lose(s, t, page, e, fate) : 0;
 }
 
 int osp_stitch_step(struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
@@ -675,7 +675,8 @@ int osp_stitch_step(struct osp_stitch *s, struct osp_tracee *t, struct osp_page 
 	}
 	if (!stored)
 		fate = 0;
-	return e->trapped ? settle_trapped(s, page, e, fate) : settle_carried(s, t, page, e, fate);
+	return e->trapped ? settle_trapped(s, t, page, e, fate)
+			  : settle_carried(s, t, page, e, fate);
 }
 
 /* ---- time ---- */
@@ -775,10 +776,22 @@ int osp_stitch_row(struct osp_stitch *s, struct osp_open *o, bool complete, stru
 	if (r)
 		return r;
 	o->spans[0].marks = o->marks | (complete ? 0 : OSP_MARK_INCOMPLETE);
-	for (size_t i = 0; i < o->step_count; i++) {
-		if (o->step_infos[i].page)
-			osp_account_store(o->step_infos[i].page);
-		o->step_infos[i].page = NULL;
-	}
 	return 0;
+}
+
+int osp_stitch_settle(struct osp_stitch *s, struct osp_open *o, bool stored)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < o->step_count; i++) {
+		struct osp_page *page = o->step_infos[i].page;
+		struct osp_event e = {.op_id = o->id, .time_ns = o->steps[i].time_ns};
+
+		o->step_infos[i].page = NULL;
+		if (page && stored)
+			osp_account_store(page);
+		else if (page)
+			r = lose(s, o->tracee, page, &e, lost(OSP_LOSS_STORE));
+	}
+	return r;
 }
