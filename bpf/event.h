@@ -73,7 +73,8 @@ enum {
 };
 
 enum {
-	OSP_RECORD_REASON = 8, /* bits of `flags` from here on: reason of the latest loss in `lost`, + 1 */
+	OSP_RECORD_REASON =
+		8, /* bits of `flags` from here on: reason of the latest loss in `lost`, + 1 */
 };
 
 /*

@@ -259,11 +259,24 @@ static int push_step(struct osp_pipeline *p, const struct osp_record *record,
 	return failed;
 }
 
+/* What became of a record's steps. */
+struct decoded {
+	bool trapped; /* the one of the hit was among them */
+	bool unknown; /* there were others, and how many and which they were is unknown */
+};
+
+/* The rest of the block: where its steps begin is unknown, or it could not be read at all. */
+static bool hides_steps(const struct osp_record *record, const struct osp_decoder *d)
+{
+	return record->flags & OSP_RECORD_CLEARED && (d->broken || record->data_size < 0) &&
+	       d->next < (int64_t)record->sequence;
+}
+
 /*
  * All steps of a record at once. With the one ring there is nothing that they must be put in order
  * with. 1: they are to be taken one by one.
  */
-static int push_run(struct osp_pipeline *p, const struct osp_decoder *decoder, bool *trapped)
+static int push_run(struct osp_pipeline *p, const struct osp_decoder *decoder, struct decoded *out)
 {
 	struct osp_page *const *pages;
 	struct osp_run *run = &p->run;
@@ -284,13 +297,12 @@ static int push_run(struct osp_pipeline *p, const struct osp_decoder *decoder, b
 		return r;
 	p->runs++;
 	p->events += run->count - seen;
-	*trapped = run->trapped;
+	*out = (struct decoded){.trapped = run->trapped};
 	return 0;
 }
 
-/* All steps of a record; *trapped: the one of the hit was among them. */
 static int push_decoded(struct osp_pipeline *p, const struct osp_record *record, size_t size,
-			bool *trapped)
+			struct decoded *out)
 {
 	struct osp_decoder decoder;
 	struct osp_event event;
@@ -298,16 +310,16 @@ static int push_decoded(struct osp_pipeline *p, const struct osp_record *record,
 
 	if (r)
 		return 0;
-	r = push_run(p, &decoder, trapped);
+	r = push_run(p, &decoder, out);
 	if (r <= 0)
 		return r;
 	r = 0;
 	while (r <= 0) {
 		r = osp_decode_next(&decoder, &event);
-		if (r <= 0 && (r = push_step(p, record, &event, r)))
+		if (r <= 0 && !decoder.broken && (r = push_step(p, record, &event, r)))
 			return r;
 	}
-	*trapped = decoder.trapped;
+	*out = (struct decoded){decoder.trapped, hides_steps(record, &decoder)};
 	return 0;
 }
 
@@ -325,7 +337,8 @@ static int lose_unseen(struct osp_pipeline *p, const struct osp_record *record,
  */
 static int push_steps(struct osp_pipeline *p, const struct osp_record *record, size_t size)
 {
-	bool trapped = false, spill;
+	struct decoded decoded = {0};
+	bool spill;
 	struct osp_page *page;
 	int r;
 
@@ -342,14 +355,12 @@ static int push_steps(struct osp_pipeline *p, const struct osp_record *record, s
 	p->page = page;
 	if (!spill)
 		osp_account_record(page, record->ordinal);
-	r = push_decoded(p, record, size, &trapped);
+	r = push_decoded(p, record, size, &decoded);
 	if (r)
 		return r;
-	if (!spill && !trapped)
+	if (!spill && !decoded.trapped)
 		r = lose_unseen(p, record, page, OSP_LOSS_DECODE);
-	/* What else the block held could not be read. */
-	if (!r && record->data_size < 0 && record->flags & OSP_RECORD_CLEARED &&
-	    (spill || record->sequence)) {
+	if (!r && decoded.unknown) {
 		osp_account_carry(page);
 		r = lose_unseen(p, record, page, OSP_LOSS_STEPS_UNKNOWN);
 	}
