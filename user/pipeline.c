@@ -470,15 +470,18 @@ static int push_tick(struct osp_pipeline *p, int64_t now_ns)
 /* Slot 0 has no process: hits of those that came when the table was full are entered under key 0. */
 static int push_counters(struct osp_pipeline *p, const struct osp_input *in)
 {
-	const struct osp_tracee *t = osp_roster_at(p->roster, in->counters.slot);
+	struct osp_tracee *t = NULL;
 	struct osp_page *page;
-	int r;
+	int r = 0;
 
 	if (in->counters.slot >= OSP_EVENT_PROCESSES ||
 	    in->counters.point >= p->catalogue->point_count)
 		return 0;
-	r = osp_account_page(p->account, in->counters.slot, t ? t->row.key : 0, in->counters.point,
-			     &page);
+	if (in->counters.slot)
+		r = osp_roster_meet(p->roster, in->counters.slot, in->time_ns, &t);
+	if (!r)
+		r = osp_account_page(p->account, in->counters.slot, t ? t->row.key : 0,
+				     in->counters.point, &page);
 	if (!r)
 		osp_account_count(page, &in->counters.counter, in->counters.last);
 	return r;

@@ -130,6 +130,14 @@ static int enter(struct osp_roster *r, uint32_t slot, int64_t time_ns, struct os
 	return 0;
 }
 
+int osp_roster_meet(struct osp_roster *r, uint32_t slot, int64_t time_ns, struct osp_tracee **out)
+{
+	bool known = osp_roster_at(r, slot);
+	int e = enter(r, slot, time_ns, out);
+
+	return e || known ? e : tell_process(r, *out);
+}
+
 int osp_roster_find(struct osp_roster *r, const struct osp_record *record, struct osp_tracee **out)
 {
 	struct osp_tracee *t = osp_roster_at(r, record->process);

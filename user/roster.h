@@ -72,6 +72,12 @@ void osp_roster_free(struct osp_roster **r);
  */
 int osp_roster_find(struct osp_roster *r, const struct osp_record *record, struct osp_tracee **out);
 
+/*
+ * The process in a slot, entered without a name if none of its records ever came: all of them were
+ * lost. -ENOMEM, -ERANGE, the sink's error.
+ */
+int osp_roster_meet(struct osp_roster *r, uint32_t slot, int64_t time_ns, struct osp_tracee **out);
+
 /* The process in a slot, or NULL; the number of slots to walk is osp_roster_count. */
 struct osp_tracee *osp_roster_at(const struct osp_roster *r, uint32_t slot);
 uint32_t osp_roster_count(const struct osp_roster *r);
