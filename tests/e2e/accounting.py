@@ -70,7 +70,7 @@ def build(case):
 class Books:
     """What the session says: hits, stored and losses per (process id, point), gaps, and the steps that are there."""
 
-    def __init__(self, case, path, views=True):
+    def __init__(self, case, path, views=True, traces=True):
         self.case, self.path = case, path
         db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         try:
@@ -82,7 +82,7 @@ class Books:
             self.settings = dict(db.execute("SELECT name, value FROM session"))
             self.there = {(pid, name): n for pid, name, n in db.execute(
                 "SELECT p.pid, e.name, count(*) FROM event e JOIN process p ON p.key = e.process GROUP BY 1, 2")} if views else None
-            self.marks = collections.Counter(m for m, in db.execute("SELECT marks FROM trace"))
+            self.marks = collections.Counter(m for m, in db.execute("SELECT marks FROM trace")) if traces else None
         finally:
             db.close()
 

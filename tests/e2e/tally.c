@@ -110,8 +110,8 @@ static void hold(long count, struct tally_hold **held, long *held_count)
 {
 	*held = realloc(*held, (size_t)(*held_count + count) * sizeof(**held));
 	for (long i = *held_count; i < *held_count + count; i++) {
-		struct tally_hold_held s = STEP(
-			TAKEN, tally_hold__taken(tally_hold_begin(&(*held)[i]), (uint64_t)i));
+		struct tally_hold_held s =
+			STEP(TAKEN, tally_hold__taken(tally_hold_begin(&(*held)[i]), (uint64_t)i));
 
 		(void)s;
 	}
@@ -170,9 +170,9 @@ static void nowhere(long count)
 		uint64_t used = op.head.used + 32, from = sizeof(op.head);
 
 		(void)s;
-		STEP(ENDED, (TALLY_ENDED_STUB(op.head.id, (void *)16, used | from << 32 | 1ull << 62,
-					      op.head.sequence | 2ull << 32, outspan_stamp(),
-					      (uint64_t)i)));
+		STEP(ENDED, (TALLY_ENDED_STUB(
+				    op.head.id, (void *)16, used | from << 32 | 1ull << 62,
+				    op.head.sequence | 2ull << 32, outspan_stamp(), (uint64_t)i)));
 		outspan_end(&op.head);
 	}
 }
