@@ -72,6 +72,11 @@ enum {
 	OSP_RECORD_PEEKED = 4,	/* LEFT: read by the recorder from a process that lives on */
 };
 
+enum {
+	OSP_RECORD_REASON =
+		8, /* bits of `flags` from here on: reason of the latest loss in `lost`, + 1 */
+};
+
 /*
  * A record: this header, then data_size bytes (none if data_size is negative: -errno of the
  * read that failed).
@@ -88,7 +93,7 @@ enum {
  */
 struct osp_record {
 	__u16 kind;	 /* enum osp_record_kind */
-	__u16 flags;	 /* OSP_RECORD_FORKED, OSP_RECORD_CLEARED */
+	__u16 flags;	 /* OSP_RECORD_FORKED, OSP_RECORD_CLEARED, OSP_RECORD_REASON */
 	__s32 data_size; /* bytes behind the header that hold data, or -errno */
 	__u64 time_ns;	 /* boot time, read after the space was reserved */
 	__u64 start_ns;	 /* start_boottime of the thread group: identity with pid and exec_id */
@@ -230,6 +235,8 @@ struct osp_member {
 	__u64 lost;	/* as in struct osp_record */
 	__u32 exec_id;
 	__u32 process; /* slot; 0 = came after the last slot was taken: counted, not recorded */
+	__u32 reason;  /* of the latest loss, + 1; 0 = none yet */
+	__u32 padding;
 };
 
 /*
@@ -247,4 +254,4 @@ _Static_assert(sizeof(struct osp_block_head) == 32, "head of a block");
 _Static_assert(sizeof(struct osp_foreign_value) == 16, "foreign value");
 _Static_assert(sizeof(struct osp_shape) == 56, "shape");
 _Static_assert(sizeof(struct osp_site_spec) == 192, "site");
-_Static_assert(sizeof(struct osp_member) == 24, "member");
+_Static_assert(sizeof(struct osp_member) == 32, "member");

@@ -123,11 +123,19 @@ static __always_inline struct osp_counter *counter_find(const struct osp_member 
 	return bpf_map_lookup_elem(&counters, &at);
 }
 
+/* The reason first: a record that tells of the loss tells why. */
+static __always_inline void member_lose(struct osp_member *m, __u32 reason)
+{
+	if (!m)
+		return;
+	m->reason = reason + 1;
+	__sync_fetch_and_add(&m->lost, 1);
+}
+
 static __always_inline void hit_lose(struct hit *h, __u32 reason)
 {
 	__sync_fetch_and_add(&h->counter->lost[reason], 1);
-	if (h->member)
-		__sync_fetch_and_add(&h->member->lost, 1);
+	member_lose(h->member, reason);
 }
 
 /* Who has hit what. False: nobody wants it. */
@@ -184,6 +192,7 @@ static __always_inline __u64 record_fill(struct osp_record *r, struct hit *h, __
 	__u64 wake = record_time(r);
 
 	r->kind = kind;
+	r->flags = (__u16)(h->member->reason << OSP_RECORD_REASON);
 	r->start_ns = member_start(h->member);
 	r->pid = h->pid;
 	r->tid = h->tid;
@@ -249,7 +258,7 @@ static __always_inline __u64 step_fill(struct osp_record *r, struct hit *h, cons
 {
 	__u64 wake = record_fill(r, h, OSP_RECORD_STEP);
 
-	r->flags = c->used >> 63 | (call_clears(c) ? OSP_RECORD_CLEARED : 0);
+	r->flags |= c->used >> 63 | (call_clears(c) ? OSP_RECORD_CLEARED : 0);
 	r->op_id = c->op_id;
 	r->block = c->block;
 	r->sequence = (__u32)c->packed;
@@ -277,8 +286,7 @@ static __always_inline void counter_lose(struct osp_counter *counter, struct osp
 {
 	__sync_fetch_and_add(&counter->hits, 1);
 	__sync_fetch_and_add(&counter->lost[reason], 1);
-	if (m)
-		__sync_fetch_and_add(&m->lost, 1);
+	member_lose(m, reason);
 }
 
 /*
@@ -597,7 +605,6 @@ static __always_inline void foreign_write(const struct foreign *f, struct hit *h
 		return;
 	}
 	wake = record_fill(r, h, OSP_RECORD_FOREIGN);
-	r->flags = 0;
 	r->op_id = 0;
 	r->sequence = 0;
 	r->number = 0;

@@ -402,7 +402,10 @@ FROM (SELECT s.trace, s.id, s.i, s.name, s.status,
              max(s.process_rank) OVER w AS processes, count(*) OVER w AS spans, sum(s.links) OVER w AS links,
              max(s.status = 2) OVER w AS failed,
              max(s.marks & 1) OVER w | max(s.marks & 2) OVER w | max(s.marks & 4) OVER w | max(s.marks & 8) OVER w |
-               max(s.marks & 16) OVER w | max(s.marks & 32) OVER w | 32 * max(s.ambiguous) OVER w AS marks
+               max(s.marks & 16) OVER w | max(s.marks & 32) OVER w | 32 * max(s.ambiguous) OVER w |
+               max(NOT EXISTS (SELECT 1 FROM session WHERE name = 'ended') AND s.parent IS NOT NULL AND
+                 NOT EXISTS (SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 26
+                             WHERE c.trace = s.trace AND substr(c.heads, 26 * n.i + 1, 6) = substr(s.parent, 1, 6))) OVER w AS marks
       FROM (SELECT *, dense_rank() OVER (PARTITION BY trace ORDER BY process) AS process_rank FROM span_raw) s
       WINDOW w AS (PARTITION BY s.trace)) r
 WHERE r.i = 0 AND r.id = (SELECT substr(b.heads, 1, 8) FROM bundle b WHERE b.trace = r.trace

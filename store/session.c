@@ -64,9 +64,15 @@ static int take_clock(struct osp_session *s, const struct osp_part *part)
 
 static int take_setting(struct osp_session *s, const struct osp_part *part)
 {
-	s->ended |= !strcmp(part->session.name, OSP_SESSION_ENDED);
-	if (!strcmp(part->session.name, OSP_SESSION_COMMITTED))
-		s->committed_ns = strtoll(part->session.value, NULL, 10);
+	const char *name = part->session.name, *value = part->session.value;
+
+	s->ended |= !strcmp(name, OSP_SESSION_ENDED);
+	if (!strcmp(name, OSP_SESSION_COMMITTED))
+		s->committed_ns = strtoll(value, NULL, 10);
+	if (!strcmp(name, OSP_SESSION_BAD_RECORDS))
+		s->bad_records = strtoull(value, NULL, 10);
+	if (!strcmp(name, OSP_SESSION_CHILDREN_LOST))
+		s->children_lost = strtoull(value, NULL, 10);
 	return 0;
 }
 

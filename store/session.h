@@ -8,12 +8,6 @@
 
 #include "store/store.h"
 
-/* The setting that the recorder writes last, with the wall time. */
-#define OSP_SESSION_ENDED "ended"
-
-/* Boot time of the last step that is stored, in decimal ns: told with every batch that has rows. */
-#define OSP_SESSION_COMMITTED "committed_ns"
-
 struct osp_session {
 	struct osp_store *store;	   /* owned */
 	struct osp_process_row *processes; /* owned, by key */
@@ -21,8 +15,9 @@ struct osp_session {
 	struct osp_clock_row *clocks; /* owned, by boot_ns */
 	size_t clock_count;
 	int64_t committed_ns; /* boot time of the last step that is stored; 0 = none is */
-	bool ended;	      /* its recorder closed the books; false: under way, or cut off */
-	void *texts;	      /* owned: what the rows above point to */
+	uint64_t bad_records, children_lost;
+	bool ended;  /* its recorder closed the books; false: under way, or cut off */
+	void *texts; /* owned: what the rows above point to */
 };
 
 /*

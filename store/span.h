@@ -172,6 +172,15 @@ struct osp_clock_row {
  * every trace id (without it that half is 0).
  */
 #define OSP_SESSION_ID "id"
+
+/* The setting that the recorder writes last, with the wall time. */
+#define OSP_SESSION_ENDED "ended"
+/* Boot time of the last step that is stored, in decimal ns: told with every batch that has rows. */
+#define OSP_SESSION_COMMITTED "committed_ns"
+
+/* Settings that count what no page of the books has; not there = none. */
+#define OSP_SESSION_BAD_RECORDS	  "bad_records"	  /* records that made no sense */
+#define OSP_SESSION_CHILDREN_LOST "children_lost" /* children that could not be followed */
 struct osp_session_row {
 	const char *name, *value;
 };

@@ -22,6 +22,12 @@ static const struct osp_store_ops *const drivers[] = {&osp_store_mem, &osp_store
 
 enum cursor_kind { CURSOR_TRACES, CURSOR_SPANS, CURSOR_PARTS };
 
+/* What readers need to know of the session. */
+struct about {
+	uint64_t id; /* 0 = it has none */
+	bool ended;  /* its recorder closed the books */
+};
+
 struct osp_cursor {
 	enum cursor_kind kind;
 	struct osp_store *store; /* borrowed: the caller closes the store after the cursor */
@@ -30,7 +36,7 @@ struct osp_cursor {
 	size_t trace_count, at;
 	struct osp_span *spans; /* SPANS: of the trace before `at` */
 	size_t span_count, span_at;
-	uint64_t session;
+	struct about session;
 	struct osp_scanner *scanner; /* PARTS */
 };
 
@@ -257,8 +263,7 @@ static int load_trace(struct osp_store *s, uint64_t trace, bool heads, struct os
 	return r ? osp_store_fail(s, r, "no memory for trace %" PRIu64, trace) : 0;
 }
 
-/* The session's id, 0 if it has none. */
-static int read_session_id(struct osp_store *s, uint64_t *id)
+static int read_session(struct osp_store *s, struct about *out)
 {
 	struct osp_scan q = {.kind = OSP_PART_SESSION};
 	struct osp_arena arena = {NULL};
@@ -266,12 +271,14 @@ static int read_session_id(struct osp_store *s, uint64_t *id)
 	struct osp_part part;
 	int r = s->ops->scan(s, &q, &c);
 
-	*id = 0;
+	*out = (struct about){0};
 	if (r)
 		return r;
-	while (!(r = s->ops->next(c, &arena, &part)))
+	while (!(r = s->ops->next(c, &arena, &part))) {
 		if (!strcmp(part.session.name, OSP_SESSION_ID))
-			*id = strtoull(part.session.value, NULL, 16);
+			out->id = strtoull(part.session.value, NULL, 16);
+		out->ended |= !strcmp(part.session.name, OSP_SESSION_ENDED);
+	}
 	s->ops->end(&c);
 	osp_arena_clear(&arena);
 	return r < 0 ? r : 0;
@@ -313,7 +320,7 @@ int osp_store_traces(struct osp_store *s, const struct osp_trace_query *q, struc
 		return osp_store_fail(s, -EINVAL, "limit %" PRId64 ": below -1", q->limit);
 	r = new_cursor(s, CURSOR_TRACES, &c);
 	if (!r)
-		r = read_session_id(s, &c->session);
+		r = read_session(s, &c->session);
 	if (!r)
 		r = s->ops->traces(s, &c->traces, &c->trace_count);
 	if (r)
@@ -343,21 +350,21 @@ int osp_cursor_next_trace(struct osp_cursor *c, struct osp_trace *t)
 		if (r)
 			return r;
 	}
-	osp_unpack_trace(t, spans, count);
-	osp_trace_id(t->id, c->session, t->root_id);
+	osp_unpack_trace(t, spans, count, c->session.ended);
+	osp_trace_id(t->id, c->session.id, t->root_id);
 	return 0;
 }
 
 int osp_store_trace(struct osp_store *s, const struct osp_span *spans, size_t count,
 		    struct osp_trace *t)
 {
-	uint64_t session;
-	int r = count ? read_session_id(s, &session) : osp_store_fail(s, -ENOENT, "no such trace");
+	struct about session;
+	int r = count ? read_session(s, &session) : osp_store_fail(s, -ENOENT, "no such trace");
 
 	if (r)
 		return r;
-	osp_unpack_trace(t, spans, count);
-	osp_trace_id(t->id, session, t->root_id);
+	osp_unpack_trace(t, spans, count, session.ended);
+	osp_trace_id(t->id, session.id, t->root_id);
 	return 0;
 }
 
@@ -496,13 +503,14 @@ static int search_roots(struct osp_store *s, const struct osp_scan *q, uint64_t 
 int osp_store_find_trace(struct osp_store *s, const char *prefix, uint64_t *trace)
 {
 	struct osp_scan q = {.kind = OSP_PART_ROW, .heads = true};
-	uint64_t session, key = 0;
+	struct about session;
+	uint64_t key = 0;
 	int r = id_range(prefix, &q.first, &q.last);
 
 	if (r)
 		return osp_store_fail(s, r, "%.40s: expected 1 to 32 hexadecimal digits", prefix);
-	r = read_session_id(s, &session);
-	r = r ? r : search_roots(s, &q, session, prefix, &key);
+	r = read_session(s, &session);
+	r = r ? r : search_roots(s, &q, session.id, prefix, &key);
 	if (r)
 		return r;
 	if (!key)

@@ -335,6 +335,7 @@ static int sort_spans(struct job *j, struct osp_span **out)
 	for (size_t i = 0; i < j->count; i++) {
 		struct osp_span *s = j->by_start[i], *parent = find_span(j, s->parent_id);
 
+		j->spans[s - j->spans].orphan = s->parent_id && !parent;
 		if (!parent || parent == s)
 			n += place_tree(j, &f, (size_t)(s - j->spans), sorted + n);
 	}
@@ -363,7 +364,7 @@ int osp_unpack_spans(struct osp_span **spans, size_t *count, const struct osp_un
 	return r;
 }
 
-void osp_unpack_trace(struct osp_trace *out, const struct osp_span *spans, size_t count)
+void osp_unpack_trace(struct osp_trace *out, const struct osp_span *spans, size_t count, bool ended)
 {
 	struct osp_trace t = {.key = spans[0].trace,
 			      .root = spans[0].name,
@@ -382,7 +383,7 @@ void osp_unpack_trace(struct osp_trace *out, const struct osp_span *spans, size_
 		t.start_ns = s->start_ns < t.start_ns ? s->start_ns : t.start_ns;
 		t.end_ns = s->end_ns > t.end_ns ? s->end_ns : t.end_ns;
 		t.status = s->status == OSP_SPAN_ERROR ? OSP_SPAN_ERROR : t.status;
-		t.marks |= s->marks;
+		t.marks |= s->marks | (s->orphan && !ended ? OSP_MARK_INCOMPLETE : 0);
 		for (size_t k = 0; k < s->link_count; k++)
 			t.links += s->links[k].incoming;
 	}

@@ -19,5 +19,9 @@ struct osp_unpack_input {
 int osp_unpack_spans(struct osp_span **spans, size_t *count, const struct osp_unpack_input *in,
 		     struct osp_arena *arena);
 
-/* Sums up the spans of one trace; `id` is left to the caller. */
-void osp_unpack_trace(struct osp_trace *out, const struct osp_span *spans, size_t count);
+/*
+ * Sums up the spans of one trace; `id` is left to the caller. ended: the recorder closed the books;
+ * before, one whose parent is not there makes the trace incomplete.
+ */
+void osp_unpack_trace(struct osp_trace *out, const struct osp_span *spans, size_t count,
+		      bool ended);

@@ -44,6 +44,7 @@ struct osp_span {
 	size_t event_count;
 	const struct osp_span_link *links;
 	size_t link_count;
+	bool orphan; /* its parent is not in the session, or not in this trace */
 };
 
 /* A trace in a listing. */

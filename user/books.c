@@ -363,7 +363,8 @@ int osp_books_read(struct osp_books **out, const struct osp_session *s, uint32_t
 
 bool osp_books_are_whole(const struct osp_books *b)
 {
-	return b->session->ended && !b->open && !b->missing;
+	return b->session->ended && !b->open && !b->missing && !b->session->bad_records &&
+	       !b->session->children_lost;
 }
 
 /* ---- what the losses touched ---- */

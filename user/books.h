@@ -111,5 +111,8 @@ bool osp_books_find_gap(const struct osp_books *b, uint32_t process, int64_t fro
  */
 bool osp_books_doubt(const struct osp_books *b, const struct osp_trace *t);
 
-/* True if nothing is missing: the recording ended well, the books close, no step is missing. */
+/*
+ * True if nothing is missing: the recording ended well, the books close, no step is missing, and
+ * nothing happened that no page of them tells.
+ */
 bool osp_books_are_whole(const struct osp_books *b);

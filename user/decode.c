@@ -191,7 +191,7 @@ static int decode_step(struct osp_decoder *d, struct osp_event *e)
 	struct cursor arguments;
 
 	if (take_step(d, &s, &arguments)) {
-		d->done = true;
+		d->done = d->broken = true;
 		return -EBADMSG;
 	}
 	d->done = !d->size;

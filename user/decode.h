@@ -31,6 +31,7 @@ struct osp_decoder {
 	bool spill;			   /* the header tells of no step */
 	bool trapped; /* the step that the header tells of has come, or failed to */
 	bool done;
+	bool broken; /* a step made no sense, and where the next one begins is unknown */
 };
 
 /*

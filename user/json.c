@@ -342,11 +342,12 @@ static json_t *counts_json(const struct osp_books *b)
 json_t *osp_json_books(const struct osp_books *b)
 {
 	return json_pack(
-		"{s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		"{s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"whole", osp_books_are_whole(b), "ended", b->session->ended, "closes", !b->open,
 		"hits", (json_int_t)b->hits, "steps_stored", (json_int_t)b->stored, "steps_lost",
 		(json_int_t)b->lost, "steps_missing", (json_int_t)b->missing, "steps_left_out",
-		(json_int_t)b->chosen, "from_ns",
+		(json_int_t)b->chosen, "bad_records", (json_int_t)b->session->bad_records,
+		"children_lost", (json_int_t)b->session->children_lost, "from_ns",
 		b->from_ns ? wall_time(b, b->from_ns) : json_null(), "to_ns",
 		b->session->ended && b->to_ns ? wall_time(b, b->to_ns) : json_null(),
 		"last_step_ns", b->found ? wall_time(b, b->last_ns) : json_null(), "traces",

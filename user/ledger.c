@@ -87,18 +87,31 @@ static void put_more(const struct osp_ledger *l, size_t shown, size_t count, con
 
 /* ---- do they close ---- */
 
+/* What no page of the books tells: nobody knows how many steps it was. */
+static void put_unknown(const struct osp_ledger *l, const struct osp_session *s)
+{
+	if (s->bad_records)
+		fprintf(l->out, "; unknown: %" PRIu64 " record%s made no sense", s->bad_records,
+			plural(s->bad_records));
+	if (s->children_lost)
+		fprintf(l->out, "; unknown: %" PRIu64 " process%s could not be followed",
+			s->children_lost, s->children_lost == 1 ? "" : "es");
+	fputc('\n', l->out);
+}
+
 void osp_ledger_write_verdict(const struct osp_ledger *l, const struct osp_books *b)
 {
 	char share[16];
 
 	if (b->missing)
-		fprintf(l->out, "missing: %" PRIu64 " of %" PRIu64 " step%s (%s)\n", b->missing,
+		fprintf(l->out, "missing: %" PRIu64 " of %" PRIu64 " step%s (%s)", b->missing,
 			b->hits, plural(b->hits), share_text(share, b->missing, b->hits));
 	else
 		fprintf(l->out,
-			"no step is missing: %" PRIu64 " hit%s of %zu point%s in %zu process%s\n",
+			"no step is missing: %" PRIu64 " hit%s of %zu point%s in %zu process%s",
 			b->hits, plural(b->hits), b->page_count, plural(b->page_count),
 			b->processes, b->processes == 1 ? "" : "es");
+	put_unknown(l, b->session);
 }
 
 static void put_equation(const struct osp_ledger *l, const struct osp_books *b)

@@ -51,7 +51,8 @@ struct osp_pipeline {
 	bool started, stopped;
 	bool discards; /* steps of the record on its way only count as lost */
 	int failed;    /* the sink's error: nothing goes through any more */
-	uint64_t records, events, runs, spans, bad;
+	uint64_t records, events, runs, spans;
+	uint64_t bad, bad_told; /* records and inputs of which nobody knows what they tell of */
 };
 
 static int tell(void *arg, const struct osp_part *part)
@@ -118,12 +119,17 @@ static int on_part(void *arg, struct osp_open *o, bool complete)
 	part.row.trace = osp_trace_key(o->node);
 	part.row.process = o->tracee->row.key;
 	part.row.complete = complete;
-	o->node->stored = true;
+	r = tell(p, &part);
+	if (r && r != -E2BIG)
+		return r;
+	/* Larger than a batch: it is not stored, and the recording goes on. */
+	o->node->stored |= !r;
+	r = osp_stitch_settle(p->stitch, o, !r);
 	if (complete) {
 		p->spans += o->span_count;
 		forget_open(p, o);
 	}
-	return tell(p, &part);
+	return r;
 }
 
 /* ---- trace, match -> sink ---- */
@@ -153,6 +159,36 @@ static int on_mark(void *arg, struct osp_trace_node *n, uint32_t marks)
 	marks &= ~n->marks;
 	n->marks |= marks;
 	return marks ? tell_patch(arg, n->id, 0, marks) : 0;
+}
+
+/* Nothing that somebody wanted is missing, or its gap is made of all of them: see roster.h. */
+static bool is_told_otherwise(enum osp_loss_reason reason)
+{
+	return reason == OSP_LOSS_FORKED || reason == OSP_LOSS_FILTERED ||
+	       reason == OSP_LOSS_DUPLICATE || reason == OSP_LOSS_SAMPLED ||
+	       reason == OSP_LOSS_OVERLOAD;
+}
+
+/*
+ * A step that came is stored nowhere. Its operation, if one is known, and its time say so; of a
+ * step of others that made no sense nobody knows whose it was.
+ */
+static int lose_at(struct osp_pipeline *p, struct osp_tracee *t, uint64_t op_id, int64_t time_ns,
+		   enum osp_loss_reason reason)
+{
+	struct osp_trace_node *n = op_id ? osp_trace_find(p->forest, t->slot, op_id) : NULL;
+	int r;
+
+	if (is_told_otherwise(reason))
+		return 0;
+	r = osp_roster_add_loss(p->roster, t, time_ns, reason, !op_id && reason == OSP_LOSS_DECODE);
+	return !r && n && (n->open || n->stored) ? on_mark(p, n, OSP_MARK_MAY_BE_CUT) : r;
+}
+
+static int on_lost(void *arg, struct osp_tracee *t, const struct osp_event *e,
+		   enum osp_loss_reason reason)
+{
+	return lose_at(arg, t, e->op_id, e->time_ns, reason);
 }
 
 static int on_edge(void *arg, const struct osp_edge *edge)
@@ -191,16 +227,17 @@ static int on_event(void *arg, const struct osp_event *e)
 /* ---- records ---- */
 
 /* A step that never gets to the stitcher: a carried one is a hit, unless it had one of its own. */
-static void lose_step(struct osp_pipeline *p, const struct osp_event *e, struct osp_page *page,
-		      enum osp_loss_reason reason)
+static int lose_step(struct osp_pipeline *p, const struct osp_record *record,
+		     const struct osp_event *e, struct osp_page *page, enum osp_loss_reason reason)
 {
 	if (is_copy(p, e))
-		return;
+		return 0;
 	if (!e->trapped)
 		osp_account_carry(page);
 	if (reason == OSP_LOSS_OVERLOAD)
 		osp_roster_add_discarded(p->tracee, 1);
 	osp_account_lose(page, reason);
+	return lose_at(p, p->tracee, record->op_id, (int64_t)record->time_ns, reason);
 }
 
 /* One step of a record; r is what decode says of it. A fork's copy holds the parent's steps, too. */
@@ -218,15 +255,28 @@ static int push_step(struct osp_pipeline *p, const struct osp_record *record,
 		return 0;
 	failed = page_of(p, e->point ? e->point->number : (uint16_t)record->point, &page);
 	if (!failed)
-		lose_step(p, e, page, p->discards ? OSP_LOSS_OVERLOAD : reason);
+		failed = lose_step(p, record, e, page, p->discards ? OSP_LOSS_OVERLOAD : reason);
 	return failed;
+}
+
+/* What became of a record's steps. */
+struct decoded {
+	bool trapped; /* the one of the hit was among them */
+	bool unknown; /* there were others, and how many and which they were is unknown */
+};
+
+/* The rest of the block: where its steps begin is unknown, or it could not be read at all. */
+static bool hides_steps(const struct osp_record *record, const struct osp_decoder *d)
+{
+	return record->flags & OSP_RECORD_CLEARED && (d->broken || record->data_size < 0) &&
+	       d->next < (int64_t)record->sequence;
 }
 
 /*
  * All steps of a record at once. With the one ring there is nothing that they must be put in order
  * with. 1: they are to be taken one by one.
  */
-static int push_run(struct osp_pipeline *p, const struct osp_decoder *decoder, bool *trapped)
+static int push_run(struct osp_pipeline *p, const struct osp_decoder *decoder, struct decoded *out)
 {
 	struct osp_page *const *pages;
 	struct osp_run *run = &p->run;
@@ -247,13 +297,12 @@ static int push_run(struct osp_pipeline *p, const struct osp_decoder *decoder, b
 		return r;
 	p->runs++;
 	p->events += run->count - seen;
-	*trapped = run->trapped;
+	*out = (struct decoded){.trapped = run->trapped};
 	return 0;
 }
 
-/* All steps of a record; *trapped: the one of the hit was among them. */
 static int push_decoded(struct osp_pipeline *p, const struct osp_record *record, size_t size,
-			bool *trapped)
+			struct decoded *out)
 {
 	struct osp_decoder decoder;
 	struct osp_event event;
@@ -261,17 +310,25 @@ static int push_decoded(struct osp_pipeline *p, const struct osp_record *record,
 
 	if (r)
 		return 0;
-	r = push_run(p, &decoder, trapped);
+	r = push_run(p, &decoder, out);
 	if (r <= 0)
 		return r;
 	r = 0;
 	while (r <= 0) {
 		r = osp_decode_next(&decoder, &event);
-		if (r <= 0 && (r = push_step(p, record, &event, r)))
+		if (r <= 0 && !decoder.broken && (r = push_step(p, record, &event, r)))
 			return r;
 	}
-	*trapped = decoder.trapped;
+	*out = (struct decoded){decoder.trapped, hides_steps(record, &decoder)};
 	return 0;
+}
+
+/* Steps of which there is no event: all that is known is the record's. */
+static int lose_unseen(struct osp_pipeline *p, const struct osp_record *record,
+		       struct osp_page *page, enum osp_loss_reason reason)
+{
+	osp_account_lose(page, reason);
+	return lose_at(p, p->tracee, record->op_id, (int64_t)record->time_ns, reason);
 }
 
 /*
@@ -280,7 +337,8 @@ static int push_decoded(struct osp_pipeline *p, const struct osp_record *record,
  */
 static int push_steps(struct osp_pipeline *p, const struct osp_record *record, size_t size)
 {
-	bool trapped = false, spill;
+	struct decoded decoded = {0};
+	bool spill;
 	struct osp_page *page;
 	int r;
 
@@ -297,18 +355,16 @@ static int push_steps(struct osp_pipeline *p, const struct osp_record *record, s
 	p->page = page;
 	if (!spill)
 		osp_account_record(page, record->ordinal);
-	r = push_decoded(p, record, size, &trapped);
+	r = push_decoded(p, record, size, &decoded);
 	if (r)
 		return r;
-	if (!spill && !trapped)
-		osp_account_lose(page, OSP_LOSS_DECODE);
-	/* What else the block held could not be read. */
-	if (record->data_size < 0 && record->flags & OSP_RECORD_CLEARED &&
-	    (spill || record->sequence)) {
+	if (!spill && !decoded.trapped)
+		r = lose_unseen(p, record, page, OSP_LOSS_DECODE);
+	if (!r && decoded.unknown) {
 		osp_account_carry(page);
-		osp_account_lose(page, OSP_LOSS_STEPS_UNKNOWN);
+		r = lose_unseen(p, record, page, OSP_LOSS_STEPS_UNKNOWN);
 	}
-	return 0;
+	return r;
 }
 
 /* A process is over: by exit, or because exec made another of it. */
@@ -382,32 +438,6 @@ static int push_record(struct osp_pipeline *p, const struct osp_input *in)
 
 /* ---- the other inputs ---- */
 
-static int push_tick(struct osp_pipeline *p, int64_t now_ns)
-{
-	int r = osp_stitch_tick(p->stitch, now_ns);
-
-	if (!r)
-		r = osp_match_settle(p->matcher, now_ns);
-	return r ? r : osp_roster_flush_gaps(p->roster);
-}
-
-/* Slot 0 has no process: hits of those that came when the table was full are entered under key 0. */
-static int push_counters(struct osp_pipeline *p, const struct osp_input *in)
-{
-	const struct osp_tracee *t = osp_roster_at(p->roster, in->counters.slot);
-	struct osp_page *page;
-	int r;
-
-	if (in->counters.slot >= OSP_EVENT_PROCESSES ||
-	    in->counters.point >= p->catalogue->point_count)
-		return 0;
-	r = osp_account_page(p->account, in->counters.slot, t ? t->row.key : 0, in->counters.point,
-			     &page);
-	if (!r)
-		osp_account_count(page, &in->counters.counter, in->counters.last);
-	return r;
-}
-
 static int tell_number(struct osp_pipeline *p, const char *name, uint64_t number)
 {
 	char text[24];
@@ -415,6 +445,46 @@ static int tell_number(struct osp_pipeline *p, const char *name, uint64_t number
 
 	snprintf(text, sizeof(text), "%" PRIu64, number);
 	return tell(p, &part);
+}
+
+/* They belong to no page: the session counts them. */
+static int tell_bad(struct osp_pipeline *p)
+{
+	if (p->bad == p->bad_told)
+		return 0;
+	p->bad_told = p->bad;
+	return tell_number(p, OSP_SESSION_BAD_RECORDS, p->bad);
+}
+
+static int push_tick(struct osp_pipeline *p, int64_t now_ns)
+{
+	int r = osp_stitch_tick(p->stitch, now_ns);
+
+	if (!r)
+		r = osp_match_settle(p->matcher, now_ns);
+	if (!r)
+		r = osp_roster_flush_gaps(p->roster);
+	return r ? r : tell_bad(p);
+}
+
+/* Slot 0 has no process: hits of those that came when the table was full are entered under key 0. */
+static int push_counters(struct osp_pipeline *p, const struct osp_input *in)
+{
+	struct osp_tracee *t = NULL;
+	struct osp_page *page;
+	int r = 0;
+
+	if (in->counters.slot >= OSP_EVENT_PROCESSES ||
+	    in->counters.point >= p->catalogue->point_count)
+		return 0;
+	if (in->counters.slot)
+		r = osp_roster_meet(p->roster, in->counters.slot, in->time_ns, &t);
+	if (!r)
+		r = osp_account_page(p->account, in->counters.slot, t ? t->row.key : 0,
+				     in->counters.point, &page);
+	if (!r)
+		osp_account_count(page, &in->counters.counter, in->counters.last);
+	return r;
 }
 
 /* How far the times of own steps may be off boot time, and what was odd about the counter. */
@@ -474,6 +544,21 @@ static int find_tails(struct osp_pipeline *p, int64_t now_ns)
 	return r;
 }
 
+/* Its children, linked to it and to nothing else it may be, lack their cause. */
+static int mark_orphans(void *arg, struct osp_trace_node *n)
+{
+	struct osp_pipeline *p = arg;
+	const struct osp_tracee *t = osp_roster_at(p->roster, n->slot);
+	int r = 0;
+
+	if (!t || !osp_roster_misses(t))
+		return 0;
+	for (uint32_t i = 0; !r && i < n->edge_count; i++)
+		if (n->edges[i]->stored)
+			r = on_mark(p, n->edges[i], OSP_MARK_MAY_BE_CUT);
+	return r;
+}
+
 /* The order matters: tails mark what is open before it is closed, and rows precede their sums. */
 static int push_stop(struct osp_pipeline *p, int64_t now_ns)
 {
@@ -484,8 +569,12 @@ static int push_stop(struct osp_pipeline *p, int64_t now_ns)
 		r = osp_stitch_stop(p->stitch, now_ns);
 	if (!r)
 		r = osp_match_stop(p->matcher);
+	if (!r && osp_roster_any_misses(p->roster))
+		r = osp_trace_find_unstored(p->forest, mark_orphans, p);
 	if (!r)
 		r = osp_roster_flush_gaps(p->roster);
+	if (!r)
+		r = tell_bad(p);
 	if (!r)
 		r = osp_roster_end_attached(p->roster, now_ns);
 	return r ? r : osp_account_write(p->account, tell, p);
@@ -597,7 +686,7 @@ static int build(struct osp_pipeline *p, const struct osp_pipeline_limits *given
 		.steps = or_default(given->steps, UINT16_MAX),
 		.start_part_ns = given->start_part_ns ? given->start_part_ns : 5000000000ll,
 	};
-	struct osp_stitch_out stitched = {on_opened, on_stepped, on_child, on_part, p};
+	struct osp_stitch_out stitched = {on_opened, on_stepped, on_child, on_part, on_lost, p};
 	struct osp_match_out matched = {on_edge, on_mark, p};
 	int r = osp_roster_new(&p->roster, c, tell, p);
 
@@ -660,8 +749,8 @@ void osp_pipeline_stats(const struct osp_pipeline *p, struct osp_pipeline_stats 
 		.evicted = match.evicted,
 		.open = stitch.open,
 		.unexpected = stitch.unexpected,
+		.bad = p->bad,
 		.kernel_lost = osp_roster_lost(p->roster),
 	};
 	osp_account_sum(p->account, out->lost);
-	out->lost[OSP_LOSS_DECODE] += p->bad;
 }

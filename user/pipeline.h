@@ -44,6 +44,7 @@ int osp_pipeline_settle(struct osp_pipeline *p);
 struct osp_pipeline_stats {
 	uint64_t records, events, operations, spans, traces, links, ambiguous, open, unexpected;
 	uint64_t runs;	  /* records whose steps were taken at once */
+	uint64_t bad;	  /* records that made no sense: nobody knows whose they were */
 	uint64_t evicted; /* link ends forgotten before their time: the table was full */
 	uint64_t lost[OSP_LOSS_COUNT]; /* kernel reasons: known after the counters are in */
 	uint64_t kernel_lost;	       /* seen so far, by the records' own count */

@@ -116,6 +116,8 @@ void osp_progress_summary(const struct osp_progress_summary *s)
 	if (p->unexpected)
 		osp_warn("%" PRIu64 " steps came where their operation has none", p->unexpected);
 	tell_losses(p, s->file);
+	if (p->bad)
+		osp_warn("%" PRIu64 " records made no sense: what they told of is unknown", p->bad);
 	if (s->loader.children_lost)
 		osp_warn("%" PRIu64 " children could not be followed: what they did is unknown",
 			 s->loader.children_lost);

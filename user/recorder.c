@@ -72,6 +72,7 @@ struct recorder {
 	struct osp_orders orders;
 	int epoll, timer, signals;
 	int64_t began_ns, ticks;
+	uint64_t children_told;
 	bool stop, detached;
 };
 
@@ -384,6 +385,20 @@ static int on_losses(void *arg, uint32_t slot, uint32_t point, const struct osp_
 	return lost ? osp_feed_counters(r->feed, slot, point, c, false) : 0;
 }
 
+/* What they do is in no books: the session counts them. */
+static int tell_children(struct recorder *r)
+{
+	struct osp_loader_stats s;
+	char text[24];
+
+	osp_loader_stats(r->loader, &s);
+	if (s.children_lost == r->children_told)
+		return 0;
+	r->children_told = s.children_lost;
+	snprintf(text, sizeof(text), "%" PRIu64, s.children_lost);
+	return osp_feed_setting(r->feed, OSP_SESSION_CHILDREN_LOST, text);
+}
+
 static int on_tick(struct recorder *r)
 {
 	uint64_t count;
@@ -397,6 +412,7 @@ static int on_tick(struct recorder *r)
 		e = osp_feed_clock(r->feed);
 	e = e ? e : osp_follow_tick(r->follow);
 	e = e ? e : osp_loader_counters(r->loader, on_losses, r);
+	e = e ? e : tell_children(r);
 	e = e ? e : commit(r);
 	osp_cost_tick(r->cost);
 	osp_orders_tick(&r->orders);
@@ -503,6 +519,7 @@ static int stop(struct recorder *r)
 	e = e ? e : osp_feed_attach(r->feed, UINT32_MAX, true, false);
 	e = e ? e : osp_feed_clock(r->feed);
 	e = e ? e : osp_loader_counters(r->loader, on_counter, r);
+	e = e ? e : tell_children(r);
 	e = e ? e : tell_cost(r);
 	e = e ? e : tell_end(r);
 	e = e ? e : osp_feed_stop(r->feed);

@@ -130,6 +130,14 @@ static int enter(struct osp_roster *r, uint32_t slot, int64_t time_ns, struct os
 	return 0;
 }
 
+int osp_roster_meet(struct osp_roster *r, uint32_t slot, int64_t time_ns, struct osp_tracee **out)
+{
+	bool known = osp_roster_at(r, slot);
+	int e = enter(r, slot, time_ns, out);
+
+	return e || known ? e : tell_process(r, *out);
+}
+
 int osp_roster_find(struct osp_roster *r, const struct osp_record *record, struct osp_tracee **out)
 {
 	struct osp_tracee *t = osp_roster_at(r, record->process);
@@ -452,16 +460,20 @@ bool osp_roster_cut(const struct osp_roster *r, int64_t from_ns, int64_t to_ns)
 	return false;
 }
 
+static int tell_gap(struct osp_roster *r, struct osp_gap_row *gap)
+{
+	struct osp_part part = {.kind = OSP_PART_GAP, .gap = *gap};
+
+	if (!gap->lost)
+		return 0;
+	gap->lost = 0;
+	return r->part(r->arg, &part);
+}
+
 /* A gap is told when a record shows that it has stopped growing. */
 static int flush_gap(struct osp_roster *r, struct osp_tracee *t)
 {
-	struct osp_part part;
-
-	if (!t->gap.lost)
-		return 0;
-	part = (struct osp_part){.kind = OSP_PART_GAP, .gap = t->gap};
-	t->gap.lost = 0;
-	return r->part(r->arg, &part);
+	return tell_gap(r, &t->gap);
 }
 
 /* Losses of consecutive records make one gap. */
@@ -488,11 +500,25 @@ static const char *name_gap(const struct osp_tracee *t, uint64_t kernel_lost, co
 	return discarded > kernel ? "overload" : reason;
 }
 
+static const char *const reasons[OSP_LOSS_COUNT] = {
+#define X(id, name, help) [OSP_LOSS_##id] = name,
+	OSP_LOSS_REASONS(X)
+#undef X
+};
+
+/* Why the process lost steps last, as the record tells. */
+static const char *record_reason(const struct osp_record *record)
+{
+	uint16_t reason = record->flags >> OSP_RECORD_REASON;
+
+	return reasons[reason && reason <= OSP_LOSS_KERNEL_COUNT ? reason - 1 : OSP_LOSS_RING_FULL];
+}
+
 int osp_roster_add_step(struct osp_roster *r, struct osp_tracee *t, const struct osp_record *record)
 {
 	int64_t time_ns = (int64_t)record->time_ns;
 	uint64_t kernel_lost = record->lost > t->kernel_lost ? record->lost : t->kernel_lost;
-	const char *reason = name_gap(t, kernel_lost, "ring_full");
+	const char *reason = name_gap(t, kernel_lost, record_reason(record));
 	int e;
 
 	if (kernel_lost + t->discarded > t->lost) {
@@ -508,6 +534,48 @@ int osp_roster_add_step(struct osp_roster *r, struct osp_tracee *t, const struct
 		set_bit(r->visible, (uint16_t)record->point, true);
 	r->untold = r->untold || !t->told_sites;
 	return e;
+}
+
+/* Of these the operation is known, and stored but for the step. */
+static bool has_operation(enum osp_loss_reason reason)
+{
+	return reason == OSP_LOSS_LATE || reason == OSP_LOSS_STEPS_FULL;
+}
+
+/* Losses of one reason make one gap, until the next tick. Their times need not rise. */
+int osp_roster_add_loss(struct osp_roster *r, struct osp_tracee *t, int64_t time_ns,
+			enum osp_loss_reason reason, bool anywhere)
+{
+	struct osp_gap_row *gap = &t->missing;
+	int e = gap->lost && gap->reason != reasons[reason] ? tell_gap(r, gap) : 0;
+
+	if (e)
+		return e;
+	if (!gap->lost)
+		*gap = (struct osp_gap_row){.process = t->row.key,
+					    .from_ns = time_ns,
+					    .to_ns = time_ns,
+					    .reason = reasons[reason]};
+	gap->from_ns = time_ns < gap->from_ns ? time_ns : gap->from_ns;
+	gap->to_ns = time_ns > gap->to_ns ? time_ns : gap->to_ns;
+	gap->lost++;
+	t->missed += !has_operation(reason);
+	if (anywhere)
+		t->gap_record = t->records;
+	return add_cut(r, gap->from_ns, gap->to_ns);
+}
+
+bool osp_roster_misses(const struct osp_tracee *t)
+{
+	return t->lost || t->missed;
+}
+
+bool osp_roster_any_misses(const struct osp_roster *r)
+{
+	for (uint32_t i = 0; i < r->count; i++)
+		if (r->tracees[i] && osp_roster_misses(r->tracees[i]))
+			return true;
+	return false;
 }
 
 void osp_roster_add_discarded(struct osp_tracee *t, uint64_t steps)
@@ -543,9 +611,14 @@ int osp_roster_flush_gaps(struct osp_roster *r)
 {
 	int e = 0;
 
-	for (uint32_t i = 0; i < r->count && !e; i++)
-		if (r->tracees[i])
-			e = flush_gap(r, r->tracees[i]);
+	for (uint32_t i = 0; i < r->count && !e; i++) {
+		struct osp_tracee *t = r->tracees[i];
+
+		if (!t)
+			continue;
+		e = flush_gap(r, t);
+		e = e ? e : tell_gap(r, &t->missing);
+	}
 	return e;
 }
 

@@ -45,6 +45,8 @@ struct osp_tracee {
 	uint64_t gap_record;	/* the record that showed the latest loss; 0 = none */
 	int64_t last_ns;	/* time of the latest record */
 	struct osp_gap_row gap; /* loss not yet told to the sink; lost = 0: none */
+	uint64_t missed; /* steps, and maybe whole operations, that the recorder could not keep */
+	struct osp_gap_row missing; /* of those, what is not yet told to the sink */
 	struct osp_unsure unsure;
 	bool told_sites; /* some OSP_INPUT_SITES came: points not named have no site */
 	bool ended;
@@ -70,6 +72,12 @@ void osp_roster_free(struct osp_roster **r);
  */
 int osp_roster_find(struct osp_roster *r, const struct osp_record *record, struct osp_tracee **out);
 
+/*
+ * The process in a slot, entered without a name if none of its records ever came: all of them were
+ * lost. -ENOMEM, -ERANGE, the sink's error.
+ */
+int osp_roster_meet(struct osp_roster *r, uint32_t slot, int64_t time_ns, struct osp_tracee **out);
+
 /* The process in a slot, or NULL; the number of slots to walk is osp_roster_count. */
 struct osp_tracee *osp_roster_at(const struct osp_roster *r, uint32_t slot);
 uint32_t osp_roster_count(const struct osp_roster *r);
@@ -88,6 +96,18 @@ int osp_roster_end(struct osp_roster *r, struct osp_tracee *t, int64_t time_ns, 
 /* Takes a step's record into account: finds out whether the process lost steps before it. */
 int osp_roster_add_step(struct osp_roster *r, struct osp_tracee *t,
 			const struct osp_record *record);
+
+/*
+ * A step of the process came and cannot be kept: its time is part of a gap of that reason, and its
+ * partners elsewhere may lack it. anywhere: nobody knows in which operation it is missing, so that
+ * any that is open now may lack it. -ENOMEM, the sink's error.
+ */
+int osp_roster_add_loss(struct osp_roster *r, struct osp_tracee *t, int64_t time_ns,
+			enum osp_loss_reason reason, bool anywhere);
+
+/* True if whole operations of the process may be lost, or their first steps. */
+bool osp_roster_misses(const struct osp_tracee *t);
+bool osp_roster_any_misses(const struct osp_roster *r);
 
 /* Steps of the process were discarded unread: its next step, or its end, makes a gap of them. */
 void osp_roster_add_discarded(struct osp_tracee *t, uint64_t steps);

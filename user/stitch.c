@@ -273,9 +273,9 @@ static void judge_first(struct osp_open *o, const struct osp_passing *p)
 		o->marks |= OSP_MARK_MAY_BE_CUT;
 	if (p->starts)
 		return;
-	if (p->tracee->lost)
+	if (osp_roster_misses(p->tracee))
 		o->marks |= OSP_MARK_MAY_BE_CUT;
-	if (!p->tracee->lost || p->unsure)
+	if (!osp_roster_misses(p->tracee) || p->unsure)
 		o->marks |= OSP_MARK_BEGAN_BEFORE;
 	o->live = osp_nfa_all(p->automaton);
 	o->guessed = true;
@@ -616,28 +616,41 @@ static int pass(struct osp_stitch *s, struct osp_passing *p, struct osp_page **p
 	return r ? r : advance(s, o, p, page);
 }
 
-/* The fate of a step whose own hit brought it, and was counted. */
-static void settle_trapped(struct osp_page *page, int fate)
+static enum osp_loss_reason reason_of(int fate)
 {
-	if (fate == OSP_STITCH_SEEN && !osp_account_return(page))
-		osp_account_lose(page, OSP_LOSS_DUPLICATE);
-	else if (fate && fate != OSP_STITCH_SEEN)
-		osp_account_lose(page, (enum osp_loss_reason)(fate - 1));
+	return fate == OSP_STITCH_SEEN ? OSP_LOSS_DUPLICATE : (enum osp_loss_reason)(fate - 1);
+}
+
+static int lose(const struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
+		const struct osp_event *e, int fate)
+{
+	osp_account_lose(page, reason_of(fate));
+	return s->to.lost(s->to.arg, t, e, reason_of(fate));
+}
+
+/* The fate of a step whose own hit brought it, and was counted. */
+static int settle_trapped(const struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
+			  const struct osp_event *e, int fate)
+{
+	if (!fate || (fate == OSP_STITCH_SEEN && osp_account_return(page)))
+		return 0;
+	return lose(s, t, page, e, fate);
 }
 
 /* Of one that another's hit brought: it is counted here, unless it had a hit of its own, too. */
-static void settle_carried(struct osp_tracee *t, struct osp_page *page, int fate, bool had_hit)
+static int settle_carried(const struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
+			  const struct osp_event *e, int fate)
 {
+	bool had_hit = e->fired && osp_roster_fires(s->roster, e->point);
+
 	if (had_hit && !fate) {
 		osp_account_recover(page);
 		osp_roster_recover(t);
 	}
 	if (had_hit)
-		return;
+		return 0;
 	osp_account_carry(page);
-	if (fate)
-		osp_account_lose(page, fate == OSP_STITCH_SEEN ? OSP_LOSS_DUPLICATE
-							       : (enum osp_loss_reason)(fate - 1));
+	return fate ? lose(s, t, page, e, fate) : 0;
 }
 
 int osp_stitch_step(struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
@@ -662,11 +675,8 @@ int osp_stitch_step(struct osp_stitch *s, struct osp_tracee *t, struct osp_page 
 	}
 	if (!stored)
 		fate = 0;
-	if (e->trapped)
-		settle_trapped(page, fate);
-	else
-		settle_carried(t, page, fate, e->fired && osp_roster_fires(s->roster, e->point));
-	return 0;
+	return e->trapped ? settle_trapped(s, t, page, e, fate)
+			  : settle_carried(s, t, page, e, fate);
 }
 
 /* ---- time ---- */
@@ -766,10 +776,22 @@ int osp_stitch_row(struct osp_stitch *s, struct osp_open *o, bool complete, stru
 	if (r)
 		return r;
 	o->spans[0].marks = o->marks | (complete ? 0 : OSP_MARK_INCOMPLETE);
-	for (size_t i = 0; i < o->step_count; i++) {
-		if (o->step_infos[i].page)
-			osp_account_store(o->step_infos[i].page);
-		o->step_infos[i].page = NULL;
-	}
 	return 0;
+}
+
+int osp_stitch_settle(struct osp_stitch *s, struct osp_open *o, bool stored)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < o->step_count; i++) {
+		struct osp_page *page = o->step_infos[i].page;
+		struct osp_event e = {.op_id = o->id, .time_ns = o->steps[i].time_ns};
+
+		o->step_infos[i].page = NULL;
+		if (page && stored)
+			osp_account_store(page);
+		else if (page)
+			r = lose(s, o->tracee, page, &e, osp_stitch_lost(OSP_LOSS_STORE));
+	}
+	return r;
 }

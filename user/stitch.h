@@ -26,6 +26,9 @@ struct osp_stitch_out {
 	int (*child)(void *arg, struct osp_open *o);
 	/* Its row is due: complete if it is closed, after which it is gone. */
 	int (*part)(void *arg, struct osp_open *o, bool complete);
+	/* The step, whose fate is in the books, is stored nowhere. */
+	int (*lost)(void *arg, struct osp_tracee *t, const struct osp_event *e,
+		    enum osp_loss_reason reason);
 	void *arg;
 };
 
@@ -70,5 +73,8 @@ int osp_stitch_stop(struct osp_stitch *s, int64_t time_ns);
 
 void osp_stitch_stats(const struct osp_stitch *s, struct osp_stitch_stats *out);
 
-/* Makes the row of an operation and enters its steps in the books as stored. -ENOMEM. */
+/* Makes the row of an operation. -ENOMEM. */
 int osp_stitch_row(struct osp_stitch *s, struct osp_open *o, bool complete, struct osp_row *out);
+
+/* The row was stored or refused: enters its steps in the books. An error of `to`. */
+int osp_stitch_settle(struct osp_stitch *s, struct osp_open *o, bool stored);

@@ -159,6 +159,26 @@ void osp_trace_expect(const struct osp_forest *f, uint32_t slot, uint64_t id)
 	osp_chain_expect(&f->by_id, osp_hash_words(id, slot));
 }
 
+struct osp_trace_node *osp_trace_find(const struct osp_forest *f, uint32_t slot, uint64_t id)
+{
+	return find_node(f, slot, id, osp_hash_words(id, slot));
+}
+
+int osp_trace_find_unstored(const struct osp_forest *f,
+			    int (*fn)(void *arg, struct osp_trace_node *n), void *arg)
+{
+	int r = 0;
+
+	for (size_t i = 0; i <= f->by_id.mask; i++)
+		for (struct osp_chain *c = osp_chain_first(f->by_id.heads[i]); !r && c;
+		     c = c->next) {
+			struct osp_trace_node *n = osp_chain_entry(c, struct osp_trace_node, by_id);
+
+			r = n->stored ? 0 : fn(arg, n);
+		}
+	return r;
+}
+
 int osp_trace_add(struct osp_forest *f, uint32_t slot, uint64_t id, struct osp_trace_node **out)
 {
 	uint64_t hash = osp_hash_words(id, slot);

@@ -51,6 +51,13 @@ void osp_trace_expect(const struct osp_forest *f, uint32_t slot, uint64_t id);
 /* The node of an operation, made if it is new. -ENOMEM. */
 int osp_trace_add(struct osp_forest *f, uint32_t slot, uint64_t id, struct osp_trace_node **out);
 
+/* The node of an operation that has one; NULL: none, or it was forgotten. */
+struct osp_trace_node *osp_trace_find(const struct osp_forest *f, uint32_t slot, uint64_t id);
+
+/* Calls fn for every node of which no row is stored, until one fails: returns that. */
+int osp_trace_find_unstored(const struct osp_forest *f,
+			    int (*fn)(void *arg, struct osp_trace_node *n), void *arg);
+
 /* A pinned node stays; one without pins may be forgotten with its whole component. */
 void osp_trace_pin(struct osp_forest *f, struct osp_trace_node *n);
 void osp_trace_unpin(struct osp_forest *f, struct osp_trace_node *n);

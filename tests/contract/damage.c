@@ -129,13 +129,14 @@ static void views_say_what_the_reader_says(void **state)
 	assert_ok(osp_session_open(&s, f->path, f->error));
 	assert_ok(osp_store_traces(s->store, &all, &c));
 	while (!osp_cursor_next_trace(c, &t)) {
-		snprintf(sql, sizeof(sql),
-			 "SELECT start_ns, duration_ns, processes, spans, links, root FROM trace "
-			 "WHERE trace = %" PRIu64,
-			 t.key);
-		snprintf(expected, sizeof(expected), "%" PRId64 "|%" PRId64 "|%u|%u|%u|%s",
+		snprintf(
+			sql, sizeof(sql),
+			"SELECT start_ns, duration_ns, processes, spans, links, root, instr(marks, 'incomplete') > 0 FROM trace "
+			"WHERE trace = %" PRIu64,
+			t.key);
+		snprintf(expected, sizeof(expected), "%" PRId64 "|%" PRId64 "|%u|%u|%u|%s|%u",
 			 t.start_ns + osp_session_wall_offset(s, t.start_ns), t.end_ns - t.start_ns,
-			 t.processes, t.spans, t.links, t.root);
+			 t.processes, t.spans, t.links, t.root, t.marks & OSP_MARK_INCOMPLETE);
 		expect_query(f, sql, expected);
 	}
 	osp_cursor_close(&c);

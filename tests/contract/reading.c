@@ -86,16 +86,22 @@ static void circle_of_parents_ends(void **state)
 	expect_traces(f, -1, false, "1/3/3/0");
 }
 
+/* It may still come while the session is written, or would have, had its recorder lived. */
 static void missing_parent_is_named_and_makes_a_root(void **state)
 {
 	struct fixture *f = *state;
 	struct small m;
 	struct osp_part parts[] = {small_row(&m, 0x20000, 1, 0),
 				   edge(0x10001, 0x20000, "parent", "exact")};
+	struct osp_part ended = {.kind = OSP_PART_SESSION, .session = {OSP_SESSION_ENDED, "now"}};
 
 	write_parts(f, parts, 2);
 
 	expect_tree(f, 1, "20000<10001");
+	expect_traces(f, -1, false, "1/1/1/1");
+
+	write_parts(f, &ended, 1);
+
 	expect_traces(f, -1, false, "1/1/1/0");
 }
 

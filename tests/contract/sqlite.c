@@ -471,6 +471,34 @@ static void killed_recorder_leaves_every_committed_batch_whole(void **state)
 	}
 }
 
+/* A child whose parent was never stored: the view says so until the session has its last word. */
+static void orphan_of_a_session_without_end_is_incomplete(void **state)
+{
+	static const char sql[] = "SELECT marks FROM trace WHERE trace = 1";
+	struct osp_part ended = {.kind = OSP_PART_SESSION, .session = {OSP_SESSION_ENDED, "now"}};
+	struct fixture *f = *state;
+	struct sample *s = calloc(1, sizeof(*s));
+
+	assert_non_null(s);
+	sample_row(s, 0x20000, 1, SAMPLE_NORTH, "courier")->parent_id = 0x10000;
+	sample_span(s, "carry", "carry", OSP_SPAN_CONSUMER, 1, 2);
+	sample_row(s, 0x10000, 1, SAMPLE_NORTH, "depot");
+	sample_span(s, "sort", "sort", OSP_SPAN_SERVER, 0, 3);
+	open_store(f, OSP_STORE_CREATE);
+	assert_ok(osp_store_write(f->store, s->parts, 1));
+	expect_query(f, sql, "incomplete");
+	assert_ok(osp_store_write(f->store, s->parts + 1, 1));
+	expect_query(f, sql, "");
+	close_store(f, true);
+	assert_ok(unlink(f->path));
+	open_store(f, OSP_STORE_CREATE);
+	assert_ok(osp_store_write(f->store, s->parts, 1));
+	assert_ok(osp_store_write(f->store, &ended, 1));
+	expect_query(f, sql, "");
+	close_store(f, true);
+	free(s);
+}
+
 static void reader_sees_the_session_as_it_was_when_it_opened(void **state)
 {
 	struct fixture *f = *state;
@@ -532,6 +560,7 @@ int main(void)
 		TEST(full_file_keeps_whole_batches_and_goes_on),
 		TEST(full_disk_keeps_whole_batches_and_goes_on),
 		TEST(killed_recorder_leaves_every_committed_batch_whole),
+		TEST(orphan_of_a_session_without_end_is_incomplete),
 		TEST(reader_sees_the_session_as_it_was_when_it_opened),
 		TEST(recording_that_was_not_closed_reads_the_same),
 	};

@@ -168,7 +168,7 @@ static void print_step(const struct osp_record *r, const void *arguments, size_t
 
 	print_head(r, h.catalogue->points[r->point], size);
 	osp_text_hex(hex, arguments, size > 700 ? 0 : size);
-	printf(" flags=%u op=%llx sequence=%u number=%u value=%llu %s\n", r->flags, r->op_id,
+	printf(" flags=%u op=%llx sequence=%u number=%u value=%llu %s\n", r->flags & 0xff, r->op_id,
 	       r->sequence, r->number, r->value, hex);
 }
 

@@ -275,7 +275,8 @@ static void senseless_inputs_are_counted(void **state)
 	assert_int_equal(osp_pipeline_push(p, &in), 0);
 	osp_pipeline_stats(p, &stats);
 	assert_int_equal(stats.evicted, 0);
-	assert_int_equal(stats.lost[OSP_LOSS_DECODE], 7);
+	assert_int_equal(stats.bad, 7);
+	assert_int_equal(stats.lost[OSP_LOSS_DECODE], 0);
 	osp_pipeline_free(&p);
 }
 

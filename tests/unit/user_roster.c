@@ -137,6 +137,57 @@ static void tails_are_found_by_the_counters(void **state)
 	assert_string_equal(seen.parts[2].gap.reason, "argument_fault");
 }
 
+static void a_record_tells_why_its_process_lost_steps(void **state)
+{
+	struct osp_record r = {.kind = OSP_RECORD_STEP, .pid = 101, .process = 1, .time_ns = 100};
+	struct osp_tracee *t = step(1, 50, 0);
+
+	(void)state;
+	r.lost = 2;
+	r.flags = (OSP_LOSS_BLOCK_FULL + 1) << OSP_RECORD_REASON | OSP_RECORD_CLEARED;
+	assert_int_equal(osp_roster_add_step(roster, t, &r), 0);
+	r.time_ns = 200;
+	assert_int_equal(osp_roster_add_step(roster, t, &r), 0);
+	assert_int_equal(seen.count, 2);
+	assert_string_equal(seen.parts[1].gap.reason, "block_full");
+	/* one that cannot be: an older capture, or a damaged one */
+	r.lost = 3;
+	r.flags = 99 << OSP_RECORD_REASON;
+	assert_int_equal(osp_roster_add_step(roster, t, &r), 0);
+	assert_int_equal(osp_roster_flush_gaps(roster), 0);
+	assert_string_equal(seen.parts[2].gap.reason, "ring_full");
+}
+
+/* One gap per reason and tick, whatever order the times are in; each is a cut for its partners. */
+static void what_the_recorder_loses_makes_gaps_of_its_own(void **state)
+{
+	struct osp_tracee *t = step(1, 50, 0);
+
+	(void)state;
+	assert_int_equal(osp_roster_add_loss(roster, t, 300, OSP_LOSS_LATE, false), 0);
+	assert_int_equal(osp_roster_add_loss(roster, t, 200, OSP_LOSS_LATE, false), 0);
+	assert_false(osp_roster_misses(t));
+	assert_int_equal(t->gap_record, 0);
+	assert_int_equal(seen.count, 1);
+	assert_int_equal(osp_roster_add_loss(roster, t, 400, OSP_LOSS_DECODE, true), 0);
+	assert_true(osp_roster_misses(t));
+	assert_int_equal(t->gap_record, 1);
+	assert_int_equal(seen.count, 2);
+	assert_int_equal(seen.parts[1].gap.from_ns, 200);
+	assert_int_equal(seen.parts[1].gap.to_ns, 300);
+	assert_int_equal(seen.parts[1].gap.lost, 2);
+	assert_string_equal(seen.parts[1].gap.reason, "late");
+	assert_int_equal(osp_roster_flush_gaps(roster), 0);
+	assert_int_equal(seen.count, 3);
+	assert_string_equal(seen.parts[2].gap.reason, "decode_error");
+	assert_true(osp_roster_cut(roster, 200, 200) && osp_roster_cut(roster, 400, 500));
+	assert_false(osp_roster_cut(roster, 0, 199) || osp_roster_cut(roster, 301, 399));
+	/* the kernel's are apart from these */
+	step(1, 500, 3);
+	assert_int_equal(osp_roster_flush_gaps(roster), 0);
+	assert_int_equal(seen.parts[3].gap.lost, 3);
+}
+
 static void cuts_are_intervals(void **state)
 {
 	(void)state;
@@ -264,6 +315,8 @@ int main(void)
 		TEST(consecutive_losses_make_one_gap),
 		TEST(a_first_record_may_carry_losses),
 		TEST(tails_are_found_by_the_counters),
+		TEST(a_record_tells_why_its_process_lost_steps),
+		TEST(what_the_recorder_loses_makes_gaps_of_its_own),
 		TEST(cuts_are_intervals),
 		TEST(attaching_makes_one_process_or_all_unsure),
 		TEST(sites_decide_what_is_silent_and_children_inherit_them),
