@@ -19,7 +19,7 @@
 enum { INPUTS = 8192, ROUNDS = 3, SEEDS = 12, TEXT = 256 };
 
 /* How the steps of own operations come. */
-enum form { AS_WRITTEN, CARRIED, BEGIN_FIRED, MIXED, FORMS };
+enum form { AS_WRITTEN, CARRIED, BEGIN_FIRED, MIXED, SPILLED, FORMS };
 
 struct capture {
 	struct osp_input inputs[INPUTS];
@@ -92,6 +92,15 @@ static const char *kind_of(const char *text, const char *line, enum form form, u
 	return " carried";
 }
 
+/* Behind a step that stays in its block: the block is full. */
+static void add_spill(FILE *f, const char *line)
+{
+	char owner[64];
+
+	name_owner(line, owner);
+	fprintf(f, "spill %s\n", owner);
+}
+
 static char *carry(const char *text, enum form form, unsigned int seed)
 {
 	char *out = NULL;
@@ -100,11 +109,13 @@ static char *carry(const char *text, enum form form, unsigned int seed)
 
 	for (const char *l = text; *l; l += strcspn(l, "\n") + (l[strcspn(l, "\n")] == '\n')) {
 		int size = (int)strcspn(l, "\n");
+		const char *kind = form != AS_WRITTEN && is_own_step(l, (size_t)size)
+					   ? kind_of(text, l, form, &seed)
+					   : "";
 
-		fprintf(f, "%.*s%s\n", size, l,
-			form != AS_WRITTEN && is_own_step(l, (size_t)size)
-				? kind_of(text, l, form, &seed)
-				: "");
+		fprintf(f, "%.*s%s\n", size, l, kind);
+		if (form == SPILLED && !strcmp(kind, " carried") && rand_r(&seed) % 3 == 0)
+			add_spill(f, l);
 	}
 	fclose(f);
 	return out;
