@@ -203,7 +203,7 @@ static void whatever_differs_gives_another_shape(void **state)
 	p.row.attributes = other;
 	p.row.steps = moved;
 	p.row.spans = marked;
-	for (int change = 0; change < 8; change++) {
+	for (int change = 0; change < 9; change++) {
 		if (change == 0)
 			other[0].value.u64 = 1 << 20; /* another coding */
 		if (change == 1)
@@ -213,18 +213,20 @@ static void whatever_differs_gives_another_shape(void **state)
 		if (change == 3)
 			moved[3].unexpected = true;
 		if (change == 4)
-			moved[2].span = 0;
+			marked[1].end_ns = 1300;
 		if (change == 5)
-			marked[0].marks = OSP_MARK_INCOMPLETE;
+			moved[2].span = 0; /* ends with the last step all the same */
 		if (change == 6)
-			marked[1].end_ns = 1100;
+			marked[0].marks = OSP_MARK_INCOMPLETE;
 		if (change == 7)
+			marked[1].status = OSP_SPAN_OK;
+		if (change == 8)
 			marked[1].code = NULL;
 		p.row.id += 0x10000;
 		assert_ok(osp_store_write(s, &p, 1));
 	}
 	end(s);
-	assert_query("SELECT count(*) FROM shape", "9");
+	assert_query("SELECT count(*) FROM shape", "10");
 	unlink(file);
 }
 
