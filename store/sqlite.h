@@ -5,6 +5,7 @@
 
 #include "store/driver.h"
 #include "store/sqlite_batch.h"
+#include "store/sqlite_names.h"
 #include "store/sqlite_sql.h"
 #include "user/base/buffer.h"
 #include "user/base/map.h"
@@ -20,28 +21,6 @@ enum {
 	SQLITE_THREADS = 65536,		 /* stored again under another number */
 	SQLITE_PLACES = 1 << 21,	 /* blocks of 64 operations whose place is known */
 	SQLITE_PLACE_BUNDLES = 256,	 /* bundles between two writings of the places */
-};
-
-/* Tables of names that are small enough to be held whole: number -> columns and back. */
-enum name_table { NAMES_CLASS, NAMES_POINT, NAMES_FIELD, NAMES_RULE, NAMES_LINK_KIND, NAMES_COUNT };
-
-struct name {
-	const char *texts[6]; /* as many as the table has; NULL = none */
-	int64_t integer;      /* the one integer column, 0 where there is none */
-};
-
-enum { NAMES_RECENT = 1024 };
-
-struct names {
-	struct name **entries; /* owned; by number */
-	size_t count, room;
-	struct osp_map numbers; /* columns -> number + 1; of the writer only */
-	/* by the addresses of two texts: certain for lasting ones, else verified before use */
-	struct recent_name {
-		const void *text, *other;
-		int64_t integer;
-		uint32_t number;
-	} recent[NAMES_RECENT];
 };
 
 /* A shape as the file has it. */
