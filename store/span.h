@@ -30,6 +30,7 @@ enum osp_mark {
 	OSP_MARK_UNEXPECTED = 1 << 3,	/* a step came where its automaton has none */
 	OSP_MARK_TIMED_OUT = 1 << 4,	/* closed by its time-out */
 	OSP_MARK_AMBIGUOUS = 1 << 5,	/* a link to it has several candidates */
+	OSP_MARK_STEPS_UNKNOWN = 1 << 6, /* its process died, and its last steps with it */
 };
 
 enum osp_value_type {

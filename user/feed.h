@@ -67,4 +67,10 @@ int osp_feed_counters(struct osp_feed *f, uint32_t slot, uint32_t point,
 		      const struct osp_counter *counter, bool last);
 int osp_feed_stop(struct osp_feed *f);
 
+/*
+ * Looks into the memory of processes whose operations hang (all: of all that are open), and pushes
+ * what their blocks hold. A bounded number at a call; those that cannot be read are left out.
+ */
+int osp_feed_peek(struct osp_feed *f, bool all);
+
 void osp_feed_stats(const struct osp_feed *f, struct osp_pipeline_stats *out);

@@ -111,8 +111,9 @@ static json_t *value_json(const struct osp_value *v)
 }
 
 /* By bit of enum osp_mark. */
-static const char *const mark_names[OSP_BOOKS_MARKS] = {"incomplete", "began_before", "may_be_cut",
-							"unexpected", "timed_out",    "ambiguous"};
+static const char *const mark_names[OSP_BOOKS_MARKS] = {
+	"incomplete", "began_before", "may_be_cut",   "unexpected",
+	"timed_out",  "ambiguous",    "steps_unknown"};
 
 json_t *osp_json_marks(uint32_t marks, json_t *(*word)(const char *))
 {

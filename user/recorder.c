@@ -407,6 +407,7 @@ static int on_tick(struct recorder *r)
 	if (read(r->timer, &count, sizeof(count)) < 0)
 		return 0;
 	e = osp_feed_tick(r->feed);
+	e = e ? e : osp_feed_peek(r->feed, false);
 	e = e ? e : osp_feed_stamp(r->feed);
 	if (!e && ++r->ticks % CLOCK_TICKS == 0)
 		e = osp_feed_clock(r->feed);
@@ -511,6 +512,8 @@ static int stop(struct recorder *r)
 {
 	int e = drain_all(r, STOP_DRAINS);
 
+	e = e ? e
+	      : osp_feed_peek(r->feed, true); /* before detach: steps are stamped no more then */
 	e = e ? e : osp_feed_attach(r->feed, UINT32_MAX, true, true);
 	e = e ? e : commit(r);
 	osp_loader_detach_all(r->loader);

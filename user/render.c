@@ -106,6 +106,8 @@ static const struct {
 	 "timed out: nothing came for longer than it may take"},
 	{OSP_MARK_UNEXPECTED, 'U', "unexpected step",
 	 "unexpected step: not in the catalogue's order (-v shows it)"},
+	{OSP_MARK_STEPS_UNKNOWN, 'S', "steps unknown",
+	 "cut, steps unknown: they went with the process"},
 	{OSP_MARK_AMBIGUOUS, 'A', "ambiguous link", NULL}, /* its links say more */
 };
 
