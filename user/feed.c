@@ -340,7 +340,7 @@ int osp_feed_attach(struct osp_feed *f, uint32_t slot, bool detach, bool begins)
 	return osp_feed_input(f, &in);
 }
 
-int osp_feed_peek(struct osp_feed *f, bool all)
+int osp_feed_peek(struct osp_feed *f, bool all, size_t *hung_count)
 {
 	_cleanup_free_ struct osp_record *record = NULL;
 	struct osp_hung *hung _cleanup_free_ = NULL;
@@ -352,6 +352,7 @@ int osp_feed_peek(struct osp_feed *f, bool all)
 	if (!hung || !record)
 		return -ENOMEM;
 	n = osp_pipeline_hung(f->pipeline, all, hung, most);
+	*hung_count = n;
 	for (size_t i = 0; !r && i < n; i++)
 		if (!osp_peek_read(&hung[i], osp_feed_now(), record))
 			r = osp_feed_record(f, record, sizeof(*record) + (size_t)record->data_size);

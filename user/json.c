@@ -238,6 +238,22 @@ json_t *osp_json_span(const struct osp_session *s, const struct osp_span *span, 
 	return object;
 }
 
+void osp_json_add_halt(json_t *span, const struct osp_halt *h, int64_t wall_offset)
+{
+	static const char *const kinds[] = {"open", "died", "replaced"};
+	json_t *o = json_pack("{s:s, s:o, s:I, s:I}", "kind", kinds[h->kind], "after",
+			      osp_json_text(h->step), "after_ns",
+			      (json_int_t)(h->step_ns + wall_offset), "silent_ns",
+			      (json_int_t)h->silent_ns);
+
+	if (o && h->kind == OSP_HALT_DIED)
+		json_object_set_new(o, "exit_code", json_integer(h->exit_code));
+	if (span && o)
+		json_object_set_new(span, "halt", o);
+	else
+		json_decref(o);
+}
+
 /* ---- the books ---- */
 
 static json_t *wall_time(const struct osp_books *b, int64_t boot_ns)
