@@ -63,7 +63,9 @@ const char *osp_halt_text(const struct osp_session *s, const struct osp_halt *h,
 	char time[24];
 
 	osp_text_duration(time, h->silent_ns);
-	if (h->kind == OSP_HALT_OPEN)
+	if (h->kind == OSP_HALT_OPEN && !h->silent_ns)
+		snprintf(out, OSP_HALT_TEXT, "no step since %.40s", h->step);
+	else if (h->kind == OSP_HALT_OPEN)
 		snprintf(out, OSP_HALT_TEXT, "no step since %.40s, %s%s", h->step, time,
 			 s->ended ? ", when the recording ended" : " so far");
 	else if (h->kind == OSP_HALT_REPLACED)
