@@ -385,7 +385,8 @@ FROM (SELECT DISTINCT trace FROM bundle) t;
 CREATE VIEW mark_name AS
 SELECT 1 AS mark, 'incomplete' AS name UNION ALL SELECT 2, 'began before attach'
 UNION ALL SELECT 4, 'may be cut' UNION ALL SELECT 8, 'unexpected step'
-UNION ALL SELECT 16, 'timed out' UNION ALL SELECT 32, 'ambiguous link';
+UNION ALL SELECT 16, 'timed out' UNION ALL SELECT 32, 'ambiguous link'
+UNION ALL SELECT 64, 'steps unknown';
 
 -- One row per trace: that of its root, with what its spans add up to.
 CREATE VIEW trace AS
@@ -402,7 +403,7 @@ FROM (SELECT s.trace, s.id, s.i, s.name, s.status,
              max(s.process_rank) OVER w AS processes, count(*) OVER w AS spans, sum(s.links) OVER w AS links,
              max(s.status = 2) OVER w AS failed,
              max(s.marks & 1) OVER w | max(s.marks & 2) OVER w | max(s.marks & 4) OVER w | max(s.marks & 8) OVER w |
-               max(s.marks & 16) OVER w | max(s.marks & 32) OVER w | 32 * max(s.ambiguous) OVER w |
+               max(s.marks & 16) OVER w | max(s.marks & 32) OVER w | max(s.marks & 64) OVER w | 32 * max(s.ambiguous) OVER w |
                max(NOT EXISTS (SELECT 1 FROM session WHERE name = 'ended') AND s.parent IS NOT NULL AND
                  NOT EXISTS (SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 26
                              WHERE c.trace = s.trace AND substr(c.heads, 26 * n.i + 1, 6) = substr(s.parent, 1, 6))) OVER w AS marks

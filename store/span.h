@@ -24,12 +24,13 @@ enum osp_span_status { OSP_SPAN_UNSET, OSP_SPAN_OK, OSP_SPAN_ERROR };
 
 /* Marks of a span; a trace has the union of its spans' marks. */
 enum osp_mark {
-	OSP_MARK_INCOMPLETE = 1 << 0,	/* never ended while it was watched */
-	OSP_MARK_BEGAN_BEFORE = 1 << 1, /* began before attach */
-	OSP_MARK_MAY_BE_CUT = 1 << 2,	/* a loss, or attach or detach, touched it */
-	OSP_MARK_UNEXPECTED = 1 << 3,	/* a step came where its automaton has none */
-	OSP_MARK_TIMED_OUT = 1 << 4,	/* closed by its time-out */
-	OSP_MARK_AMBIGUOUS = 1 << 5,	/* a link to it has several candidates */
+	OSP_MARK_INCOMPLETE = 1 << 0,	 /* never ended while it was watched */
+	OSP_MARK_BEGAN_BEFORE = 1 << 1,	 /* began before attach */
+	OSP_MARK_MAY_BE_CUT = 1 << 2,	 /* a loss, or attach or detach, touched it */
+	OSP_MARK_UNEXPECTED = 1 << 3,	 /* a step came where its automaton has none */
+	OSP_MARK_TIMED_OUT = 1 << 4,	 /* closed by its time-out */
+	OSP_MARK_AMBIGUOUS = 1 << 5,	 /* a link to it has several candidates */
+	OSP_MARK_STEPS_UNKNOWN = 1 << 6, /* its process died, and its last steps with it */
 };
 
 enum osp_value_type {

@@ -34,7 +34,9 @@ static const char help[] =
 	"joined. TRACE is the beginning of a trace id, `last', or `#N' for the N-th line of "
 	"`outspan ls'.\v"
 	"A line below a span that begins with ^ says what its place in the tree rests on, with ? what "
-	"could not be decided, with ! what may be wrong or missing. In JSON, bytes are hexadecimal.\n\n"
+	"could not be decided, with ! what may be wrong or missing: of an operation that never ended the "
+	"last step that is known, and what became of its process. In JSON, bytes are hexadecimal; such an "
+	"operation has a \"halt\".\n\n"
 	"Examples:\n"
 	"  outspan show session.db last\n"
 	"  outspan show -v session.db 8c1f1e2a4b6e\n"
@@ -74,13 +76,18 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static int print_json(struct osp_session *s, const struct osp_span *spans, size_t count, FILE *f)
 {
 	int64_t start = count ? spans[0].start_ns : 0;
+	struct osp_halt halt;
+	json_t *span;
 	int r = 0;
 
 	for (size_t i = 1; i < count; i++)
 		start = spans[i].start_ns < start ? spans[i].start_ns : start;
-	for (size_t i = 0; !r && i < count && !ferror(f); i++)
-		r = osp_json_print(f,
-				   osp_json_span(s, &spans[i], osp_session_wall_offset(s, start)));
+	for (size_t i = 0; !r && i < count && !ferror(f); i++) {
+		span = osp_json_span(s, &spans[i], osp_session_wall_offset(s, start));
+		if (osp_halt_find(s, spans, count, &spans[i], &halt))
+			osp_json_add_halt(span, &halt, osp_session_wall_offset(s, start));
+		r = osp_json_print(f, span);
+	}
 	return r;
 }
 

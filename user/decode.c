@@ -14,7 +14,8 @@ enum { CONTEXT_TRUE_SIZE = 25 };
 
 bool osp_decode_has_steps(const struct osp_record *record)
 {
-	return record->kind == OSP_RECORD_STEP || record->kind == OSP_RECORD_FOREIGN;
+	return record->kind == OSP_RECORD_STEP || record->kind == OSP_RECORD_FOREIGN ||
+	       record->kind == OSP_RECORD_LEFT;
 }
 
 int osp_decode_start(struct osp_decoder *d, struct osp_decode_with *with,
@@ -29,13 +30,14 @@ int osp_decode_start(struct osp_decoder *d, struct osp_decode_with *with,
 		return -EBADMSG;
 	if (c->points[record->point]->foreign != (record->kind == OSP_RECORD_FOREIGN))
 		return -EBADMSG;
-	*d = (struct osp_decoder){.with = with,
-				  .record = record,
-				  .numbers = osp_numbers_table(with->numbers, record->numbers,
-							       c->points[record->point]),
-				  .data = (const uint8_t *)(record + 1),
-				  .size = record->data_size > 0 ? (size_t)record->data_size : 0,
-				  .spill = c->points[record->point]->spill};
+	*d = (struct osp_decoder){
+		.with = with,
+		.record = record,
+		.numbers =
+			osp_numbers_table(with->numbers, record->numbers, c->points[record->point]),
+		.data = (const uint8_t *)(record + 1),
+		.size = record->data_size > 0 ? (size_t)record->data_size : 0,
+		.stepless = c->points[record->point]->spill || record->kind == OSP_RECORD_LEFT};
 	if (record->stamp && osp_stamps_ready(with->stamps))
 		osp_stamps_check(with->stamps, record->stamp, (int64_t)record->time_ns);
 	return 0;
@@ -43,16 +45,19 @@ int osp_decode_start(struct osp_decoder *d, struct osp_decode_with *with,
 
 /*
  * All times of an operation come from one clock: the counter. No step is younger than the record
- * that brings it. Without readings of the counter (captures made by hand) its ticks are ns.
+ * that brings it. Without readings of the counter (captures made by hand) its ticks are ns. The
+ * kernel cannot read the counter: what a dying process left comes without a stamp of its own.
  */
 static inline int64_t step_time(const struct osp_decoder *d, uint64_t stamp)
 {
 	const struct osp_record *r = d->record;
 	int64_t time_ns = (int64_t)r->time_ns, at;
 
-	if (!r->stamp || stamp > r->stamp)
+	bool ready = osp_stamps_ready(d->with->stamps);
+
+	if (!(r->kind == OSP_RECORD_LEFT && !r->stamp && ready) && (!r->stamp || stamp > r->stamp))
 		return time_ns;
-	if (osp_stamps_ready(d->with->stamps))
+	if (ready)
 		at = osp_stamps_time(d->with->stamps, stamp);
 	else
 		at = r->stamp - stamp < r->time_ns ? time_ns - (int64_t)(r->stamp - stamp) : 0;
@@ -175,7 +180,8 @@ static inline int take_step(struct osp_decoder *d, struct osp_record_step *s,
 	d->data += sizeof(*s);
 	d->size -= sizeof(*s);
 	if (s->size > d->size || s->size % 8 || s->sequence < d->next ||
-	    s->sequence > d->record->sequence || (d->spill && s->sequence == d->record->sequence))
+	    s->sequence > d->record->sequence ||
+	    (d->stepless && s->sequence == d->record->sequence))
 		return -EBADMSG;
 	*arguments = (struct cursor){d->data, s->size};
 	d->data += s->size;
@@ -195,7 +201,7 @@ static int decode_step(struct osp_decoder *d, struct osp_event *e)
 		return -EBADMSG;
 	}
 	d->done = !d->size;
-	e->trapped = !d->spill && s.sequence == r->sequence;
+	e->trapped = !d->stepless && s.sequence == r->sequence;
 	d->trapped |= e->trapped;
 	e->point = d->with->catalogue->points[r->point];
 	if (!e->trapped)
@@ -294,6 +300,8 @@ static void set_common(const struct osp_record *r, struct osp_event *event)
 	event->lost = r->lost;
 	event->ordinal = r->ordinal;
 	event->whole = r->flags & OSP_RECORD_CLEARED;
+	event->fetched = r->kind == OSP_RECORD_LEFT;
+	event->numbers = r->numbers;
 	event->trapped = event->fired = event->forked = false;
 }
 
@@ -304,10 +312,10 @@ int osp_decode_next(struct osp_decoder *d, struct osp_event *event)
 	if (d->done)
 		return 1;
 	set_common(r, event);
-	if (r->kind == OSP_RECORD_STEP && r->data_size > 0)
+	if (r->kind != OSP_RECORD_FOREIGN && r->data_size > 0)
 		return decode_step(d, event);
 	d->done = true;
-	if (d->spill)
+	if (d->stepless)
 		return 1;
 	d->trapped = true;
 	set_header(d, event);
@@ -340,7 +348,7 @@ static bool add_to_run(struct osp_decoder *d, struct osp_run *run, struct osp_ev
 	if (take_step(d, &s, &arguments) || s.flags & ~(uint32_t)OSP_STEP_FIRED)
 		return false;
 	run->first = run->count ? run->first : s.sequence;
-	run->trapped = !d->spill && s.sequence == d->record->sequence;
+	run->trapped = !d->stepless && s.sequence == d->record->sequence;
 	to->point = run->trapped ? d->with->catalogue->points[d->record->point]
 				 : osp_numbers_find(d->with->numbers, d->numbers, s.number);
 	if (s.sequence != run->first + run->count || !to->point)
@@ -376,7 +384,7 @@ bool osp_decode_run(const struct osp_decoder *decoder, struct osp_run *run)
 		if (!add_to_run(&d, run, &values))
 			return false;
 	set_common(d.record, &run->event);
-	return run->trapped || d.spill;
+	return run->trapped || d.stepless;
 }
 
 const struct osp_event *osp_decode_event(struct osp_run *run, size_t i)

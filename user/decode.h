@@ -28,7 +28,7 @@ struct osp_decoder {
 	const uint8_t *data;		   /* not yet decoded */
 	size_t size;			   /* of it */
 	int64_t next;			   /* the least sequence that the next step can have */
-	bool spill;			   /* the header tells of no step */
+	bool stepless;			   /* the header tells of no step */
 	bool trapped; /* the step that the header tells of has come, or failed to */
 	bool done;
 	bool broken; /* a step made no sense, and where the next one begins is unknown */

@@ -47,6 +47,8 @@ struct osp_event {
 	bool fired;	   /* its own site was hit, too, for whoever had attached it */
 	bool forked;	   /* of a child's copy of its parent's operation */
 	bool whole;	   /* with it came all steps that its block held (own points) */
+	bool fetched;	   /* read out of its block: its flush may yet bring it again */
+	uint16_t numbers;  /* table for the numbers of its operation's points (own points) */
 	struct osp_event_value values[OSP_CATALOGUE_ARGS]; /* the point's arguments; no others */
 };
 

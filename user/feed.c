@@ -17,10 +17,15 @@
 #include "user/base/clock.h"
 #include "user/base/log.h"
 #include "user/base/owner.h"
+#include "user/peek.h"
 #include "user/process.h"
 #include "user/raw.h"
 
-enum { STAMP_TRIES = 5 };
+enum {
+	STAMP_TRIES = 5,
+	PEEK_TICK = 64,	 /* blocks that are looked into at a tick */
+	PEEK_ALL = 4096, /* and at the end */
+};
 
 /* What a process is called; its children are called so until they exec. */
 struct name {
@@ -333,6 +338,25 @@ int osp_feed_attach(struct osp_feed *f, uint32_t slot, bool detach, bool begins)
 
 	in.attach = (struct osp_input_attach){.slot = slot, .detach = detach, .begins = begins};
 	return osp_feed_input(f, &in);
+}
+
+int osp_feed_peek(struct osp_feed *f, bool all, size_t *hung_count)
+{
+	_cleanup_free_ struct osp_record *record = NULL;
+	struct osp_hung *hung _cleanup_free_ = NULL;
+	size_t most = all ? PEEK_ALL : PEEK_TICK, n;
+	int r = 0;
+
+	hung = calloc(most, sizeof(*hung));
+	record = malloc(sizeof(*record) + OSP_EVENT_DATA);
+	if (!hung || !record)
+		return -ENOMEM;
+	n = osp_pipeline_hung(f->pipeline, all, hung, most);
+	*hung_count = n;
+	for (size_t i = 0; !r && i < n; i++)
+		if (!osp_peek_read(&hung[i], osp_feed_now(), record))
+			r = osp_feed_record(f, record, sizeof(*record) + (size_t)record->data_size);
+	return r;
 }
 
 void osp_feed_stats(const struct osp_feed *f, struct osp_pipeline_stats *out)

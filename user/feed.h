@@ -67,4 +67,11 @@ int osp_feed_counters(struct osp_feed *f, uint32_t slot, uint32_t point,
 		      const struct osp_counter *counter, bool last);
 int osp_feed_stop(struct osp_feed *f);
 
+/*
+ * Looks into the memory of processes whose operations hang (all: of all that are open), and pushes
+ * what their blocks hold. A bounded number at a call; those that cannot be read are left out.
+ * *hung: how many it was about.
+ */
+int osp_feed_peek(struct osp_feed *f, bool all, size_t *hung);
+
 void osp_feed_stats(const struct osp_feed *f, struct osp_pipeline_stats *out);

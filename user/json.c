@@ -111,8 +111,9 @@ static json_t *value_json(const struct osp_value *v)
 }
 
 /* By bit of enum osp_mark. */
-static const char *const mark_names[OSP_BOOKS_MARKS] = {"incomplete", "began_before", "may_be_cut",
-							"unexpected", "timed_out",    "ambiguous"};
+static const char *const mark_names[OSP_BOOKS_MARKS] = {
+	"incomplete", "began_before", "may_be_cut",   "unexpected",
+	"timed_out",  "ambiguous",    "steps_unknown"};
 
 json_t *osp_json_marks(uint32_t marks, json_t *(*word)(const char *))
 {
@@ -235,6 +236,22 @@ json_t *osp_json_span(const struct osp_session *s, const struct osp_span *span, 
 	else
 		json_decref(cut);
 	return object;
+}
+
+void osp_json_add_halt(json_t *span, const struct osp_halt *h, int64_t wall_offset)
+{
+	static const char *const kinds[] = {"open", "died", "replaced"};
+	json_t *o = json_pack("{s:s, s:o, s:I, s:I}", "kind", kinds[h->kind], "after",
+			      osp_json_text(h->step), "after_ns",
+			      (json_int_t)(h->step_ns + wall_offset), "silent_ns",
+			      (json_int_t)h->silent_ns);
+
+	if (o && h->kind == OSP_HALT_DIED)
+		json_object_set_new(o, "exit_code", json_integer(h->exit_code));
+	if (span && o)
+		json_object_set_new(span, "halt", o);
+	else
+		json_decref(o);
 }
 
 /* ---- the books ---- */

@@ -189,6 +189,7 @@ int osp_open_new(struct osp_open_pool *pool, const struct osp_operation *o,
 	osp_list_init(&n->by_process);
 	osp_list_init(&n->by_timeout);
 	osp_list_init(&n->by_part);
+	osp_list_init(&n->by_hung);
 	r = osp_open_add_span(pool, n, -1, 0, time_ns, &span);
 	if (r) {
 		osp_open_free(pool, &n);

@@ -79,8 +79,12 @@ struct osp_open {
 	uint64_t last_record;	      /* the process' count of records at the last step */
 	struct osp_sequence sequence; /* own points: which steps have come */
 	uint32_t first_sequence;      /* the step that was seen first */
-	uint64_t block; /* address of its block at the last step that left it there; 0 = none */
-	uint16_t last_nested; /* number of the nested span opened last */
+	uint64_t block;		      /* address of its block, as its last step told; 0 = unknown */
+	uint16_t block_point, block_numbers; /* of that step's: what its numbers mean */
+	bool left;			     /* its process died, and its block was read then */
+	uint32_t fetched_from, fetched_to;   /* steps read out of the block: not yet flushed */
+	int64_t hung_ns;		     /* when it was last told to be hung */
+	uint16_t last_nested;		     /* number of the nested span opened last */
 	int64_t last_ns, part_due_ns;
 	int64_t listed_ns; /* where it stands in by_timeout */
 	bool changed;	   /* since the last part */
@@ -101,7 +105,7 @@ struct osp_open {
 	struct osp_open_key key;
 	struct osp_chain by_key; /* how the stitcher finds it, unless it is below another */
 	struct osp_open *below;	 /* by thread, nested: the one that this one interrupted */
-	struct osp_list by_process, by_timeout, by_part;
+	struct osp_list by_process, by_timeout, by_part, by_hung;
 };
 
 struct osp_open_pool {

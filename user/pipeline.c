@@ -301,6 +301,23 @@ static int push_run(struct osp_pipeline *p, const struct osp_decoder *decoder, s
 	return 0;
 }
 
+static bool ends(const struct osp_point *p)
+{
+	for (size_t i = 0; i < p->operation_count; i++)
+		for (size_t k = 0; k < p->operations[i]->transition_count; k++)
+			if (p->operations[i]->transitions[k].point == p &&
+			    p->operations[i]->transitions[k].to == OSP_STATE_END)
+				return true;
+	return false;
+}
+
+/* A step that was peeked just before its flush, which is on its way: that brings it. */
+static bool comes_yet(const struct osp_record *record, const struct osp_event *e)
+{
+	return record->kind == OSP_RECORD_LEFT && record->flags & OSP_RECORD_PEEKED && e->point &&
+	       ends(e->point);
+}
+
 static int push_decoded(struct osp_pipeline *p, const struct osp_record *record, size_t size,
 			struct decoded *out)
 {
@@ -316,6 +333,8 @@ static int push_decoded(struct osp_pipeline *p, const struct osp_record *record,
 	r = 0;
 	while (r <= 0) {
 		r = osp_decode_next(&decoder, &event);
+		if (r <= 0 && comes_yet(record, &event))
+			return 0;
 		if (r <= 0 && !decoder.broken && (r = push_step(p, record, &event, r)))
 			return r;
 	}
@@ -333,12 +352,13 @@ static int lose_unseen(struct osp_pipeline *p, const struct osp_record *record,
 
 /*
  * A record of steps: the hit is entered in the books first, so that whatever becomes of it later,
- * stored or lost, the sum closes. Where a full block spills there was none.
+ * stored or lost, the sum closes. Where a full block spills, and where a block was read that nobody
+ * flushed, there was none.
  */
 static int push_steps(struct osp_pipeline *p, const struct osp_record *record, size_t size)
 {
 	struct decoded decoded = {0};
-	bool spill;
+	bool stepless, peeked;
 	struct osp_page *page;
 	int r;
 
@@ -346,19 +366,20 @@ static int push_steps(struct osp_pipeline *p, const struct osp_record *record, s
 		p->bad++;
 		return 0;
 	}
-	spill = p->catalogue->points[record->point]->spill;
-	r = p->discards ? 0 : osp_roster_add_step(p->roster, p->tracee, record);
+	stepless = record->kind == OSP_RECORD_LEFT || p->catalogue->points[record->point]->spill;
+	peeked = record->kind == OSP_RECORD_LEFT && record->flags & OSP_RECORD_PEEKED;
+	r = p->discards || peeked ? 0 : osp_roster_add_step(p->roster, p->tracee, record);
 	if (!r)
 		r = page_of(p, record->point, &page);
 	if (r)
 		return r;
 	p->page = page;
-	if (!spill)
+	if (!stepless)
 		osp_account_record(page, record->ordinal);
 	r = push_decoded(p, record, size, &decoded);
 	if (r)
 		return r;
-	if (!spill && !decoded.trapped)
+	if (!stepless && !decoded.trapped)
 		r = lose_unseen(p, record, page, OSP_LOSS_DECODE);
 	if (!r && decoded.unknown) {
 		osp_account_carry(page);
@@ -730,6 +751,12 @@ int osp_pipeline_new(struct osp_pipeline **out, const struct osp_catalogue *c,
 	return 0;
 }
 
+size_t osp_pipeline_hung(struct osp_pipeline *p, bool all, struct osp_hung *out, size_t most)
+{
+	return all ? osp_stitch_under_way(p->stitch, out, most)
+		   : osp_stitch_hung(p->stitch, out, most);
+}
+
 void osp_pipeline_stats(const struct osp_pipeline *p, struct osp_pipeline_stats *out)
 {
 	struct osp_stitch_stats stitch;
@@ -739,7 +766,7 @@ void osp_pipeline_stats(const struct osp_pipeline *p, struct osp_pipeline_stats 
 	osp_match_stats(p->matcher, &match);
 	*out = (struct osp_pipeline_stats){
 		.records = p->records,
-		.events = p->events,
+		.events = p->events - stitch.repeated,
 		.runs = p->runs,
 		.operations = stitch.operations,
 		.spans = p->spans,

@@ -40,6 +40,13 @@ int osp_pipeline_push(struct osp_pipeline *p, const struct osp_input *in);
  */
 int osp_pipeline_settle(struct osp_pipeline *p);
 
+/*
+ * Operations that hang, whose steps somebody may read from their processes' memory and push
+ * (user/stitch.h); all: whatever is open. Returns how many, at most `most`.
+ */
+struct osp_hung;
+size_t osp_pipeline_hung(struct osp_pipeline *p, bool all, struct osp_hung *out, size_t most);
+
 /* Running figures for the progress line and the summary. */
 struct osp_pipeline_stats {
 	uint64_t records, events, operations, spans, traces, links, ambiguous, open, unexpected;

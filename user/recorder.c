@@ -51,6 +51,8 @@ enum {
 	STOP_DRAINS = 10000, /* before detaching, a producer may be faster than we are */
 };
 
+static const int64_t hung_ns = 1000 * 1000 * 1000;
+
 struct recorder {
 	const struct osp_recorder_options *o;
 	char file[4096];
@@ -73,6 +75,7 @@ struct recorder {
 	int epoll, timer, signals;
 	int64_t began_ns, ticks;
 	uint64_t children_told;
+	int64_t told_ns; /* when a reading of the clocks was told for what hangs */
 	bool stop, detached;
 };
 
@@ -399,6 +402,23 @@ static int tell_children(struct recorder *r)
 	return osp_feed_setting(r->feed, OSP_SESSION_CHILDREN_LOST, text);
 }
 
+/*
+ * What was found in blocks is told at once, before anybody reads the session without; and for how
+ * long it hangs, readers know by a reading of the clocks.
+ */
+static int look_at_hung(struct recorder *r)
+{
+	size_t hung;
+	int e = osp_feed_peek(r->feed, false, &hung);
+
+	if (!e && hung)
+		e = osp_feed_tick(r->feed);
+	if (e || !hung || osp_feed_now() - r->told_ns < hung_ns)
+		return e;
+	r->told_ns = osp_feed_now();
+	return osp_feed_clock(r->feed);
+}
+
 static int on_tick(struct recorder *r)
 {
 	uint64_t count;
@@ -407,6 +427,7 @@ static int on_tick(struct recorder *r)
 	if (read(r->timer, &count, sizeof(count)) < 0)
 		return 0;
 	e = osp_feed_tick(r->feed);
+	e = e ? e : look_at_hung(r);
 	e = e ? e : osp_feed_stamp(r->feed);
 	if (!e && ++r->ticks % CLOCK_TICKS == 0)
 		e = osp_feed_clock(r->feed);
@@ -510,7 +531,11 @@ static int tell_cost(struct recorder *r)
 static int stop(struct recorder *r)
 {
 	int e = drain_all(r, STOP_DRAINS);
+	size_t open;
 
+	e = e ? e
+	      : osp_feed_peek(r->feed, true,
+			      &open); /* before detach: steps are stamped no more then */
 	e = e ? e : osp_feed_attach(r->feed, UINT32_MAX, true, true);
 	e = e ? e : commit(r);
 	osp_loader_detach_all(r->loader);

@@ -20,6 +20,7 @@
 #include "user/base/map.h"
 #include "user/base/text.h"
 #include "user/columns.h"
+#include "user/halt.h"
 
 enum {
 	WIDTH = 100,
@@ -106,6 +107,8 @@ static const struct {
 	 "timed out: nothing came for longer than it may take"},
 	{OSP_MARK_UNEXPECTED, 'U', "unexpected step",
 	 "unexpected step: not in the catalogue's order (-v shows it)"},
+	{OSP_MARK_STEPS_UNKNOWN, 'S', "steps unknown",
+	 "cut, steps unknown: they went with the process"},
 	{OSP_MARK_AMBIGUOUS, 'A', "ambiguous link", NULL}, /* its links say more */
 };
 
@@ -184,6 +187,7 @@ struct tree {
 	const struct osp_render *r;
 	const struct osp_trace *trace;
 	const struct osp_span *spans;
+	size_t count;
 	size_t *depths;
 	struct osp_map by_id; /* id -> span */
 };
@@ -405,9 +409,26 @@ static bool put_loss(const struct tree *t, uint32_t process, int64_t start_ns, i
 	return true;
 }
 
+/* Where it stopped, if it did. */
+static bool put_halt(const struct tree *t, const struct osp_span *s)
+{
+	struct osp_halt halt;
+	char text[OSP_HALT_TEXT];
+
+	if (!osp_halt_find(t->r->session, t->spans, t->count, s, &halt))
+		return false;
+	fputs("incomplete: ", t->r->out);
+	osp_columns_write(t->r->out, osp_halt_text(t->r->session, &halt, text), OSP_HALT_TEXT);
+	return true;
+}
+
 static void put_mark(const struct tree *t, const struct osp_span *s, size_t mark)
 {
 	begin_note(t, s, YELLOW, "! ");
+	if (marks[mark].mark == OSP_MARK_INCOMPLETE && put_halt(t, s)) {
+		end_note(t, YELLOW);
+		return;
+	}
 	if (marks[mark].mark != OSP_MARK_MAY_BE_CUT ||
 	    !put_loss(t, s->process, s->start_ns, s->end_ns))
 		fputs(marks[mark].phrase, t->r->out);
@@ -576,7 +597,8 @@ int osp_render_spans(const struct osp_render *render, const struct osp_trace *tr
 		     const struct osp_span *spans, size_t count)
 {
 	_cleanup_free_ size_t *depths = calloc(count + 1, sizeof(*depths));
-	struct tree t = {.r = render, .trace = trace, .spans = spans, .depths = depths};
+	struct tree t = {
+		.r = render, .trace = trace, .spans = spans, .count = count, .depths = depths};
 	int r = depths ? 0 : -ENOMEM;
 
 	osp_map_init(&t.by_id, count + 1, trace->root_id);

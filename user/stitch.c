@@ -88,6 +88,7 @@ int osp_stitch_new(struct osp_stitch **out, const struct osp_catalogue *c, struc
 	s->to = *to;
 	osp_open_init_pool(&s->pool, limits->steps, bytes_max);
 	osp_list_init(&s->by_part);
+	osp_list_init(&s->hung);
 	if (osp_chains_init(&s->open, limits->operations) || compile(s)) {
 		osp_stitch_free(&s);
 		return -ENOMEM;
@@ -240,6 +241,7 @@ static int close_open(struct osp_stitch *s, struct osp_open *o, int64_t end_ns,
 	osp_list_remove(&o->by_process);
 	osp_list_remove(&o->by_timeout);
 	osp_list_remove(&o->by_part);
+	osp_list_remove(&o->by_hung);
 	s->stats.open--;
 	osp_open_free(&s->pool, &o);
 	return r;
@@ -437,8 +439,9 @@ static void touch(struct osp_stitch *s, struct osp_open *o, const struct osp_pas
 	if (p->event->time_ns > o->last_ns)
 		o->last_ns = p->event->time_ns;
 	o->last_record = p->tracee->records;
-	if (!p->event->whole)
-		o->block = p->event->block;
+	o->block = p->event->block;
+	o->block_point = p->event->point->number;
+	o->block_numbers = p->event->numbers;
 	if (o->last_ns - o->listed_ns >= LIST_NS) {
 		o->listed_ns = o->last_ns;
 		osp_list_remove(&o->by_timeout);
@@ -544,23 +547,43 @@ static int walk_in_time(struct osp_stitch *s, struct osp_open *o, const struct o
 	return walk(s, o, &later, page);
 }
 
+/* A step that has come before. */
+static int judge_seen(const struct osp_open *o, const struct osp_event *e)
+{
+	return e->sequence >= o->fetched_from && e->sequence < o->fetched_to ? OSP_STITCH_REPEATED
+									     : OSP_STITCH_SEEN;
+}
+
+/* Those who look at what hangs are to see what was found there: the next tick tells. */
+static void note_fetched(struct osp_stitch *s, struct osp_open *o, const struct osp_event *e)
+{
+	if (o->fetched_from == o->fetched_to)
+		o->fetched_from = e->sequence;
+	o->fetched_to = e->sequence + 1;
+	o->part_due_ns = s->now_ns;
+	osp_list_remove(&o->by_part);
+	osp_list_add(s->by_part.next, &o->by_part);
+}
+
 /* Where the step stands in its operation decides what comes of it: never its time. */
 static int advance(struct osp_stitch *s, struct osp_open *o, const struct osp_passing *p,
 		   struct osp_page **page)
 {
+	enum osp_sequence_place place;
+
 	if (p->event->point->foreign)
 		return walk(s, o, p, page);
-	switch (osp_sequence_add(&o->sequence, p->event->sequence)) {
-	case OSP_SEQUENCE_SEEN:
-		return OSP_STITCH_SEEN;
-	case OSP_SEQUENCE_LATE:
+	o->left |= p->event->fetched && p->event->whole;
+	place = osp_sequence_add(&o->sequence, p->event->sequence);
+	if (place == OSP_SEQUENCE_SEEN)
+		return judge_seen(o, p->event);
+	if (p->event->fetched)
+		note_fetched(s, o, p->event);
+	if (place == OSP_SEQUENCE_LATE)
 		return insert(s, o, p, page);
-	case OSP_SEQUENCE_AHEAD:
+	if (place == OSP_SEQUENCE_AHEAD)
 		look_ahead(s, o, p);
-		return walk_in_time(s, o, p, page);
-	default:
-		return walk_in_time(s, o, p, page);
-	}
+	return walk_in_time(s, o, p, page);
 }
 
 /* Not ours: it only tells that nothing of ours is missing in its place. */
@@ -569,7 +592,9 @@ static int leave_out(struct osp_stitch *s, const struct osp_passing *p)
 	struct osp_open *o = osp_stitch_find_key(s, &p->key);
 
 	if (o && osp_sequence_add(&o->sequence, p->event->sequence) == OSP_SEQUENCE_SEEN)
-		return OSP_STITCH_SEEN;
+		return judge_seen(o, p->event);
+	if (o && p->event->fetched)
+		note_fetched(s, o, p->event);
 	return osp_stitch_lost(OSP_LOSS_FILTERED);
 }
 
@@ -618,7 +643,7 @@ static int pass(struct osp_stitch *s, struct osp_passing *p, struct osp_page **p
 
 static enum osp_loss_reason reason_of(int fate)
 {
-	return fate == OSP_STITCH_SEEN ? OSP_LOSS_DUPLICATE : (enum osp_loss_reason)(fate - 1);
+	return fate >= OSP_STITCH_SEEN ? OSP_LOSS_DUPLICATE : (enum osp_loss_reason)(fate - 1);
 }
 
 static int lose(const struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
@@ -632,7 +657,7 @@ static int lose(const struct osp_stitch *s, struct osp_tracee *t, struct osp_pag
 static int settle_trapped(const struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
 			  const struct osp_event *e, int fate)
 {
-	if (!fate || (fate == OSP_STITCH_SEEN && osp_account_return(page)))
+	if (!fate || (fate >= OSP_STITCH_SEEN && osp_account_return(page)))
 		return 0;
 	return lose(s, t, page, e, fate);
 }
@@ -647,7 +672,7 @@ static int settle_carried(const struct osp_stitch *s, struct osp_tracee *t, stru
 		osp_account_recover(page);
 		osp_roster_recover(t);
 	}
-	if (had_hit)
+	if (had_hit || fate == OSP_STITCH_REPEATED)
 		return 0;
 	osp_account_carry(page);
 	return fate ? lose(s, t, page, e, fate) : 0;
@@ -675,6 +700,7 @@ int osp_stitch_step(struct osp_stitch *s, struct osp_tracee *t, struct osp_page 
 	}
 	if (!stored)
 		fate = 0;
+	s->stats.repeated += fate == OSP_STITCH_REPEATED;
 	return e->trapped ? settle_trapped(s, t, page, e, fate)
 			  : settle_carried(s, t, page, e, fate);
 }
@@ -696,6 +722,71 @@ static int close_timed_out(struct osp_stitch *s, struct osp_list *l, int64_t tim
 	return 0;
 }
 
+/* Steps of the operation may lie in its block that nothing has brought. */
+static bool carries(const struct osp_stitch *s, const struct osp_open *o)
+{
+	for (size_t i = 0; i < o->operation->transition_count; i++) {
+		const struct osp_point *p = o->operation->transitions[i].point;
+
+		if (!p->foreign && osp_roster_wants(s->roster, o->tracee, p) &&
+		    !osp_roster_fires(s->roster, p))
+			return true;
+	}
+	return false;
+}
+
+/* An operation that has been open for so long is worth a look into its block, now and then. */
+static void note_hung(struct osp_stitch *s, struct osp_open *o)
+{
+	if (!o->block || !osp_list_empty(&o->by_hung) ||
+	    (o->hung_ns && s->now_ns - o->hung_ns < s->limits.start_part_ns) || !carries(s, o))
+		return;
+	o->hung_ns = s->now_ns;
+	osp_list_add(&s->hung, &o->by_hung);
+}
+
+static void describe(const struct osp_open *o, struct osp_hung *out)
+{
+	const struct osp_process_row *row = &o->tracee->row;
+
+	*out = (struct osp_hung){.op_id = o->id,
+				 .block = o->block,
+				 .start_ns = (uint64_t)row->start_ns,
+				 .pid = row->pid,
+				 .tid = o->tid,
+				 .slot = o->tracee->slot,
+				 .exec_id = row->exec_id,
+				 .next = (uint32_t)o->sequence.next,
+				 .point = o->block_point,
+				 .numbers = o->block_numbers};
+}
+
+size_t osp_stitch_hung(struct osp_stitch *s, struct osp_hung *out, size_t most)
+{
+	size_t n = 0;
+
+	while (n < most && !osp_list_empty(&s->hung)) {
+		struct osp_open *o = osp_list_entry(s->hung.next, struct osp_open, by_hung);
+
+		osp_list_remove(&o->by_hung);
+		describe(o, &out[n++]);
+	}
+	return n;
+}
+
+size_t osp_stitch_under_way(const struct osp_stitch *s, struct osp_hung *out, size_t most)
+{
+	size_t n = 0;
+
+	for (struct osp_list *l = s->by_part.next; n < most && l != &s->by_part; l = l->next) {
+		struct osp_open *o = osp_list_entry(l, struct osp_open, by_part);
+
+		if (o->block && carries(s, o))
+			describe(o, &out[n++]);
+	}
+	return n;
+}
+
 /* Long operations become visible, to readers and after a crash. */
 static int tell_starts(struct osp_stitch *s)
 {
@@ -706,6 +797,7 @@ static int tell_starts(struct osp_stitch *s)
 		if (s->now_ns < o->part_due_ns)
 			break;
 		o->part_due_ns = s->now_ns + s->limits.start_part_ns;
+		note_hung(s, o);
 		osp_list_remove(&o->by_part);
 		osp_list_add(&s->by_part, &o->by_part);
 		r = o->changed ? tell_part(s, o, false) : 0;
@@ -736,8 +828,10 @@ int osp_stitch_end_process(struct osp_stitch *s, struct osp_tracee *t, int64_t t
 		s->now_ns = time_ns;
 	while (!osp_list_empty(&t->open)) {
 		struct osp_open *o = osp_list_entry(t->open.next, struct osp_open, by_process);
+		bool unknown = !o->left && carries(s, o);
 		int r = close_incomplete(s, o, time_ns, time_ns > o->last_ns ? time_ns : o->last_ns,
-					 0);
+					 unknown ? OSP_MARK_STEPS_UNKNOWN | OSP_MARK_MAY_BE_CUT
+						 : 0);
 
 		if (r)
 			return r;

@@ -39,6 +39,7 @@ struct osp_stitch_limits {
 
 struct osp_stitch_stats {
 	uint64_t operations, open, unexpected;
+	uint64_t repeated; /* steps that came again, after they had been fetched from their block */
 };
 
 struct osp_stitch;
@@ -67,6 +68,23 @@ int osp_stitch_tick(struct osp_stitch *s, int64_t now_ns);
 
 /* The process is no more (exit, exec): its operations end with it, incomplete. */
 int osp_stitch_end_process(struct osp_stitch *s, struct osp_tracee *t, int64_t time_ns);
+
+/* Where the steps of an open operation lie, for whoever can read them. */
+struct osp_hung {
+	uint64_t op_id, block, start_ns;
+	uint32_t pid, tid, slot, exec_id;
+	uint32_t next; /* the step that would be new */
+	uint16_t point, numbers;
+};
+
+/*
+ * Takes at most `most` of the operations that have been open for as long as start parts take, each
+ * at most once in that time. Their steps are to be pushed as records (LEFT, PEEKED).
+ */
+size_t osp_stitch_hung(struct osp_stitch *s, struct osp_hung *out, size_t most);
+
+/* The same of operations that are open at all. */
+size_t osp_stitch_under_way(const struct osp_stitch *s, struct osp_hung *out, size_t most);
 
 /* The recording is over: closes what is open, incomplete. */
 int osp_stitch_stop(struct osp_stitch *s, int64_t time_ns);

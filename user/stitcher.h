@@ -37,6 +37,7 @@ struct osp_stitch {
 	uint64_t foreign; /* ids given so far */
 	int64_t now_ns, checked_ns;
 	struct osp_list by_part;     /* next due first */
+	struct osp_list hung;	     /* whose blocks somebody should look into */
 	struct osp_list *by_timeout; /* per operation of the catalogue: longest silent first */
 	struct osp_nfa **automata;
 	struct osp_open_titles *titles;
@@ -62,8 +63,8 @@ static inline int osp_stitch_lost(enum osp_loss_reason reason)
 	return 1 + (int)reason;
 }
 
-/* Or: the step had come before. */
-enum { OSP_STITCH_SEEN = 1 + OSP_LOSS_COUNT };
+/* Or: the step had come before; it had been fetched from its block, and comes with the flush. */
+enum { OSP_STITCH_SEEN = 1 + OSP_LOSS_COUNT, OSP_STITCH_REPEATED };
 
 static inline void osp_stitch_set_hash(struct osp_open_key *k)
 {

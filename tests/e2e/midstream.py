@@ -67,7 +67,7 @@ def test_operations_under_way_at_attach_began_before_it_and_at_stop_are_incomple
     held = [system.publisher(topic, lines=True) for topic in ("early", "late")]
     held[0].process.line("held over the attach")
     held_by(slow[0], fast)
-    recorder = stream.Recorder(case, "f.db", "--immediate", pids=system.pids())  # hung steps are not fetched
+    recorder = stream.Recorder(case, "f.db", "--immediate", pids=system.pids())  # a delivery's begin does not trap otherwise
     for i in range(5):
         stream.publish(fast, f"within {i}")
     held[0].process.wait_for(r"^published ", "out")

@@ -128,7 +128,7 @@ def test_a_subscriber_killed_in_a_stream_leaves_what_it_had_begun(case):
     victim = pair.subscribers[1]
     slow = start_subscriber(case, pair.broadcaster, "--exact", "slow", "--handler-delay", "100s")
     publisher = start_publisher(case, pair.broadcaster, "slow")
-    recorder = Recorder(case, [*pair.programs, slow, publisher], "--immediate")  # what it carried would go with it
+    recorder = Recorder(case, [*pair.programs, slow, publisher], "--immediate")  # a delivery's begin does not trap otherwise
     before = pair.publish(5)
     publisher.process.line("x")
     # Who reads the session while it grows sees an operation that has been open for a while.

@@ -252,7 +252,7 @@ def test_a_broadcaster_that_is_killed_and_starts_again_is_recorded_among_all(cas
     slow = system.subscriber("slow", args=("--handler-delay", "1500ms"))
     publisher = system.publisher("news", lines=True)
     held = system.publisher("slow", "--retries", "1", lines=True)
-    recorder = stream.Recorder(case, "f.db", "--all", "--immediate")  # what it carried would go with it
+    recorder = stream.Recorder(case, "f.db", "--all")
     for i in range(7):
         stream.publish(publisher, f"before {i}")
     held.process.line("its broadcaster dies")

@@ -561,6 +561,31 @@ static int read_spill(struct script *s)
 	return 0;
 }
 
+/*
+ * "left 1 op=a [peeked]": what the block holds is read, by the kernel since the process dies, or by
+ * the recorder since it hangs. The block stays as it is.
+ */
+static int read_left(struct script *s)
+{
+	uint32_t slot = slot_of(s, s->words[1]);
+	struct operation *o = find_operation(s, slot, get(s, "op"));
+	struct osp_record *r = begin_record(s, slot, OSP_RECORD_LEFT);
+	const struct osp_record_step *first = (const void *)o->block;
+	size_t used = o->used;
+
+	if (!used)
+		fail(s, "the block is empty");
+	r->point = numbered(s, first->number)->number;
+	r->op_id = o->id;
+	r->sequence = o->sequence;
+	r->stamp = r->time_ns;
+	hand_over(s, r, o);
+	o->used = used;
+	if (has(s, "peeked"))
+		r->flags = OSP_RECORD_PEEKED;
+	return push_record(s);
+}
+
 /* "loss 1 n=3 [POINT]": steps of the process that left no trace but the count. */
 static int read_loss(struct script *s)
 {
@@ -687,7 +712,7 @@ static const struct {
 	{"detach", read_attach, 3},   {"loss", read_loss, 2},	{"exit", read_notice, 2},
 	{"fork", read_notice, 3},     {"exec", read_notice, 3}, {"counters", read_counters, 1},
 	{"tick", read_plain, 1},      {"stop", read_plain, 1},	{"clock", read_plain, 1},
-	{"setting", read_plain, 3},   {"spill", read_spill, 3},
+	{"setting", read_plain, 3},   {"spill", read_spill, 3}, {"left", read_left, 3},
 };
 
 int script_line(struct script *s, const char *line)
