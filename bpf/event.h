@@ -1,10 +1,8 @@
 /*
- * The one layout that the kernel side and user space share: what leaves the kernel ring,
- * and the keys and values of the maps that both touch. Native byte order; times are
- * CLOCK_BOOTTIME in ns; every struct is a multiple of 8 bytes.
- *
- * Included after vmlinux.h on the kernel side and after <linux/types.h> in user space;
- * it holds layout only.
+ * The one layout that the kernel side and user space share: what leaves the kernel ring, and the
+ * keys and values of the maps that both touch. Native byte order; times are CLOCK_BOOTTIME in ns;
+ * every struct is a multiple of 8 bytes. Included after vmlinux.h on the kernel side and after
+ * <linux/types.h> in user space; it holds layout only.
  */
 #pragma once
 
@@ -70,11 +68,7 @@ enum {
 	OSP_RECORD_FORKED = 1,	/* STEP: of a child's copy of its parent's operation */
 	OSP_RECORD_CLEARED = 2, /* STEP, LEFT: all steps of the block since it was cleared last */
 	OSP_RECORD_PEEKED = 4,	/* LEFT: read by the recorder from a process that lives on */
-};
-
-enum {
-	OSP_RECORD_REASON =
-		8, /* bits of `flags` from here on: reason of the latest loss in `lost`, + 1 */
+	OSP_RECORD_REASON = 8,	/* not a flag: bits from here on: reason of the latest loss, + 1 */
 };
 
 /*
@@ -235,8 +229,7 @@ struct osp_member {
 	__u64 lost;	/* as in struct osp_record */
 	__u32 exec_id;
 	__u32 process; /* slot; 0 = came after the last slot was taken: counted, not recorded */
-	__u32 reason;  /* of the latest loss, + 1; 0 = none yet */
-	__u32 padding;
+	__u32 reason, padding; /* of the latest loss, + 1; 0 = none yet */
 };
 
 /*

@@ -124,8 +124,9 @@ static int make_moves(struct osp_stitch *s, struct osp_run *run, struct coming *
 			return r;
 		if (!c->passing.event->trapped)
 			osp_account_carry(page);
+		r = r ? osp_stitch_lose(s, c->passing.tracee, page, c->passing.event, r) : 0;
 		if (r)
-			osp_account_lose(page, (enum osp_loss_reason)(r - 1));
+			return r;
 	}
 	return 0;
 }

@@ -646,8 +646,8 @@ static enum osp_loss_reason reason_of(int fate)
 	return fate >= OSP_STITCH_SEEN ? OSP_LOSS_DUPLICATE : (enum osp_loss_reason)(fate - 1);
 }
 
-static int lose(const struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
-		const struct osp_event *e, int fate)
+int osp_stitch_lose(const struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
+		    const struct osp_event *e, int fate)
 {
 	osp_account_lose(page, reason_of(fate));
 	return s->to.lost(s->to.arg, t, e, reason_of(fate));
@@ -659,7 +659,7 @@ static int settle_trapped(const struct osp_stitch *s, struct osp_tracee *t, stru
 {
 	if (!fate || (fate >= OSP_STITCH_SEEN && osp_account_return(page)))
 		return 0;
-	return lose(s, t, page, e, fate);
+	return osp_stitch_lose(s, t, page, e, fate);
 }
 
 /* Of one that another's hit brought: it is counted here, unless it had a hit of its own, too. */
@@ -675,7 +675,7 @@ static int settle_carried(const struct osp_stitch *s, struct osp_tracee *t, stru
 	if (had_hit || fate == OSP_STITCH_REPEATED)
 		return 0;
 	osp_account_carry(page);
-	return fate ? lose(s, t, page, e, fate) : 0;
+	return fate ? osp_stitch_lose(s, t, page, e, fate) : 0;
 }
 
 int osp_stitch_step(struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
@@ -885,7 +885,8 @@ int osp_stitch_settle(struct osp_stitch *s, struct osp_open *o, bool stored)
 		if (page && stored)
 			osp_account_store(page);
 		else if (page)
-			r = lose(s, o->tracee, page, &e, osp_stitch_lost(OSP_LOSS_STORE));
+			r = osp_stitch_lose(s, o->tracee, page, &e,
+					    osp_stitch_lost(OSP_LOSS_STORE));
 	}
 	return r;
 }

@@ -57,6 +57,10 @@ struct osp_passing {
 	bool apart;  /* matches nothing that is open: an operation by itself */
 };
 
+/* Enters in the books that the step is stored nowhere, and tells `to`. */
+int osp_stitch_lose(const struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
+		    const struct osp_event *e, int fate);
+
 /* Results of a passing beyond 0 (stored) and -errno: it was lost, for this reason. */
 static inline int osp_stitch_lost(enum osp_loss_reason reason)
 {
