@@ -18,6 +18,7 @@ enum {
 	OSP_EVENT_PROCESSES = 4096, /* slots of a session: processes seen, and slot 0 */
 	OSP_EVENT_ARGS = 12,	    /* arguments of a point, as in a USDT note */
 	OSP_EVENT_DATA = 3584,	    /* largest variable part of a record, bytes */
+	OSP_EVENT_STEP_HEAD = 24,   /* bytes before a step's arguments */
 	OSP_EVENT_NUMBERS = 64,	    /* tables of numbers: see struct osp_numbers */
 };
 
@@ -129,15 +130,15 @@ enum {
 /* The first fields of struct outspan_op (probes/op.h), which has OSP_BLOCK_STEPS bytes. */
 struct osp_block_head {
 	__u32 magic;
-	__u16 abi, flags;
+	__u16 abi, flags; /* OSP_BLOCK_HAS_* */
 	__u64 id;
-	__u32 owner, sequence; /* steps stamped so far */
-	__u32 used, size;      /* bytes, the head included */
+	__u32 owner, sequence;	   /* steps stamped so far */
+	__u32 used, size, rest[2]; /* bytes, the head included */
+	__u64 trace_id[2]; /* bytes as on the wire: what came in, else the operation's own */
 };
 
 enum { OSP_BLOCK_MAGIC = 0x3150534f, OSP_BLOCK_ABI = 2, OSP_BLOCK_STEPS = 72 };
-
-enum { OSP_EVENT_STEP_HEAD = 24 }; /* bytes before a step's arguments */
+enum { OSP_BLOCK_HAS_CONTEXT = 1, OSP_BLOCK_HAS_SENT = 2 }; /* its trace is known by now */
 
 /*
  * Points by the numbers of one provider's header as it was when a binary was built: the array map
@@ -195,7 +196,7 @@ struct osp_shape {
 	__u16 kind; /* enum osp_shape_kind */
 	__u16 fire; /* its own sites trap for this recorder */
 	__u16 args; /* FOREIGN: how many */
-	__u16 size; /* FOREIGN: enum osp_foreign_class */
+	__u16 size; /* FOREIGN: enum osp_foreign_class; else: its operation may join a trace */
 	struct {
 		__u16 max;   /* 0 = integer, else bytes to keep of what the argument points to */
 		__u8 text;   /* ends at the first NUL */
@@ -237,13 +238,13 @@ struct osp_member {
  * number of points of the session's catalogue. Row 0 belongs to the processes without a slot.
  */
 struct osp_counter {
-	__u64 hits; /* that trapped, and carried steps that were lost here */
+	__u64 hits; /* that trapped, and carried steps that were lost here; none that are SAMPLED */
 	__u64 lost[OSP_LOSS_KERNEL_COUNT];
 };
 
 _Static_assert(sizeof(struct osp_record) == 104, "record header");
 _Static_assert(sizeof(struct osp_record_step) == OSP_EVENT_STEP_HEAD, "step");
-_Static_assert(sizeof(struct osp_block_head) == 32, "head of a block");
+_Static_assert(sizeof(struct osp_block_head) == 56, "head of a block");
 _Static_assert(sizeof(struct osp_foreign_value) == 16, "foreign value");
 _Static_assert(sizeof(struct osp_shape) == 56, "shape");
 _Static_assert(sizeof(struct osp_site_spec) == 192, "site");

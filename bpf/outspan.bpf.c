@@ -29,9 +29,10 @@ const volatile bool cfg_children = true;    /* children of members are members *
 const volatile __u64 cfg_wake_ns = 5000000; /* at most one wake-up of the recorder in this time */
 
 /* Shared with user space, which maps them. */
-__u32 next_process = 1;	 /* slot for the next process */
-__u64 woken_ns = 0;	 /* when the recorder was last woken */
-__u64 notices_lost = 0;	 /* forks, execs, exits, maps that did not fit into the ring */
+__u64 sample_below = 1ull << 32; /* see sample.h */
+__u32 next_process = 1;		 /* slot for the next process */
+__u64 woken_ns = 0;		 /* when the recorder was last woken */
+__u64 notices_lost = 0;		 /* forks, execs, exits, maps that did not fit into the ring */
 __u64 children_lost = 0; /* children that did not fit into `members`: their hits are unknown */
 __u64 strangers = 0;	 /* hits of processes that are no members */
 
@@ -123,10 +124,16 @@ static __always_inline struct osp_counter *counter_find(const struct osp_member 
 	return bpf_map_lookup_elem(&counters, &at);
 }
 
+/* What is left out on request is no hit with an ordinal, and cuts nothing that is recorded. */
+static __always_inline bool is_asked_for(__u32 reason)
+{
+	return reason == OSP_LOSS_SAMPLED;
+}
+
 static __always_inline void hit_lose(struct hit *h, __u32 reason)
 {
 	__sync_fetch_and_add(&h->counter->lost[reason], 1);
-	if (h->member)
+	if (h->member && !is_asked_for(reason))
 		__sync_fetch_and_add(&h->member->lost, 1);
 }
 
@@ -197,6 +204,7 @@ static __always_inline __u64 record_fill(struct osp_record *r, struct hit *h, __
 	return wake;
 }
 
+#include "bpf/sample.h"
 #include "bpf/left.h" /* it needs what stands above */
 
 /* ---- our own points ---- */
@@ -275,8 +283,10 @@ struct losing {
 static __always_inline void counter_lose(struct osp_counter *counter, struct osp_member *m,
 					 __u32 reason)
 {
-	__sync_fetch_and_add(&counter->hits, 1);
 	__sync_fetch_and_add(&counter->lost[reason], 1);
+	if (is_asked_for(reason))
+		return;
+	__sync_fetch_and_add(&counter->hits, 1);
 	if (m)
 		__sync_fetch_and_add(&m->lost, 1);
 }
@@ -354,6 +364,23 @@ static __always_inline void step_lose(struct hit *h, const struct call *c,
 		hit_lose(h, reason);
 	if (call_clears(c) && carried_walk(&l))
 		counter_lose(h->counter, h->member, OSP_LOSS_STEPS_UNKNOWN);
+}
+
+/* ---- samples of traces ---- */
+
+/*
+ * An operation that may join somebody's trace learns late to which it belongs: its steps do not
+ * come one by one then, but with its end.
+ */
+static __always_inline bool step_leaves(const struct call *c, const struct osp_shape *shape)
+{
+	bool joins = shape->size;
+
+	if (!sample_is_on())
+		return false;
+	if (joins && !call_clears(c))
+		return true;
+	return sample_leaves(c->block, c->op_id, !joins || shape->kind != OSP_SHAPE_SPILL);
 }
 
 /* ---- steps ---- */
@@ -435,12 +462,16 @@ int on_step(struct pt_regs *ctx)
 	if (!shape)
 		return 0;
 	call_read(&c, ctx);
+	if (hit_has_slot(&h))
+		call_note(&h, &c, shape->kind);
+	if (step_leaves(&c, shape)) {
+		step_lose(&h, &c, shape, OSP_LOSS_SAMPLED);
+		return 0;
+	}
 	if (shape->kind != OSP_SHAPE_SPILL)
 		hit_count(&h);
-	if (hit_has_slot(&h)) {
-		call_note(&h, &c, shape->kind);
+	if (hit_has_slot(&h))
 		fate = step_read(&h, &c, shape->kind);
-	}
 	if (fate < WRITTEN)
 		step_lose(&h, &c, shape, fate);
 	return 0;

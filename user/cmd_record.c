@@ -29,6 +29,7 @@ enum option_key {
 	KEY_RAW,
 	KEY_RING,
 	KEY_OVERLOAD,
+	KEY_SAMPLE,
 };
 
 struct options {
@@ -66,6 +67,8 @@ static const struct argp_option option_table[] = {
 	 "what is lost when steps come too fast: drop-newest (default) or, as far as possible, the "
 	 "oldest that wait: keep-last",
 	 2},
+	{"sample", KEY_SAMPLE, "1/N", 0, "record one of N traces, the same ones in every process",
+	 2},
 	{"raw", KEY_RAW, "FILE", 0, "also write a raw capture, for outspan replay", 2},
 	{"verbose", 'v', NULL, 0, "say more", 3},
 	{"quiet", 'q', NULL, 0, "say only what went wrong", 3},
@@ -95,6 +98,21 @@ static int parse_size(const char *text, size_t *bytes)
 	if (n < RING_MIN || n > RING_MAX || (n & (n - 1)))
 		return -EINVAL;
 	*bytes = n;
+	return 0;
+}
+
+/* "1/N", or N alone. */
+static int parse_sample(const char *text, uint32_t *n)
+{
+	const char *digits = strncmp(text, "1/", 2) ? text : text + 2;
+	char *end;
+	unsigned long value;
+
+	errno = 0;
+	value = strtoul(digits, &end, 10);
+	if (*digits < '0' || *digits > '9' || *end || errno || !value || value > 1000000000)
+		return -EINVAL;
+	*n = (uint32_t)value;
 	return 0;
 }
 
@@ -171,6 +189,10 @@ static error_t parse_how(int key, char *arg, struct argp_state *state)
 							       : OSP_OVERLOAD_DROP_NEWEST;
 		if (strcmp(arg, "keep-last") && strcmp(arg, "drop-newest"))
 			argp_error(state, "--overload %s: expected drop-newest or keep-last", arg);
+		return 0;
+	case KEY_SAMPLE:
+		if (parse_sample(arg, &o->record.sample))
+			argp_error(state, "--sample %s: expected 1/N, N up to 1000000000", arg);
 		return 0;
 	case KEY_RAW:
 		o->record.raw = arg;

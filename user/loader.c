@@ -147,6 +147,16 @@ static int load(struct osp_loader *l, const struct osp_loader_options *o, enum o
 	return r ? tell_load_error(r) : 0;
 }
 
+/* Links tell: an operation that a context can make part of somebody's trace learns of it late. */
+static bool joins_a_trace(const struct osp_catalogue *c, const struct osp_point *p)
+{
+	for (size_t i = 0; i < c->link_count; i++)
+		for (size_t k = 0; k < p->operation_count; k++)
+			if (c->links[i]->to == p->operations[k])
+				return true;
+	return false;
+}
+
 static int fill_shapes(struct osp_loader *l, const struct osp_wanted *wanted)
 {
 	for (uint32_t i = 0; i < l->catalogue->point_count; i++) {
@@ -155,6 +165,8 @@ static int fill_shapes(struct osp_loader *l, const struct osp_wanted *wanted)
 		/* A point that cannot be read is refused at each of its sites (binary.c). */
 		if (osp_shape_fill(&shape, l->catalogue->points[i]))
 			continue;
+		if (shape.kind != OSP_SHAPE_FOREIGN)
+			shape.size = joins_a_trace(l->catalogue, l->catalogue->points[i]);
 		shape.fire = osp_form_use(wanted, l->catalogue->points[i]) == OSP_USE_TRAP;
 		if (bpf_map_update_elem(bpf_map__fd(l->bpf->maps.shapes), &i, &shape, BPF_ANY))
 			return osp_err(-errno, "fill the map of shapes");
@@ -245,6 +257,8 @@ int osp_loader_open(struct osp_loader **out, const struct osp_catalogue *c,
 	l->catalogue = c;
 	raise_file_limit();
 	r = load(l, o, form);
+	if (!r)
+		osp_loader_sample(l, o->sample);
 	if (!r)
 		r = fill_shapes(l, &o->wanted);
 	if (!r)
@@ -361,7 +375,8 @@ int osp_loader_counters(struct osp_loader *l,
 		for (uint32_t p = 0; !r && p < points; p++) {
 			const struct osp_counter *c = &l->counters[(size_t)s * points + p];
 
-			if (__atomic_load_n(&c->hits, __ATOMIC_RELAXED))
+			if (__atomic_load_n(&c->hits, __ATOMIC_RELAXED) ||
+			    __atomic_load_n(&c->lost[OSP_LOSS_SAMPLED], __ATOMIC_RELAXED))
 				r = fn(arg, s, p, c);
 		}
 	return r;
@@ -379,6 +394,11 @@ void osp_loader_stats(const struct osp_loader *l, struct osp_loader_stats *out)
 		.children_lost = __atomic_load_n(&l->bpf->bss->children_lost, __ATOMIC_RELAXED),
 		.strangers = __atomic_load_n(&l->bpf->bss->strangers, __ATOMIC_RELAXED),
 	};
+}
+
+void osp_loader_sample(struct osp_loader *l, uint32_t n)
+{
+	__atomic_store_n(&l->bpf->data->sample_below, (1ull << 32) / (n ? n : 1), __ATOMIC_RELAXED);
 }
 
 /* ---- what it costs ---- */

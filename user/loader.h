@@ -31,6 +31,7 @@ struct osp_loader_options {
 	bool all;	  /* report every exec on the machine: --comm, --all */
 	bool no_children; /* children of members are none */
 	enum osp_attach_form form;
+	uint32_t sample; /* see osp_loader_sample */
 };
 
 int osp_loader_open(struct osp_loader **out, const struct osp_catalogue *c,
@@ -109,6 +110,13 @@ int osp_loader_counters(struct osp_loader *l,
 			int (*fn)(void *arg, uint32_t slot, uint32_t point,
 				  const struct osp_counter *c),
 			void *arg);
+
+/*
+ * From now on one of n traces is recorded, the same ones in every process and by every recorder,
+ * those of a larger n among those of a smaller one; 0 and 1: all. The steps left out count as
+ * SAMPLED. Operations that are open at a change may be cut: who changes n says so in the session.
+ */
+void osp_loader_sample(struct osp_loader *l, uint32_t n);
 
 /* ---- what it costs ---- */
 

@@ -109,6 +109,7 @@ static int open_loader(struct recorder *r)
 	struct osp_loader_options options = {
 		.ring_bytes = o->ring_bytes,
 		.wanted = o->wanted,
+		.sample = o->sample,
 		.admit = o->all || o->path_count,
 		.all = o->all || o->comm_count,
 	};
@@ -165,7 +166,7 @@ static int open_loop(struct recorder *r)
 /* What a reader of the session wants to know about how it was made. */
 static int tell_settings(struct recorder *r)
 {
-	char random[17], level[16], ring[24];
+	char random[17], level[16], ring[24], sample[16];
 	uint8_t id[8];
 	struct {
 		const char *name, *value;
@@ -181,6 +182,7 @@ static int tell_settings(struct recorder *r)
 		{"no_op", r->tried.wide[OSP_WIDE_10] == OSP_WIDE_WORKS ? "10 bytes" : "1 byte"},
 		{"no_op_10_bytes", osp_wide_to_str(r->tried.wide[OSP_WIDE_10])},
 		{"ring_bytes", ring},
+		{"sample", sample},
 		{"overload",
 		 r->o->overload == OSP_OVERLOAD_KEEP_LAST ? "keep-last" : "drop-newest"},
 	};
@@ -191,6 +193,7 @@ static int tell_settings(struct recorder *r)
 	osp_text_hex(random, id, sizeof(id));
 	snprintf(level, sizeof(level), "%s", osp_level_to_str(r->o->wanted.level));
 	snprintf(ring, sizeof(ring), "%zu", r->o->ring_bytes);
+	snprintf(sample, sizeof(sample), "1/%" PRIu32, r->o->sample ? r->o->sample : 1);
 	for (size_t i = 0; !e && i < sizeof(settings) / sizeof(settings[0]); i++)
 		e = osp_feed_setting(r->feed, settings[i].name, settings[i].value);
 	return e ? e : osp_feed_clock(r->feed);
