@@ -3,8 +3,7 @@
  * and the keys and values of the maps that both touch. Native byte order; times are
  * CLOCK_BOOTTIME in ns; every struct is a multiple of 8 bytes.
  *
- * Included after vmlinux.h on the kernel side and after <linux/types.h> in user space;
- * it holds layout only.
+ * Layout only. Included after vmlinux.h on the kernel side, <linux/types.h> in user space.
  */
 #pragma once
 

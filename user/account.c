@@ -150,7 +150,7 @@ struct sums {
 static uint64_t recover(const struct osp_page *p, uint64_t lost[OSP_LOSS_COUNT])
 {
 	static const enum osp_loss_reason reasons_missed[] = {OSP_LOSS_RING_FULL, OSP_LOSS_OVERLOAD,
-							      OSP_LOSS_SAMPLED};
+							      OSP_LOSS_SAMPLED, OSP_LOSS_FILTERED};
 	uint64_t left = p->recovered;
 
 	for (size_t i = 0; i < sizeof(reasons_missed) / sizeof(reasons_missed[0]); i++) {

@@ -85,6 +85,11 @@ int osp_feed_open(struct osp_feed **out, const struct osp_catalogue *c, struct o
 	return 0;
 }
 
+int osp_feed_choose(struct osp_feed *f, const struct osp_choice_rules *rules)
+{
+	return osp_pipeline_choose(f->pipeline, rules);
+}
+
 int osp_feed_close(struct osp_feed **f)
 {
 	int r = 0;

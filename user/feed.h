@@ -19,6 +19,9 @@ struct osp_feed;
 int osp_feed_open(struct osp_feed **out, const struct osp_catalogue *c, struct osp_batch *batch,
 		  const char *raw);
 
+/* What is recorded of it all: osp_pipeline_choose. The raw capture holds everything. */
+int osp_feed_choose(struct osp_feed *f, const struct osp_choice_rules *rules);
+
 /* Closes; what was written of the raw capture stays. 0, or the capture's -errno, logged. */
 int osp_feed_close(struct osp_feed **f);
 

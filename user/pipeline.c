@@ -1,7 +1,7 @@
 /*
  * The line that every input travels (user/pipeline.h), as a list:
  *
- *   record -> decode -> order -> stitch -> trace, link -> match -> parts -> sink
+ *   record -> choice -> decode -> order -> stitch -> trace, link -> match -> parts -> sink
  *
  * The recorder, a replay and the tests feed it; the sink makes batches of what comes out. It owns
  * the stages and nothing else. What it does depends on its inputs alone, in their order: never on
@@ -20,6 +20,7 @@
 #include "user/account.h"
 #include "user/base/cleanup.h"
 #include "user/base/text.h"
+#include "user/choice.h"
 #include "user/decode.h"
 #include "user/link.h"
 #include "user/match.h"
@@ -44,13 +45,15 @@ struct osp_pipeline {
 	struct osp_numbers_set *numbers;
 	struct osp_decode_with with;
 	struct osp_stamps stamps;
+	struct osp_choice *choice; /* NULL: everything is taken */
 	struct osp_tracee *tracee; /* whose record is on its way */
 	struct osp_page *page;	   /* of the record's point */
 	bool walks;		   /* steps are taken one by one, always */
 	struct osp_run run;	   /* the steps of the record, if taken at once */
 	bool started, stopped;
-	bool discards; /* steps of the record on its way only count as lost */
-	int failed;    /* the sink's error: nothing goes through any more */
+	bool loses; /* steps of the record on its way only count as lost: */
+	enum osp_loss_reason loss;
+	int failed; /* the sink's error: nothing goes through any more */
 	uint64_t records, events, runs, spans, bad;
 };
 
@@ -212,13 +215,13 @@ static int push_step(struct osp_pipeline *p, const struct osp_record *record,
 	struct osp_page *page;
 	int failed;
 
-	if (!r && !e->forked && !parents && !p->discards)
+	if (!r && !e->forked && !parents && !p->loses)
 		return osp_order_push(&p->order, e);
 	if (!r && parents)
 		return 0;
 	failed = page_of(p, e->point ? e->point->number : (uint16_t)record->point, &page);
 	if (!failed)
-		lose_step(p, e, page, p->discards ? OSP_LOSS_OVERLOAD : reason);
+		lose_step(p, e, page, p->loses ? p->loss : reason);
 	return failed;
 }
 
@@ -233,7 +236,7 @@ static int push_run(struct osp_pipeline *p, const struct osp_decoder *decoder, b
 	size_t seen;
 	int r = 0;
 
-	if (p->walks || p->discards || !osp_decode_run(decoder, run))
+	if (p->walks || p->loses || !osp_decode_run(decoder, run))
 		return 1;
 	pages = osp_account_pages(p->account, p->tracee->slot);
 	for (size_t i = 0; i < run->count && !r; i++) {
@@ -274,6 +277,20 @@ static int push_decoded(struct osp_pipeline *p, const struct osp_record *record,
 	return 0;
 }
 
+static bool is_discarded(const struct osp_pipeline *p)
+{
+	return p->loses && p->loss == OSP_LOSS_OVERLOAD;
+}
+
+/* Whether the steps go on, and why they do not. */
+static void decide(struct osp_pipeline *p, const struct osp_input *in)
+{
+	bool discarded = in->kind == OSP_INPUT_DISCARD;
+
+	p->loses = discarded || (p->choice && osp_choice_leaves(p->choice, in->record, in->size));
+	p->loss = discarded ? OSP_LOSS_OVERLOAD : OSP_LOSS_FILTERED;
+}
+
 /*
  * A record of steps: the hit is entered in the books first, so that whatever becomes of it later,
  * stored or lost, the sum closes. Where a full block spills there was none.
@@ -289,7 +306,7 @@ static int push_steps(struct osp_pipeline *p, const struct osp_record *record, s
 		return 0;
 	}
 	spill = p->catalogue->points[record->point]->spill;
-	r = p->discards ? 0 : osp_roster_add_step(p->roster, p->tracee, record);
+	r = is_discarded(p) ? 0 : osp_roster_add_step(p->roster, p->tracee, record);
 	if (!r)
 		r = page_of(p, record->point, &page);
 	if (r)
@@ -362,9 +379,10 @@ static int push_record(struct osp_pipeline *p, const struct osp_input *in)
 		p->bad += !r;
 		return r;
 	}
-	p->discards = in->kind == OSP_INPUT_DISCARD;
-	if (!notice)
+	if (!notice) {
+		decide(p, in);
 		return push_steps(p, record, in->size);
+	}
 	switch (record->kind) {
 	case OSP_RECORD_FORK:
 		return osp_roster_add_fork(p->roster, record);
@@ -579,6 +597,7 @@ void osp_pipeline_free(struct osp_pipeline **pipeline)
 	osp_account_free(&p->account);
 	osp_roster_free(&p->roster);
 	osp_numbers_free(&p->numbers);
+	osp_choice_free(&p->choice);
 	free(p);
 	*pipeline = NULL;
 }
@@ -639,6 +658,11 @@ int osp_pipeline_new(struct osp_pipeline **out, const struct osp_catalogue *c,
 	}
 	*out = p;
 	return 0;
+}
+
+int osp_pipeline_choose(struct osp_pipeline *p, const struct osp_choice_rules *rules)
+{
+	return osp_choice_new(&p->choice, rules, &p->with);
 }
 
 void osp_pipeline_stats(const struct osp_pipeline *p, struct osp_pipeline_stats *out)

@@ -129,6 +129,8 @@ static int open_session(struct recorder *r)
 		e = osp_batch_new(&r->batch, r->store, BATCH_BYTES);
 	if (!e)
 		e = osp_feed_open(&r->feed, r->o->catalogue, r->batch, r->o->raw);
+	if (!e && (r->o->chosen.topics || r->o->chosen.where))
+		e = osp_feed_choose(r->feed, &r->o->chosen);
 	return e;
 }
 
@@ -183,6 +185,8 @@ static int tell_settings(struct recorder *r)
 		{"no_op_10_bytes", osp_wide_to_str(r->tried.wide[OSP_WIDE_10])},
 		{"ring_bytes", ring},
 		{"sample", sample},
+		{"match_topic", r->o->match_topic},
+		{"where", r->o->where},
 		{"overload",
 		 r->o->overload == OSP_OVERLOAD_KEEP_LAST ? "keep-last" : "drop-newest"},
 	};
@@ -195,7 +199,8 @@ static int tell_settings(struct recorder *r)
 	snprintf(ring, sizeof(ring), "%zu", r->o->ring_bytes);
 	snprintf(sample, sizeof(sample), "1/%" PRIu32, r->o->sample ? r->o->sample : 1);
 	for (size_t i = 0; !e && i < sizeof(settings) / sizeof(settings[0]); i++)
-		e = osp_feed_setting(r->feed, settings[i].name, settings[i].value);
+		if (settings[i].value)
+			e = osp_feed_setting(r->feed, settings[i].name, settings[i].value);
 	return e ? e : osp_feed_clock(r->feed);
 }
 

@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """What is recorded on request only: samples of traces. What is left out is left out whole, and counted."""
+import os
+
 import harness
-from pubsub import EXACT, Pair, Recorder, check_publish
+from pubsub import (EXACT, Pair, Recorder, check_publish, publish, start_broadcaster, start_publisher, start_subscriber)
 
 MESSAGES = 61
 # points that a message passes once, in the process of the operation
@@ -69,6 +71,76 @@ def test_recorders_of_different_samples_agree(case):
     two, six = (identifiers(r.stop()) for r in recorders)
     pair.stop()
     assert len(six) < len(two) < MESSAGES and six <= two, (len(six), len(two))
+
+
+def two_topics(case, *options):
+    """Messages on two topics, alternating, recorded with these options: session, pair, entries by topic."""
+    pair = Pair(case, [["--glob", "a/*"]])
+    other = start_publisher(case, pair.broadcaster, "a/other")
+    recorder = Recorder(case, [*pair.programs, other], *options)
+    entries = {"a/b": [], "a/other": []}
+    for i in range(MESSAGES):
+        publisher = other if i % 3 == 0 else pair.publisher
+        entry = publish(publisher, "m" * (i + 1))
+        entries[entry["topic"]].append(entry)
+    session = recorder.stop()
+    other.stop()
+    pair.stop()
+    return session, pair, entries
+
+
+def check_topic(case, *form):
+    session, pair, entries = two_topics(case, "--match-topic", "x*", "--match-topic", "[a-c]/?", *form)
+    assert len(entries["a/b"]) == 40
+    check_whole(session, pair, entries["a/b"])
+    check_left_out(session, 40, "filtered")
+    assert session.sql("SELECT value FROM session WHERE name = 'match_topic'") == [("x* [a-c]/?",)]
+
+
+def test_a_topic_pattern_takes_whole_traces(case):
+    check_topic(case)
+
+
+def test_a_topic_pattern_takes_them_in_the_light_form(case):
+    check_topic(case, "--light")
+
+
+def test_a_topic_pattern_takes_them_in_the_immediate_form(case):
+    check_topic(case, "--immediate")
+
+
+def test_subscribing_is_taken_by_its_topic_and_without_one(case):
+    broadcaster = start_broadcaster(case)
+    subscriber = start_subscriber(case, broadcaster, stdin=True)
+    recorder = Recorder(case, [broadcaster, subscriber], "--match-topic", "a/?")
+    for key in ("exact a/b", "exact a/other", "glob a/*"):
+        assert " outcome=ok " in subscriber.command("subscribe " + key)
+    session = recorder.stop()
+    subscriber.stop(), broadcaster.stop()
+    roots = sorted(t.line["root"] for t in session.traces)
+    assert roots == ["subscribe a/*", "subscribe a/b"], roots
+    assert all(t.line["processes"] == 2 and not t.marks() for t in session.traces), session.traces
+    session.check_books()
+
+
+def test_conditions_take_what_they_hold_for(case):
+    conditions = ("notify.start_without_hash.length >= 0x10", "handle_notify.auth_accepted.length > 15",
+                  "receive.auth_accepted.length >= 16", "notify.start_without_hash.length<32",
+                  "handle_notify.auth_accepted.length < 32", "receive__auth_accepted.length < 32")
+    session, pair, entries = two_topics(case, "--match-topic", "a/b", *(w for c in conditions for w in ("--where", c)))
+    kept = [e for e in entries["a/b"] if 16 <= int(e["bytes"]) < 32]
+    assert len(kept) == 10
+    check_whole(session, pair, kept)
+    check_left_out(session, 10, "filtered")
+
+
+def test_conditions_that_mean_nothing_are_refused(case):
+    def refused(status, *options):
+        return case.run("outspan", "record", "-o", case.path("no.db"), *options, "--", "true", status=status).err.decode()
+    assert "--where 'notify.nothing.length > 1'" in refused(2, "--where", "notify.nothing.length > 1")
+    assert "give --level" in refused(2, "--level", "essential", "--where", "notify.response_received.status_code == 200")
+    shop = os.path.join(harness.ROOT, "tests/e2e/shop.yaml")
+    assert "another program's point" in refused(3, "--catalogue", shop, "--where", "query__done.rows > 1")
 
 
 harness.main(globals())
