@@ -31,6 +31,7 @@ enum {
 	X(STEPS_UNKNOWN, "steps_unknown",                                                          \
 	  "an operation's stamped steps could not be read: how many they were is unknown")         \
 	X(SAMPLED, "sampled", "left out on request: sampling or a rate limit")                     \
+	X(AGGREGATED, "aggregated", "counted and timed only, as --aggregate asks")                 \
 	X(DECODE, "decode_error", "the record did not have the layout of its point")               \
 	X(FORKED, "forked_copy",                                                                   \
 	  "a step of an operation copied by fork, which belongs to the parent")                    \
@@ -51,8 +52,7 @@ enum osp_loss_reason {
 		OSP_LOSS_COUNT
 };
 
-/* The reasons below this one are counted in the kernel, the others in the recorder. */
-enum { OSP_LOSS_KERNEL_COUNT = OSP_LOSS_DECODE };
+enum { OSP_LOSS_KERNEL_COUNT = OSP_LOSS_DECODE }; /* those before are counted in the kernel */
 
 enum osp_record_kind {
 	OSP_RECORD_STEP = 1, /* steps of an operation block (probes/op.h) */
@@ -237,7 +237,7 @@ struct osp_member {
  * number of points of the session's catalogue. Row 0 belongs to the processes without a slot.
  */
 struct osp_counter {
-	__u64 hits; /* that trapped, and carried steps that were lost here; none that are SAMPLED */
+	__u64 hits, left; /* that trapped, carried ones that were lost; trapped ones left out */
 	__u64 lost[OSP_LOSS_KERNEL_COUNT];
 };
 

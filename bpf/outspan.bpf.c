@@ -14,6 +14,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "bpf/event.h"
+#include "bpf/histogram.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -28,7 +29,10 @@ const volatile bool cfg_all = false;	    /* every exec on the machine is reporte
 const volatile bool cfg_children = true;    /* children of members are members */
 const volatile __u64 cfg_wake_ns = 5000000; /* at most one wake-up of the recorder in this time */
 
+const volatile bool cfg_aggregate = false; /* steps are counted and do not leave the kernel */
+
 /* Shared with user space, which maps them. */
+__u64 histograms_full = 0;	 /* operations that could not be timed */
 __u64 sample_below = 1ull << 32; /* see sample.h */
 __u32 next_process = 1;		 /* slot for the next process */
 __u64 woken_ns = 0;		 /* when the recorder was last woken */
@@ -127,13 +131,15 @@ static __always_inline struct osp_counter *counter_find(const struct osp_member 
 /* What is left out on request is no hit with an ordinal, and cuts nothing that is recorded. */
 static __always_inline bool is_asked_for(__u32 reason)
 {
-	return reason == OSP_LOSS_SAMPLED;
+	return reason == OSP_LOSS_SAMPLED || reason == OSP_LOSS_AGGREGATED;
 }
 
 static __always_inline void hit_lose(struct hit *h, __u32 reason)
 {
 	__sync_fetch_and_add(&h->counter->lost[reason], 1);
-	if (h->member && !is_asked_for(reason))
+	if (is_asked_for(reason))
+		__sync_fetch_and_add(&h->counter->left, 1);
+	else if (h->member)
 		__sync_fetch_and_add(&h->member->lost, 1);
 }
 
@@ -205,6 +211,7 @@ static __always_inline __u64 record_fill(struct osp_record *r, struct hit *h, __
 }
 
 #include "bpf/sample.h"
+#include "bpf/aggregate.h"
 #include "bpf/left.h" /* it needs what stands above */
 
 /* ---- our own points ---- */
@@ -448,6 +455,15 @@ static __always_inline void call_note(const struct hit *h, const struct call *c,
 			   h->tid);
 }
 
+/* A copy made by fork ends nothing. */
+static __always_inline void step_aggregate(struct hit *h, const struct call *c,
+					   const struct osp_shape *shape)
+{
+	if (hit_has_slot(h) && call_clears(c) && shape->kind != OSP_SHAPE_SPILL && !(c->used >> 63))
+		aggregate_end(h->member->process, h->point, c->block + call_start(c), c->stamp);
+	step_lose(h, c, shape, OSP_LOSS_AGGREGATED);
+}
+
 SEC("uprobe")
 int on_step(struct pt_regs *ctx)
 {
@@ -462,10 +478,14 @@ int on_step(struct pt_regs *ctx)
 	if (!shape)
 		return 0;
 	call_read(&c, ctx);
-	if (hit_has_slot(&h))
+	if (!cfg_aggregate && hit_has_slot(&h))
 		call_note(&h, &c, shape->kind);
 	if (step_leaves(&c, shape)) {
 		step_lose(&h, &c, shape, OSP_LOSS_SAMPLED);
+		return 0;
+	}
+	if (cfg_aggregate) {
+		step_aggregate(&h, &c, shape);
 		return 0;
 	}
 	if (shape->kind != OSP_SHAPE_SPILL)
@@ -651,6 +671,10 @@ int on_foreign(struct pt_regs *ctx)
 
 	if (!hit_find(&h, ctx))
 		return 0;
+	if (cfg_aggregate) {
+		hit_lose(&h, OSP_LOSS_AGGREGATED);
+		return 0;
+	}
 	hit_count(&h);
 	if (!hit_has_slot(&h)) {
 		hit_lose(&h, OSP_LOSS_TABLE_FULL);

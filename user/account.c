@@ -124,9 +124,14 @@ void osp_account_lose(struct osp_page *p, enum osp_loss_reason reason)
 	osp_account_change(p);
 }
 
+static bool is_left_out(int reason)
+{
+	return reason == OSP_LOSS_SAMPLED || reason == OSP_LOSS_AGGREGATED;
+}
+
 uint64_t osp_account_hits(const struct osp_counter *counter)
 {
-	return counter->hits + counter->lost[OSP_LOSS_SAMPLED];
+	return counter->hits + counter->lost[OSP_LOSS_SAMPLED] + counter->lost[OSP_LOSS_AGGREGATED];
 }
 
 /* Before the last ones only the losses count: hits may still lie in the ring. */
@@ -171,7 +176,7 @@ static void sum_page(const struct osp_page *p, struct sums *s)
 	memcpy(s->lost, p->lost, sizeof(s->lost));
 	for (int i = 0; p->informed && i < OSP_LOSS_KERNEL_COUNT; i++) {
 		s->lost[i] += p->counter.lost[i];
-		if (i != OSP_LOSS_SAMPLED) /* those have no ordinals */
+		if (!is_left_out(i)) /* those have no ordinals */
 			gap -= gap < p->counter.lost[i] ? gap : p->counter.lost[i];
 	}
 	/* Ordinals that are missing beyond what the kernel has told so far. */
@@ -257,7 +262,7 @@ uint64_t osp_account_kernel_lost(const struct osp_account *a, uint32_t process,
 		const struct osp_page *p = osp_list_entry(l, struct osp_page, in_order);
 
 		for (int i = 0; p->process == process && i < OSP_LOSS_KERNEL_COUNT; i++)
-			by_reason[i] += i == OSP_LOSS_SAMPLED ? 0 : p->counter.lost[i];
+			by_reason[i] += is_left_out(i) ? 0 : p->counter.lost[i];
 	}
 	for (int i = 0; i < OSP_LOSS_KERNEL_COUNT; i++) {
 		sum += by_reason[i];

@@ -36,6 +36,7 @@ enum option_key {
 	KEY_RING,
 	KEY_OVERLOAD,
 	KEY_SAMPLE,
+	KEY_AGGREGATE,
 	KEY_MATCH_TOPIC,
 	KEY_WHERE,
 };
@@ -87,6 +88,8 @@ static const struct argp_option option_table[] = {
 	 "of the operations that pass this point only those where it holds (several: all)", 2},
 	{"sample", KEY_SAMPLE, "1/N", 0, "record one of N traces, the same ones in every process",
 	 2},
+	{"aggregate", KEY_AGGREGATE, NULL, 0,
+	 "only count steps and time operations, in the kernel: no traces", 2},
 	{"raw", KEY_RAW, "FILE", 0, "also write a raw capture, for outspan replay", 2},
 	{"verbose", 'v', NULL, 0, "say more", 3},
 	{"quiet", 'q', NULL, 0, "say only what went wrong", 3},
@@ -212,6 +215,9 @@ static error_t parse_how(int key, char *arg, struct argp_state *state)
 		return add_text(o->topics, &o->topic_count, MAX_CHOICES, arg, state);
 	case KEY_WHERE:
 		return add_text(o->conditions, &o->condition_count, MAX_CHOICES, arg, state);
+	case KEY_AGGREGATE:
+		o->record.aggregate = true;
+		return 0;
 	case KEY_SAMPLE:
 		if (parse_sample(arg, &o->record.sample))
 			argp_error(state, "--sample %s: expected 1/N, N up to 1000000000", arg);
@@ -249,6 +255,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		r->command = state->argv + state->next;
 		return 0;
 	case ARGP_KEY_END:
+		if (r->aggregate && (o->topic_count || o->condition_count))
+			argp_error(state, "--aggregate cannot look at topics and arguments");
 		if (!r->pid_count && !r->path_count && !r->comm_count && !r->all && !r->command)
 			argp_error(
 				state,

@@ -25,6 +25,7 @@ enum { STAMP_TRIES = 5 };
 /* What a process is called; its children are called so until they exec. */
 struct name {
 	bool told;
+	uint32_t pid;
 	char comm[OSP_PROCESS_COMM];
 	char *exe; /* owned; NULL = unknown */
 };
@@ -126,6 +127,7 @@ static int tell(struct osp_feed *f, uint32_t slot, uint32_t exec_id, const struc
 	struct name *n = &f->names[slot];
 
 	n->told = true;
+	n->pid = p->pid;
 	snprintf(n->comm, sizeof(n->comm), "%s", p->comm);
 	n->exe = strdup(p->exe);
 	in.process = (struct osp_input_process){
@@ -330,6 +332,11 @@ int osp_feed_settle(struct osp_feed *f)
 bool osp_feed_knows(const struct osp_feed *f, uint32_t slot)
 {
 	return slot >= OSP_EVENT_PROCESSES || f->names[slot].told;
+}
+
+uint32_t osp_feed_pid(const struct osp_feed *f, uint32_t slot)
+{
+	return slot < OSP_EVENT_PROCESSES ? f->names[slot].pid : 0;
 }
 
 int osp_feed_attach(struct osp_feed *f, uint32_t slot, bool detach, bool begins)

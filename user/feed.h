@@ -45,6 +45,9 @@ int osp_feed_meet(struct osp_feed *f, const struct osp_record *record, size_t si
 /* True if the pipeline was told of the process in this slot. */
 bool osp_feed_knows(const struct osp_feed *f, uint32_t slot);
 
+/* Its pid; 0 = not known. */
+uint32_t osp_feed_pid(const struct osp_feed *f, uint32_t slot);
+
 /* The numbers of the points in the binary's own headers: before any record of it. */
 int osp_feed_numbers(struct osp_feed *f, const struct osp_binary *b);
 

@@ -72,11 +72,14 @@ static int configure(struct osp_loader *l, const struct osp_loader_options *o,
 	s->rodata->cfg_admit = o->admit;
 	s->rodata->cfg_all = o->all;
 	s->rodata->cfg_children = !o->no_children;
+	s->rodata->cfg_aggregate = o->aggregate;
 	r = bpf_map__set_max_entries(s->maps.events,
 				     (uint32_t)(o->ring_bytes ? o->ring_bytes : RING_DEFAULT));
 	if (!r)
 		r = bpf_map__set_max_entries(s->maps.counters,
 					     (uint32_t)points * OSP_EVENT_PROCESSES);
+	if (!r && o->aggregate)
+		r = bpf_map__set_max_entries(s->maps.histograms, OSP_HISTOGRAM_KEYS);
 	/* Its five size classes take the verifier half of the start-up time. */
 	if (!r)
 		r = bpf_program__set_autoload(s->progs.on_foreign, has_foreign(l->catalogue));
@@ -376,7 +379,8 @@ int osp_loader_counters(struct osp_loader *l,
 			const struct osp_counter *c = &l->counters[(size_t)s * points + p];
 
 			if (__atomic_load_n(&c->hits, __ATOMIC_RELAXED) ||
-			    __atomic_load_n(&c->lost[OSP_LOSS_SAMPLED], __ATOMIC_RELAXED))
+			    __atomic_load_n(&c->lost[OSP_LOSS_SAMPLED], __ATOMIC_RELAXED) ||
+			    __atomic_load_n(&c->lost[OSP_LOSS_AGGREGATED], __ATOMIC_RELAXED))
 				r = fn(arg, s, p, c);
 		}
 	return r;
@@ -392,8 +396,49 @@ void osp_loader_stats(const struct osp_loader *l, struct osp_loader_stats *out)
 		.processes = next - SLOT_FIRST,
 		.notices_lost = __atomic_load_n(&l->bpf->bss->notices_lost, __ATOMIC_RELAXED),
 		.children_lost = __atomic_load_n(&l->bpf->bss->children_lost, __ATOMIC_RELAXED),
+		.untimed = __atomic_load_n(&l->bpf->bss->histograms_full, __ATOMIC_RELAXED),
 		.strangers = __atomic_load_n(&l->bpf->bss->strangers, __ATOMIC_RELAXED),
 	};
+}
+
+static void merge(struct osp_histogram *sum, const struct osp_histogram *h)
+{
+	sum->count += h->count;
+	sum->untimed += h->untimed;
+	sum->max = h->max > sum->max ? h->max : sum->max;
+	for (size_t i = 0; i < OSP_HISTOGRAM_BUCKETS; i++)
+		sum->buckets[i] += h->buckets[i];
+}
+
+int osp_loader_histograms(struct osp_loader *l,
+			  int (*fn)(void *arg, const struct osp_histogram_key *key,
+				    const struct osp_histogram *h),
+			  void *arg)
+{
+	int map = bpf_map__fd(l->bpf->maps.histograms), cpus = libbpf_num_possible_cpus(), r = 0;
+	struct osp_histogram_key key, *last = NULL, next;
+	struct osp_histogram *values _cleanup_free_ = NULL;
+
+	if (cpus < 1)
+		return -ENOTSUP;
+	values = calloc((size_t)cpus + 1, sizeof(*values));
+	if (!values)
+		return -ENOMEM;
+	for (int i = 0; !r && i < OSP_HISTOGRAM_KEYS; i++) {
+		struct osp_histogram *sum = &values[cpus];
+
+		if (bpf_map_get_next_key(map, last, &next))
+			break;
+		key = next;
+		last = &key;
+		if (bpf_map_lookup_elem(map, &key, values))
+			continue;
+		memset(sum, 0, sizeof(*sum));
+		for (int k = 0; k < cpus; k++)
+			merge(sum, &values[k]);
+		r = fn(arg, &key, sum);
+	}
+	return r;
 }
 
 void osp_loader_sample(struct osp_loader *l, uint32_t n)

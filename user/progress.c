@@ -116,6 +116,9 @@ void osp_progress_summary(const struct osp_progress_summary *s)
 	if (p->unexpected)
 		osp_warn("%" PRIu64 " steps came where their operation has none", p->unexpected);
 	tell_losses(p, s->file);
+	if (s->loader.untimed)
+		osp_warn("%" PRIu64 " operations were not timed: more than %d kinds of ends",
+			 s->loader.untimed, OSP_HISTOGRAM_KEYS);
 	if (s->loader.children_lost)
 		osp_warn("%" PRIu64 " children could not be followed: what they did is unknown",
 			 s->loader.children_lost);

@@ -36,6 +36,7 @@ struct osp_recorder_options {
 	struct osp_wanted wanted;
 	struct osp_choice_rules chosen;
 	const char *match_topic, *where; /* its texts, for the session; NULL = none */
+	bool aggregate;			 /* count and time only */
 	uint32_t sample;		 /* one of so many traces; 0 and 1: all */
 	size_t ring_bytes;
 	enum osp_overload overload;

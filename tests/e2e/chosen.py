@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """What is recorded on request only: samples of traces. What is left out is left out whole, and counted."""
 import os
+import re
 
 import harness
 from pubsub import (EXACT, Pair, Recorder, check_publish, publish, start_broadcaster, start_publisher, start_subscriber)
@@ -132,6 +133,30 @@ def test_conditions_take_what_they_hold_for(case):
     assert len(kept) == 10
     check_whole(session, pair, kept)
     check_left_out(session, 10, "filtered")
+
+
+def test_aggregates_count_and_time_without_traces(case):
+    pair = Pair(case, [["--exact", "a/b"]])
+    recorder = Recorder(case, pair.programs, "--aggregate")
+    entries = pair.publish(MESSAGES)
+    session = recorder.stop()
+    pair.stop()
+    assert session.traces == []
+    check_left_out(session, 0, "aggregated")
+    said = case.run("outspan", "ls", session.path).text()
+    assert "holds aggregates only" in said
+    rows = {(int(pid), operation): {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", rest)}
+            for pid, operation, rest in re.findall(r"^(\d+) +(\w+) +(count=.*)$", said, re.M)}
+    assert set(rows) == {(pair.publisher.pid, "notify"), (pair.broadcaster.pid, "handle_notify"),
+                         (pair.subscribers[0].pid, "receive")}, said
+    for row in rows.values():
+        assert row["count"] == MESSAGES and row["errors"] == row["untimed"] == 0, rows
+        assert 0 < row["p50_ns"] <= row["p90_ns"] <= row["p99_ns"] <= row["max_ns"], rows
+    took = sorted(int(e["end"]) - int(e["begin"]) for e in entries)
+    notify = rows[pair.publisher.pid, "notify"]
+    # the log's times are taken around the operation, by another clock
+    assert took[MESSAGES // 2] * 0.5 < notify["p50_ns"] < took[MESSAGES // 2] * 1.1, (took, notify)
+    assert took[-1] * 0.5 < notify["max_ns"] < took[-1] + 5_000_000, (took, notify)
 
 
 def test_conditions_that_mean_nothing_are_refused(case):
