@@ -1,8 +1,7 @@
 /*
- * The one layout that the kernel side and user space share: what leaves the kernel ring, and the
- * keys and values of the maps that both touch. Native byte order; times are CLOCK_BOOTTIME in ns;
- * every struct is a multiple of 8 bytes. Included after vmlinux.h on the kernel side and after
- * <linux/types.h> in user space; it holds layout only.
+ * The one layout that the kernel side and user space share: records of the kernel ring, keys and
+ * values of the maps. Native byte order; times are CLOCK_BOOTTIME in ns; structs are multiples of
+ * 8 bytes. Included after vmlinux.h on the kernel side, <linux/types.h> in user space.
  */
 #pragma once
 
@@ -16,6 +15,7 @@ enum {
 	OSP_EVENT_PROCESSES = 4096, /* slots of a session: processes seen, and slot 0 */
 	OSP_EVENT_ARGS = 12,	    /* arguments of a point, as in a USDT note */
 	OSP_EVENT_DATA = 3584,	    /* largest variable part of a record, bytes */
+	OSP_EVENT_STEP_HEAD = 24,   /* bytes before a step's arguments */
 	OSP_EVENT_NUMBERS = 64,	    /* tables of numbers: see struct osp_numbers */
 };
 
@@ -29,6 +29,7 @@ enum {
 	X(STEPS_UNKNOWN, "steps_unknown",                                                          \
 	  "an operation's stamped steps could not be read: how many they were is unknown")         \
 	X(SAMPLED, "sampled", "left out on request: sampling or a rate limit")                     \
+	X(AGGREGATED, "aggregated", "counted and timed only, as --aggregate asks")                 \
 	X(DECODE, "decode_error", "the record did not have the layout of its point")               \
 	X(FORKED, "forked_copy",                                                                   \
 	  "a step of an operation copied by fork, which belongs to the parent")                    \
@@ -49,8 +50,7 @@ enum osp_loss_reason {
 		OSP_LOSS_COUNT
 };
 
-/* The reasons below this one are counted in the kernel, the others in the recorder. */
-enum { OSP_LOSS_KERNEL_COUNT = OSP_LOSS_DECODE };
+enum { OSP_LOSS_KERNEL_COUNT = OSP_LOSS_DECODE }; /* those before are counted in the kernel */
 
 enum osp_record_kind {
 	OSP_RECORD_STEP = 1, /* steps of an operation block (probes/op.h) */
@@ -128,15 +128,15 @@ enum {
 /* The first fields of struct outspan_op (probes/op.h), which has OSP_BLOCK_STEPS bytes. */
 struct osp_block_head {
 	__u32 magic;
-	__u16 abi, flags;
+	__u16 abi, flags; /* OSP_BLOCK_HAS_* */
 	__u64 id;
-	__u32 owner, sequence; /* steps stamped so far */
-	__u32 used, size;      /* bytes, the head included */
+	__u32 owner, sequence;	   /* steps stamped so far */
+	__u32 used, size, rest[2]; /* bytes, the head included */
+	__u64 trace_id[2]; /* bytes as on the wire: what came in, else the operation's own */
 };
 
 enum { OSP_BLOCK_MAGIC = 0x3150534f, OSP_BLOCK_ABI = 2, OSP_BLOCK_STEPS = 72 };
-
-enum { OSP_EVENT_STEP_HEAD = 24 }; /* bytes before a step's arguments */
+enum { OSP_BLOCK_HAS_CONTEXT = 1, OSP_BLOCK_HAS_SENT = 2 }; /* its trace is known by now */
 
 /*
  * Points by the numbers of one provider's header as it was when a binary was built: the array map
@@ -194,7 +194,7 @@ struct osp_shape {
 	__u16 kind; /* enum osp_shape_kind */
 	__u16 fire; /* its own sites trap for this recorder */
 	__u16 args; /* FOREIGN: how many */
-	__u16 size; /* FOREIGN: enum osp_foreign_class */
+	__u16 size; /* FOREIGN: enum osp_foreign_class; else: its operation may join a trace */
 	struct {
 		__u16 max;   /* 0 = integer, else bytes to keep of what the argument points to */
 		__u8 text;   /* ends at the first NUL */
@@ -237,13 +237,13 @@ struct osp_member {
  * number of points of the session's catalogue. Row 0 belongs to the processes without a slot.
  */
 struct osp_counter {
-	__u64 hits; /* that trapped, and carried steps that were lost here */
+	__u64 hits, left; /* that trapped, carried ones that were lost; trapped ones left out */
 	__u64 lost[OSP_LOSS_KERNEL_COUNT];
 };
 
 _Static_assert(sizeof(struct osp_record) == 104, "record header");
 _Static_assert(sizeof(struct osp_record_step) == OSP_EVENT_STEP_HEAD, "step");
-_Static_assert(sizeof(struct osp_block_head) == 32, "head of a block");
+_Static_assert(sizeof(struct osp_block_head) == 56, "head of a block");
 _Static_assert(sizeof(struct osp_foreign_value) == 16, "foreign value");
 _Static_assert(sizeof(struct osp_shape) == 56, "shape");
 _Static_assert(sizeof(struct osp_site_spec) == 192, "site");

@@ -134,6 +134,8 @@ __noinline int left_bring(__u32 pid, __u32 at)
 	if (bpf_probe_read_user(&head, sizeof(head), (void *)b->address) ||
 	    head.magic != OSP_BLOCK_MAGIC || head.abi != OSP_BLOCK_ABI || head.id != b->op_id)
 		return -EINVAL;
+	if (sample_is_on() && !sample_has(head.trace_id))
+		return 0;
 	size = head.used - OSP_BLOCK_STEPS;
 	if (head.used > head.size || size < OSP_EVENT_STEP_HEAD || size > OSP_EVENT_DATA ||
 	    head.sequence == b->told)

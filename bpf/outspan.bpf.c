@@ -14,6 +14,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "bpf/event.h"
+#include "bpf/histogram.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -28,10 +29,14 @@ const volatile bool cfg_all = false;	    /* every exec on the machine is reporte
 const volatile bool cfg_children = true;    /* children of members are members */
 const volatile __u64 cfg_wake_ns = 5000000; /* at most one wake-up of the recorder in this time */
 
+const volatile bool cfg_aggregate = false; /* steps are counted and do not leave the kernel */
+
 /* Shared with user space, which maps them. */
-__u32 next_process = 1;	 /* slot for the next process */
-__u64 woken_ns = 0;	 /* when the recorder was last woken */
-__u64 notices_lost = 0;	 /* forks, execs, exits, maps that did not fit into the ring */
+__u64 histograms_full = 0;	 /* operations that could not be timed */
+__u64 sample_below = 1ull << 32; /* see sample.h */
+__u32 next_process = 1;		 /* slot for the next process */
+__u64 woken_ns = 0;		 /* when the recorder was last woken */
+__u64 notices_lost = 0;		 /* forks, execs, exits, maps that did not fit into the ring */
 __u64 children_lost = 0; /* children that did not fit into `members`: their hits are unknown */
 __u64 strangers = 0;	 /* hits of processes that are no members */
 
@@ -132,10 +137,19 @@ static __always_inline void member_lose(struct osp_member *m, __u32 reason)
 	__sync_fetch_and_add(&m->lost, 1);
 }
 
+/* What is left out on request is no hit with an ordinal, and cuts nothing that is recorded. */
+static __always_inline bool is_asked_for(__u32 reason)
+{
+	return reason == OSP_LOSS_SAMPLED || reason == OSP_LOSS_AGGREGATED;
+}
+
 static __always_inline void hit_lose(struct hit *h, __u32 reason)
 {
 	__sync_fetch_and_add(&h->counter->lost[reason], 1);
-	member_lose(h->member, reason);
+	if (is_asked_for(reason))
+		__sync_fetch_and_add(&h->counter->left, 1);
+	else
+		member_lose(h->member, reason);
 }
 
 /* Who has hit what. False: nobody wants it. */
@@ -206,6 +220,8 @@ static __always_inline __u64 record_fill(struct osp_record *r, struct hit *h, __
 	return wake;
 }
 
+#include "bpf/sample.h"
+#include "bpf/aggregate.h"
 #include "bpf/left.h" /* it needs what stands above */
 
 /* ---- our own points ---- */
@@ -284,8 +300,10 @@ struct losing {
 static __always_inline void counter_lose(struct osp_counter *counter, struct osp_member *m,
 					 __u32 reason)
 {
-	__sync_fetch_and_add(&counter->hits, 1);
 	__sync_fetch_and_add(&counter->lost[reason], 1);
+	if (is_asked_for(reason))
+		return;
+	__sync_fetch_and_add(&counter->hits, 1);
 	member_lose(m, reason);
 }
 
@@ -364,6 +382,23 @@ static __always_inline void step_lose(struct hit *h, const struct call *c,
 		counter_lose(h->counter, h->member, OSP_LOSS_STEPS_UNKNOWN);
 }
 
+/* ---- samples of traces ---- */
+
+/*
+ * An operation that may join somebody's trace learns late to which it belongs: its steps do not
+ * come one by one then, but with its end.
+ */
+static __always_inline bool step_leaves(const struct call *c, const struct osp_shape *shape)
+{
+	bool joins = shape->size;
+
+	if (!sample_is_on())
+		return false;
+	if (joins && !call_clears(c))
+		return true;
+	return sample_leaves(c->block, c->op_id, !joins || shape->kind != OSP_SHAPE_SPILL);
+}
+
 /* ---- steps ---- */
 
 enum { WRITTEN = OSP_LOSS_KERNEL_COUNT }; /* else the reason why not */
@@ -429,6 +464,15 @@ static __always_inline void call_note(const struct hit *h, const struct call *c,
 			   h->tid);
 }
 
+/* A copy made by fork ends nothing. */
+static __always_inline void step_aggregate(struct hit *h, const struct call *c,
+					   const struct osp_shape *shape)
+{
+	if (hit_has_slot(h) && call_clears(c) && shape->kind != OSP_SHAPE_SPILL && !(c->used >> 63))
+		aggregate_end(h->member->process, h->point, c->block + call_start(c), c->stamp);
+	step_lose(h, c, shape, OSP_LOSS_AGGREGATED);
+}
+
 SEC("uprobe")
 int on_step(struct pt_regs *ctx)
 {
@@ -443,12 +487,20 @@ int on_step(struct pt_regs *ctx)
 	if (!shape)
 		return 0;
 	call_read(&c, ctx);
+	if (!cfg_aggregate && hit_has_slot(&h))
+		call_note(&h, &c, shape->kind);
+	if (step_leaves(&c, shape)) {
+		step_lose(&h, &c, shape, OSP_LOSS_SAMPLED);
+		return 0;
+	}
+	if (cfg_aggregate) {
+		step_aggregate(&h, &c, shape);
+		return 0;
+	}
 	if (shape->kind != OSP_SHAPE_SPILL)
 		hit_count(&h);
-	if (hit_has_slot(&h)) {
-		call_note(&h, &c, shape->kind);
+	if (hit_has_slot(&h))
 		fate = step_read(&h, &c, shape->kind);
-	}
 	if (fate < WRITTEN)
 		step_lose(&h, &c, shape, fate);
 	return 0;
@@ -627,6 +679,10 @@ int on_foreign(struct pt_regs *ctx)
 
 	if (!hit_find(&h, ctx))
 		return 0;
+	if (cfg_aggregate) {
+		hit_lose(&h, OSP_LOSS_AGGREGATED);
+		return 0;
+	}
 	hit_count(&h);
 	if (!hit_has_slot(&h)) {
 		hit_lose(&h, OSP_LOSS_TABLE_FULL);

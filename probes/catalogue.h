@@ -128,6 +128,9 @@ struct osp_nested {
 
 enum osp_key { OSP_KEY_OP, OSP_KEY_THREAD, OSP_KEY_ARG };
 
+/* The attribute that is an operation's topic: what topic patterns are held against. */
+#define OSP_CATALOGUE_TOPIC "messaging.destination.name"
+
 struct osp_operation {
 	uint16_t number;
 	const char *provider; /* of the file it stands in */

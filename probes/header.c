@@ -205,6 +205,17 @@ static int opens(const struct printer *p, const struct osp_transition *t)
 	return t->open < 0 ? 0 : p->op->spans[t->open].context ? 2 : 1;
 }
 
+/* The first argument that names another operation is the parent: see find_parent of user/stitch.c. */
+static void print_join(struct printer *p, const struct osp_point *point, const char *block)
+{
+	for (size_t i = 0; i < point->arg_count; i++) {
+		if (point->args[i].type != OSP_TYPE_OP)
+			continue;
+		fprintf(p->f, "\toutspan_join(%s, %s);\n", block, point->args[i].name);
+		return;
+	}
+}
+
 /*
  * Makes room, then stamps, and then only calls the tracer: what that costs must not be in the time
  * of the step. An end hands over the whole block, any other step itself, if its own site traps.
@@ -219,6 +230,7 @@ static void print_step(struct printer *p, const struct osp_transition *t, const 
 		"\toutspan_at = outspan_step_begin(%s, %u, %d);\n",
 		block, osp_block_step(t->point), p->name, block, block, t->point->header,
 		opens(p, t));
+	print_join(p, t->point, block);
 	print_context(p, t, block, out);
 	print_site(p, "OUTSPAN_SITE", t->point);
 	fputs("\tif (outspan_at) {\n", p->f);

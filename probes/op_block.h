@@ -35,7 +35,7 @@ struct outspan_op {
 	uint16_t nested;      /* nested spans opened at wanted points so far */
 	uint16_t state;	      /* OUTSPAN_CHECKED: current state + 1 */
 	uint32_t operation;   /* its number in the provider's header */
-	uint8_t trace_id[16]; /* of the context that came in */
+	uint8_t trace_id[16]; /* of the context that came in, else its own: made with the id */
 	uint8_t span_id[8];
 	uint8_t trace_flags;
 	uint8_t reserved;
@@ -123,13 +123,27 @@ OUTSPAN_INLINE void outspan_forget_span(struct outspan_op *op)
 	op->context_nested = 0;
 }
 
-/* The operation's id, taken now if it has none yet; 0 in a copy made by fork. */
+OUTSPAN_INLINE void outspan_put_big_endian(uint8_t out[8], uint64_t value)
+{
+	for (int i = 0; i < 8; i++)
+		out[i] = (uint8_t)(value >> (56 - 8 * i));
+}
+
+/*
+ * The operation's id, taken now if it has none yet; 0 in a copy made by fork. Unless a context came
+ * in, a trace begins here: tracers read its id in the block, peers get it with the context.
+ */
 OUTSPAN_INLINE uint64_t outspan_take_id(struct outspan_op *op)
 {
 	struct outspan_process *p = &outspan_process_1;
 
-	if (!op->id && op->owner == p->pid)
-		op->id = p->base + __atomic_add_fetch(&p->count, 1, __ATOMIC_RELAXED) * 65536;
+	if (op->id || op->owner != p->pid)
+		return op->id;
+	op->id = p->base + __atomic_add_fetch(&p->count, 1, __ATOMIC_RELAXED) * 65536;
+	if (!(op->flags & OUTSPAN_HAS_CONTEXT)) {
+		outspan_put_big_endian(op->trace_id, p->random);
+		outspan_put_big_endian(op->trace_id + 8, op->id);
+	}
 	return op->id;
 }
 
@@ -151,10 +165,11 @@ OUTSPAN_INLINE void outspan_context_in(struct outspan_op *op, const struct outsp
 	op->flags |= OUTSPAN_HAS_CONTEXT;
 }
 
-OUTSPAN_INLINE void outspan_put_big_endian(uint8_t out[8], uint64_t value)
+/* A child of an operation of this process: of the same trace, unless a context says another. */
+OUTSPAN_INLINE void outspan_join(struct outspan_op *op, const struct outspan_op *parent)
 {
-	for (int i = 0; i < 8; i++)
-		out[i] = (uint8_t)(value >> (56 - 8 * i));
+	if (parent && parent->id && !(op->flags & (OUTSPAN_HAS_CONTEXT | OUTSPAN_HAS_SENT)))
+		memcpy(op->trace_id, parent->trace_id, sizeof(op->trace_id));
 }
 
 /*
@@ -172,19 +187,17 @@ OUTSPAN_INLINE bool outspan_context_out(struct outspan_op *op, int in_span, uint
 	op->flags |= OUTSPAN_HAS_SENT;
 	if (!own && !(op->flags & OUTSPAN_HAS_CONTEXT))
 		return false;
+	if (own)
+		outspan_take_id(op);
 	out->valid = 1;
 	memcpy(out->trace_id, op->trace_id, sizeof(out->trace_id));
 	memcpy(out->span_id, op->span_id, sizeof(out->span_id));
 	out->flags = op->trace_flags;
 	if (!own)
 		return false;
-	if (!(op->flags & OUTSPAN_HAS_CONTEXT)) {
-		outspan_put_big_endian(out->trace_id, outspan_process_1.random);
-		outspan_put_big_endian(out->trace_id + 8, outspan_take_id(op));
+	if (!(op->flags & OUTSPAN_HAS_CONTEXT))
 		out->flags = 1;
-	}
-	outspan_put_big_endian(out->span_id,
-			       outspan_take_id(op) + (in_span ? op->context_nested : 0));
+	outspan_put_big_endian(out->span_id, op->id + (in_span ? op->context_nested : 0));
 	return true;
 }
 

@@ -79,6 +79,12 @@ OUTSPAN_INLINE void outspan_context_in(struct outspan_op *op, const struct outsp
 	(void)in;
 }
 
+OUTSPAN_INLINE void outspan_join(struct outspan_op *op, const struct outspan_op *parent)
+{
+	(void)op;
+	(void)parent;
+}
+
 OUTSPAN_INLINE bool outspan_context_out(struct outspan_op *op, int in_span, int wanted,
 					struct outspan_context *out)
 {

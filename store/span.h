@@ -175,7 +175,8 @@ struct osp_clock_row {
 #define OSP_SESSION_ID "id"
 
 /* The setting that the recorder writes last, with the wall time. */
-#define OSP_SESSION_ENDED "ended"
+#define OSP_SESSION_ENDED     "ended"
+#define OSP_SESSION_AGGREGATE "aggregate." /* and more: counts and times instead of traces */
 /* Boot time of the last step that is stored, in decimal ns: told with every batch that has rows. */
 #define OSP_SESSION_COMMITTED "committed_ns"
 

@@ -124,6 +124,16 @@ void osp_account_lose(struct osp_page *p, enum osp_loss_reason reason)
 	osp_account_change(p);
 }
 
+static bool is_left_out(int reason)
+{
+	return reason == OSP_LOSS_SAMPLED || reason == OSP_LOSS_AGGREGATED;
+}
+
+uint64_t osp_account_hits(const struct osp_counter *counter)
+{
+	return counter->hits + counter->lost[OSP_LOSS_SAMPLED] + counter->lost[OSP_LOSS_AGGREGATED];
+}
+
 /* Before the last ones only the losses count: hits may still lie in the ring. */
 void osp_account_count(struct osp_page *p, const struct osp_counter *counter, bool last)
 {
@@ -145,7 +155,8 @@ struct sums {
 static uint64_t recover(const struct osp_page *p, uint64_t lost[OSP_LOSS_COUNT])
 {
 	static const enum osp_loss_reason reasons_missed[] = {OSP_LOSS_RING_FULL, OSP_LOSS_OVERLOAD,
-							      OSP_LOSS_OPERATIONS_FULL};
+							      OSP_LOSS_OPERATIONS_FULL,
+							      OSP_LOSS_SAMPLED, OSP_LOSS_FILTERED};
 	uint64_t left = p->recovered;
 
 	for (size_t i = 0; i < sizeof(reasons_missed) / sizeof(reasons_missed[0]); i++) {
@@ -166,7 +177,8 @@ static void sum_page(const struct osp_page *p, struct sums *s)
 	memcpy(s->lost, p->lost, sizeof(s->lost));
 	for (int i = 0; p->informed && i < OSP_LOSS_KERNEL_COUNT; i++) {
 		s->lost[i] += p->counter.lost[i];
-		gap -= gap < p->counter.lost[i] ? gap : p->counter.lost[i];
+		if (!is_left_out(i)) /* those have no ordinals */
+			gap -= gap < p->counter.lost[i] ? gap : p->counter.lost[i];
 	}
 	/* Ordinals that are missing beyond what the kernel has told so far. */
 	if (!p->counted)
@@ -175,7 +187,8 @@ static void sum_page(const struct osp_page *p, struct sums *s)
 	s->all_lost = 0;
 	for (int i = 0; i < OSP_LOSS_COUNT; i++)
 		s->all_lost += s->lost[i];
-	s->hits = p->counted ? p->counter.hits + p->carried + uncounted : p->stored + s->all_lost;
+	s->hits = p->counted ? osp_account_hits(&p->counter) + p->carried + uncounted
+			     : p->stored + s->all_lost;
 }
 
 /* Only reasons that count something are told: a row is written at every transaction. */
@@ -250,7 +263,7 @@ uint64_t osp_account_kernel_lost(const struct osp_account *a, uint32_t process,
 		const struct osp_page *p = osp_list_entry(l, struct osp_page, in_order);
 
 		for (int i = 0; p->process == process && i < OSP_LOSS_KERNEL_COUNT; i++)
-			by_reason[i] += p->counter.lost[i];
+			by_reason[i] += is_left_out(i) ? 0 : p->counter.lost[i];
 	}
 	for (int i = 0; i < OSP_LOSS_KERNEL_COUNT; i++) {
 		sum += by_reason[i];

@@ -68,6 +68,10 @@ void osp_account_record(struct osp_page *p, uint64_t ordinal); /* a record came 
 void osp_account_recover(struct osp_page *p); /* a step came whose own record had not */
 bool osp_account_return(struct osp_page *p);  /* that record comes now; false: none was missed */
 void osp_account_lose(struct osp_page *p, enum osp_loss_reason reason); /* it did not */
+
+/* What the kernel has hits of: those that were left out on request are not in counter->hits. */
+uint64_t osp_account_hits(const struct osp_counter *counter);
+
 void osp_account_count(struct osp_page *p, const struct osp_counter *counter, bool last);
 
 /*
@@ -80,7 +84,7 @@ int osp_account_write(struct osp_account *a, int (*sink)(void *arg, const struct
 /* Sums over all pages: losses by reason (kernel ones as far as counted). */
 void osp_account_sum(const struct osp_account *a, uint64_t lost[OSP_LOSS_COUNT]);
 
-/* Sums the kernel's losses of one process; *worst is the reason with the most. */
+/* Sums the kernel's losses of one process but those asked for; *worst is the reason with the most. */
 uint64_t osp_account_kernel_lost(const struct osp_account *a, uint32_t process,
 				 enum osp_loss_reason *worst);
 

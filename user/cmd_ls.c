@@ -10,6 +10,7 @@
 
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
+#include "user/base/text.h"
 #include "user/json.h"
 #include "user/output.h"
 #include "user/reader.h"
@@ -98,6 +99,29 @@ static int list(struct osp_session *s, const struct options *o, const struct osp
 	return 0;
 }
 
+/* Of a recording with --aggregate. The text is escaped: a session is anybody's. */
+static int list_aggregates(struct osp_session *s, const struct osp_render *render)
+{
+	_cleanup_(osp_cursor_close) struct osp_cursor *c = NULL;
+	struct osp_part part;
+	char text[1024];
+	int r = osp_store_parts(s->store, OSP_PART_SESSION, &c);
+	bool any = false;
+
+	while (!r && !(r = osp_cursor_next_part(c, &part))) {
+		if (strncmp(part.session.name, OSP_SESSION_AGGREGATE,
+			    strlen(OSP_SESSION_AGGREGATE)))
+			continue;
+		if (!any)
+			fputs("This session holds aggregates only:\nPID      OPERATION\n",
+			      render->out);
+		any = true;
+		osp_text_escape(text, sizeof(text), part.session.value, strlen(part.session.value));
+		fprintf(render->out, "%s\n", text);
+	}
+	return r < 0 ? r : 0;
+}
+
 int osp_cmd_ls(int argc, char **argv)
 {
 	static const struct argp argp = {option_table, parse, "FILE", help, NULL, NULL, NULL};
@@ -121,6 +145,7 @@ int osp_cmd_ls(int argc, char **argv)
 	render.session = s;
 	render.books = books;
 	r = list(s, &o, &render);
+	r = r || o.json ? r : list_aggregates(s, &render);
 	closed = osp_output_close(&out);
 	return osp_reader_exit(r ? r : closed);
 }

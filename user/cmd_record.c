@@ -14,7 +14,13 @@
 #include "user/command.h"
 #include "user/recorder.h"
 
-enum { MAX_TARGETS = 256, MAX_CATALOGUES = 32, RING_MIN = 64 << 10, RING_MAX = 1 << 30 };
+enum {
+	MAX_TARGETS = 256,
+	MAX_CATALOGUES = 32,
+	MAX_CHOICES = 32,
+	RING_MIN = 64 << 10,
+	RING_MAX = 1 << 30
+};
 
 enum option_key {
 	KEY_COMM = 256,
@@ -29,6 +35,10 @@ enum option_key {
 	KEY_RAW,
 	KEY_RING,
 	KEY_OVERLOAD,
+	KEY_SAMPLE,
+	KEY_AGGREGATE,
+	KEY_MATCH_TOPIC,
+	KEY_WHERE,
 };
 
 struct options {
@@ -36,6 +46,11 @@ struct options {
 	pid_t pids[MAX_TARGETS];
 	const char *paths[MAX_TARGETS], *comms[MAX_TARGETS], *catalogues[MAX_CATALOGUES];
 	size_t catalogue_count;
+	const char *topics[MAX_CHOICES], *conditions[MAX_CHOICES];
+	size_t topic_count, condition_count;
+	struct osp_patterns *patterns;
+	struct osp_where_table where;
+	struct osp_buffer topic_text, where_text;
 	bool form_given;
 };
 
@@ -66,6 +81,15 @@ static const struct argp_option option_table[] = {
 	 "what is lost when steps come too fast: drop-newest (default) or, as far as possible, the "
 	 "oldest that wait: keep-last",
 	 2},
+	{"match-topic", KEY_MATCH_TOPIC, "GLOB", 0,
+	 "only operations on topics that match (several: any of them), and those without a topic",
+	 2},
+	{"where", KEY_WHERE, "POINT.ARG OP NUMBER", 0,
+	 "of the operations that pass this point only those where it holds (several: all)", 2},
+	{"sample", KEY_SAMPLE, "1/N", 0, "record one of N traces, the same ones in every process",
+	 2},
+	{"aggregate", KEY_AGGREGATE, NULL, 0,
+	 "only count steps and time operations, in the kernel: no traces", 2},
 	{"raw", KEY_RAW, "FILE", 0, "also write a raw capture, for outspan replay", 2},
 	{"verbose", 'v', NULL, 0, "say more", 3},
 	{"quiet", 'q', NULL, 0, "say only what went wrong", 3},
@@ -95,6 +119,21 @@ static int parse_size(const char *text, size_t *bytes)
 	if (n < RING_MIN || n > RING_MAX || (n & (n - 1)))
 		return -EINVAL;
 	*bytes = n;
+	return 0;
+}
+
+/* "1/N", or N alone. */
+static int parse_sample(const char *text, uint32_t *n)
+{
+	const char *digits = strncmp(text, "1/", 2) ? text : text + 2;
+	char *end;
+	unsigned long value;
+
+	errno = 0;
+	value = strtoul(digits, &end, 10);
+	if (*digits < '0' || *digits > '9' || *end || errno || !value || value > 1000000000)
+		return -EINVAL;
+	*n = (uint32_t)value;
 	return 0;
 }
 
@@ -172,6 +211,17 @@ static error_t parse_how(int key, char *arg, struct argp_state *state)
 		if (strcmp(arg, "keep-last") && strcmp(arg, "drop-newest"))
 			argp_error(state, "--overload %s: expected drop-newest or keep-last", arg);
 		return 0;
+	case KEY_MATCH_TOPIC:
+		return add_text(o->topics, &o->topic_count, MAX_CHOICES, arg, state);
+	case KEY_WHERE:
+		return add_text(o->conditions, &o->condition_count, MAX_CHOICES, arg, state);
+	case KEY_AGGREGATE:
+		o->record.aggregate = true;
+		return 0;
+	case KEY_SAMPLE:
+		if (parse_sample(arg, &o->record.sample))
+			argp_error(state, "--sample %s: expected 1/N, N up to 1000000000", arg);
+		return 0;
 	case KEY_RAW:
 		o->record.raw = arg;
 		return 0;
@@ -205,6 +255,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		r->command = state->argv + state->next;
 		return 0;
 	case ARGP_KEY_END:
+		if (r->aggregate && (o->topic_count || o->condition_count))
+			argp_error(state, "--aggregate cannot look at topics and arguments");
 		if (!r->pid_count && !r->path_count && !r->comm_count && !r->all && !r->command)
 			argp_error(
 				state,
@@ -215,6 +267,58 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
+/* A condition on what is not recorded, or not as a whole, could never be kept. */
+static int check_terms(const struct options *o, const struct osp_catalogue *c, const char *text)
+{
+	for (uint32_t i = 0; i < o->where.count; i++) {
+		const struct osp_point *p = c->points[o->where.terms[i].point];
+
+		if (p->foreign)
+			return osp_err(
+				-ENOTSUP,
+				"--where '%s': %s:%s is another program's point - conditions are for points with an operation block",
+				text, p->provider, p->probe);
+		if (osp_form_use(&o->record.wanted, p) == OSP_USE_NONE)
+			return osp_err(
+				-EINVAL,
+				"--where '%s': %s:%s is not recorded at this level - give --level %s",
+				text, p->provider, p->probe, osp_level_to_str(p->level));
+	}
+	return 0;
+}
+
+static void add_word(struct osp_buffer *b, const char *between, const char *text)
+{
+	osp_buffer_print(b, "%s%s", b->size ? between : "", text);
+}
+
+/* Texts to what the pipeline takes. */
+static int read_choice(struct options *o, const struct osp_catalogue *c)
+{
+	char error[512];
+	int r = 0;
+
+	for (size_t i = 0; i < o->topic_count; i++)
+		add_word(&o->topic_text, " ", o->topics[i]);
+	if (o->topic_count)
+		r = osp_pattern_new(&o->patterns, o->topics, o->topic_count);
+	if (r)
+		return osp_err(r, "--match-topic: more than %d bytes of patterns",
+			       OSP_PATTERN_POSITIONS);
+	for (size_t i = 0; !r && i < o->condition_count; i++) {
+		add_word(&o->where_text, " and ", o->conditions[i]);
+		r = osp_where_add(&o->where, c, o->conditions[i], error);
+		if (r)
+			return osp_err(0, "--where '%s': %s", o->conditions[i], error), r;
+		r = check_terms(o, c, o->conditions[i]);
+	}
+	o->record.chosen.topics = o->patterns;
+	o->record.chosen.where = o->condition_count ? &o->where : NULL;
+	o->record.match_topic = o->topic_count ? osp_buffer_text(&o->topic_text) : NULL;
+	o->record.where = o->condition_count ? osp_buffer_text(&o->where_text) : NULL;
+	return r;
+}
+
 int osp_cmd_record(int argc, char **argv)
 {
 	static const struct argp argp = {
@@ -222,7 +326,10 @@ int osp_cmd_record(int argc, char **argv)
 	struct osp_buffer line = OSP_BUFFER_INIT(4096);
 	struct osp_catalogue *catalogue = NULL;
 	struct options o = {
-		.record = {.wanted = {.level = OSP_LEVEL_DETAIL}, .ring_bytes = 16 << 20}};
+		.record = {.wanted = {.level = OSP_LEVEL_DETAIL}, .ring_bytes = 16 << 20},
+		.topic_text = OSP_BUFFER_INIT(4096),
+		.where_text = OSP_BUFFER_INIT(4096)};
+	bool usage;
 	int r;
 
 	argp_err_exit_status = OSP_EXIT_USAGE;
@@ -237,8 +344,14 @@ int osp_cmd_record(int argc, char **argv)
 		return OSP_EXIT_FAILED;
 	o.record.catalogue = catalogue;
 	o.record.command_line = osp_buffer_text(&line);
-	r = osp_recorder_run(&o.record);
+	r = read_choice(&o, catalogue);
+	usage = r == -EINVAL;
+	if (!r)
+		r = osp_recorder_run(&o.record);
 	osp_buffer_clear(&line);
+	osp_buffer_clear(&o.topic_text);
+	osp_buffer_clear(&o.where_text);
+	osp_pattern_free(&o.patterns);
 	osp_catalogue_free(&catalogue);
-	return osp_exit_status(r);
+	return usage ? OSP_EXIT_USAGE : osp_exit_status(r);
 }

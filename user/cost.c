@@ -79,7 +79,7 @@ static int add_hits(void *arg, uint32_t slot, uint32_t point, const struct osp_c
 	struct osp_cost *c = arg;
 
 	(void)point;
-	c->processes[slot].hits += counter->hits;
+	c->processes[slot].hits += counter->hits + counter->left;
 	return 0;
 }
 

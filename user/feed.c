@@ -30,6 +30,7 @@ enum {
 /* What a process is called; its children are called so until they exec. */
 struct name {
 	bool told;
+	uint32_t pid;
 	char comm[OSP_PROCESS_COMM];
 	char *exe; /* owned; NULL = unknown */
 };
@@ -90,6 +91,11 @@ int osp_feed_open(struct osp_feed **out, const struct osp_catalogue *c, struct o
 	return 0;
 }
 
+int osp_feed_choose(struct osp_feed *f, const struct osp_choice_rules *rules)
+{
+	return osp_pipeline_choose(f->pipeline, rules);
+}
+
 int osp_feed_close(struct osp_feed **f)
 {
 	int r = 0;
@@ -126,6 +132,7 @@ static int tell(struct osp_feed *f, uint32_t slot, uint32_t exec_id, const struc
 	struct name *n = &f->names[slot];
 
 	n->told = true;
+	n->pid = p->pid;
 	snprintf(n->comm, sizeof(n->comm), "%s", p->comm);
 	n->exe = strdup(p->exe);
 	in.process = (struct osp_input_process){
@@ -330,6 +337,11 @@ int osp_feed_settle(struct osp_feed *f)
 bool osp_feed_knows(const struct osp_feed *f, uint32_t slot)
 {
 	return slot >= OSP_EVENT_PROCESSES || f->names[slot].told;
+}
+
+uint32_t osp_feed_pid(const struct osp_feed *f, uint32_t slot)
+{
+	return slot < OSP_EVENT_PROCESSES ? f->names[slot].pid : 0;
 }
 
 int osp_feed_attach(struct osp_feed *f, uint32_t slot, bool detach, bool begins)

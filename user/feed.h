@@ -19,6 +19,9 @@ struct osp_feed;
 int osp_feed_open(struct osp_feed **out, const struct osp_catalogue *c, struct osp_batch *batch,
 		  const char *raw);
 
+/* What is recorded of it all: osp_pipeline_choose. The raw capture holds everything. */
+int osp_feed_choose(struct osp_feed *f, const struct osp_choice_rules *rules);
+
 /* Closes; what was written of the raw capture stays. 0, or the capture's -errno, logged. */
 int osp_feed_close(struct osp_feed **f);
 
@@ -41,6 +44,9 @@ int osp_feed_meet(struct osp_feed *f, const struct osp_record *record, size_t si
 
 /* True if the pipeline was told of the process in this slot. */
 bool osp_feed_knows(const struct osp_feed *f, uint32_t slot);
+
+/* Its pid; 0 = not known. */
+uint32_t osp_feed_pid(const struct osp_feed *f, uint32_t slot);
 
 /* The numbers of the points in the binary's own headers: before any record of it. */
 int osp_feed_numbers(struct osp_feed *f, const struct osp_binary *b);

@@ -72,11 +72,14 @@ static int configure(struct osp_loader *l, const struct osp_loader_options *o,
 	s->rodata->cfg_admit = o->admit;
 	s->rodata->cfg_all = o->all;
 	s->rodata->cfg_children = !o->no_children;
+	s->rodata->cfg_aggregate = o->aggregate;
 	r = bpf_map__set_max_entries(s->maps.events,
 				     (uint32_t)(o->ring_bytes ? o->ring_bytes : RING_DEFAULT));
 	if (!r)
 		r = bpf_map__set_max_entries(s->maps.counters,
 					     (uint32_t)points * OSP_EVENT_PROCESSES);
+	if (!r && o->aggregate)
+		r = bpf_map__set_max_entries(s->maps.histograms, OSP_HISTOGRAM_KEYS);
 	/* Its five size classes take the verifier half of the start-up time. */
 	if (!r)
 		r = bpf_program__set_autoload(s->progs.on_foreign, has_foreign(l->catalogue));
@@ -147,6 +150,16 @@ static int load(struct osp_loader *l, const struct osp_loader_options *o, enum o
 	return r ? tell_load_error(r) : 0;
 }
 
+/* Links tell: an operation that a context can make part of somebody's trace learns of it late. */
+static bool joins_a_trace(const struct osp_catalogue *c, const struct osp_point *p)
+{
+	for (size_t i = 0; i < c->link_count; i++)
+		for (size_t k = 0; k < p->operation_count; k++)
+			if (c->links[i]->to == p->operations[k])
+				return true;
+	return false;
+}
+
 static int fill_shapes(struct osp_loader *l, const struct osp_wanted *wanted)
 {
 	for (uint32_t i = 0; i < l->catalogue->point_count; i++) {
@@ -155,6 +168,8 @@ static int fill_shapes(struct osp_loader *l, const struct osp_wanted *wanted)
 		/* A point that cannot be read is refused at each of its sites (binary.c). */
 		if (osp_shape_fill(&shape, l->catalogue->points[i]))
 			continue;
+		if (shape.kind != OSP_SHAPE_FOREIGN)
+			shape.size = joins_a_trace(l->catalogue, l->catalogue->points[i]);
 		shape.fire = osp_form_use(wanted, l->catalogue->points[i]) == OSP_USE_TRAP;
 		if (bpf_map_update_elem(bpf_map__fd(l->bpf->maps.shapes), &i, &shape, BPF_ANY))
 			return osp_err(-errno, "fill the map of shapes");
@@ -245,6 +260,8 @@ int osp_loader_open(struct osp_loader **out, const struct osp_catalogue *c,
 	l->catalogue = c;
 	raise_file_limit();
 	r = load(l, o, form);
+	if (!r)
+		osp_loader_sample(l, o->sample);
 	if (!r)
 		r = fill_shapes(l, &o->wanted);
 	if (!r)
@@ -361,7 +378,9 @@ int osp_loader_counters(struct osp_loader *l,
 		for (uint32_t p = 0; !r && p < points; p++) {
 			const struct osp_counter *c = &l->counters[(size_t)s * points + p];
 
-			if (__atomic_load_n(&c->hits, __ATOMIC_RELAXED))
+			if (__atomic_load_n(&c->hits, __ATOMIC_RELAXED) ||
+			    __atomic_load_n(&c->lost[OSP_LOSS_SAMPLED], __ATOMIC_RELAXED) ||
+			    __atomic_load_n(&c->lost[OSP_LOSS_AGGREGATED], __ATOMIC_RELAXED))
 				r = fn(arg, s, p, c);
 		}
 	return r;
@@ -377,8 +396,54 @@ void osp_loader_stats(const struct osp_loader *l, struct osp_loader_stats *out)
 		.processes = next - SLOT_FIRST,
 		.notices_lost = __atomic_load_n(&l->bpf->bss->notices_lost, __ATOMIC_RELAXED),
 		.children_lost = __atomic_load_n(&l->bpf->bss->children_lost, __ATOMIC_RELAXED),
+		.untimed = __atomic_load_n(&l->bpf->bss->histograms_full, __ATOMIC_RELAXED),
 		.strangers = __atomic_load_n(&l->bpf->bss->strangers, __ATOMIC_RELAXED),
 	};
+}
+
+static void merge(struct osp_histogram *sum, const struct osp_histogram *h)
+{
+	sum->count += h->count;
+	sum->untimed += h->untimed;
+	sum->max = h->max > sum->max ? h->max : sum->max;
+	for (size_t i = 0; i < OSP_HISTOGRAM_BUCKETS; i++)
+		sum->buckets[i] += h->buckets[i];
+}
+
+int osp_loader_histograms(struct osp_loader *l,
+			  int (*fn)(void *arg, const struct osp_histogram_key *key,
+				    const struct osp_histogram *h),
+			  void *arg)
+{
+	int map = bpf_map__fd(l->bpf->maps.histograms), cpus = libbpf_num_possible_cpus(), r = 0;
+	struct osp_histogram_key key, *last = NULL, next;
+	struct osp_histogram *values _cleanup_free_ = NULL;
+
+	if (cpus < 1)
+		return -ENOTSUP;
+	values = calloc((size_t)cpus + 1, sizeof(*values));
+	if (!values)
+		return -ENOMEM;
+	for (int i = 0; !r && i < OSP_HISTOGRAM_KEYS; i++) {
+		struct osp_histogram *sum = &values[cpus];
+
+		if (bpf_map_get_next_key(map, last, &next))
+			break;
+		key = next;
+		last = &key;
+		if (bpf_map_lookup_elem(map, &key, values))
+			continue;
+		memset(sum, 0, sizeof(*sum));
+		for (int k = 0; k < cpus; k++)
+			merge(sum, &values[k]);
+		r = fn(arg, &key, sum);
+	}
+	return r;
+}
+
+void osp_loader_sample(struct osp_loader *l, uint32_t n)
+{
+	__atomic_store_n(&l->bpf->data->sample_below, (1ull << 32) / (n ? n : 1), __ATOMIC_RELAXED);
 }
 
 /* ---- what it costs ---- */

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "bpf/event.h"
+#include "bpf/histogram.h"
 #include "probes/catalogue.h"
 #include "user/binary.h"
 #include "user/form.h"
@@ -31,6 +32,8 @@ struct osp_loader_options {
 	bool all;	  /* report every exec on the machine: --comm, --all */
 	bool no_children; /* children of members are none */
 	enum osp_attach_form form;
+	uint32_t sample; /* see osp_loader_sample */
+	bool aggregate;	 /* no steps in the ring: see osp_loader_histograms */
 };
 
 int osp_loader_open(struct osp_loader **out, const struct osp_catalogue *c,
@@ -110,6 +113,19 @@ int osp_loader_counters(struct osp_loader *l,
 				  const struct osp_counter *c),
 			void *arg);
 
+/* Calls fn for each (process, end point) whose operations were timed, until it returns non-zero. */
+int osp_loader_histograms(struct osp_loader *l,
+			  int (*fn)(void *arg, const struct osp_histogram_key *key,
+				    const struct osp_histogram *h),
+			  void *arg);
+
+/*
+ * From now on one of n traces is recorded, the same ones in every process and by every recorder,
+ * those of a larger n among those of a smaller one; 0 and 1: all. The steps left out count as
+ * SAMPLED. Operations that are open at a change may be cut: who changes n says so in the session.
+ */
+void osp_loader_sample(struct osp_loader *l, uint32_t n);
+
 /* ---- what it costs ---- */
 
 /* Lets the kernel measure how long our programs run, or no more: meanwhile hits cost more. */
@@ -122,6 +138,7 @@ struct osp_loader_stats {
 	uint32_t processes;	/* slots taken */
 	uint64_t notices_lost;	/* forks, execs, exits, maps: look at all members again */
 	uint64_t children_lost; /* children that could not be followed: their hits are unknown */
+	uint64_t untimed;	/* operations that ended when OSP_HISTOGRAM_KEYS were taken */
 	uint64_t strangers;	/* hits of processes that are no members */
 };
 void osp_loader_stats(const struct osp_loader *l, struct osp_loader_stats *out);

@@ -1,7 +1,7 @@
 /*
  * The line that every input travels (user/pipeline.h), as a list:
  *
- *   record -> decode -> order -> stitch -> trace, link -> match -> parts -> sink
+ *   record -> choice -> decode -> order -> stitch -> trace, link -> match -> parts -> sink
  *
  * The recorder, a replay and the tests feed it; the sink makes batches of what comes out. It owns
  * the stages and nothing else. What it does depends on its inputs alone, in their order: never on
@@ -20,6 +20,7 @@
 #include "user/account.h"
 #include "user/base/cleanup.h"
 #include "user/base/text.h"
+#include "user/choice.h"
 #include "user/decode.h"
 #include "user/link.h"
 #include "user/match.h"
@@ -44,13 +45,15 @@ struct osp_pipeline {
 	struct osp_numbers_set *numbers;
 	struct osp_decode_with with;
 	struct osp_stamps stamps;
+	struct osp_choice *choice; /* NULL: everything is taken */
 	struct osp_tracee *tracee; /* whose record is on its way */
 	struct osp_page *page;	   /* of the record's point */
 	bool walks;		   /* steps are taken one by one, always */
 	struct osp_run run;	   /* the steps of the record, if taken at once */
 	bool started, stopped;
-	bool discards; /* steps of the record on its way only count as lost */
-	int failed;    /* the sink's error: nothing goes through any more */
+	bool loses; /* steps of the record on its way only count as lost: */
+	enum osp_loss_reason loss;
+	int failed; /* the sink's error: nothing goes through any more */
 	uint64_t records, events, runs, spans;
 	uint64_t bad, bad_told; /* records and inputs of which nobody knows what they tell of */
 };
@@ -249,13 +252,13 @@ static int push_step(struct osp_pipeline *p, const struct osp_record *record,
 	struct osp_page *page;
 	int failed;
 
-	if (!r && !e->forked && !parents && !p->discards)
+	if (!r && !e->forked && !parents && !p->loses)
 		return osp_order_push(&p->order, e);
 	if (!r && parents)
 		return 0;
 	failed = page_of(p, e->point ? e->point->number : (uint16_t)record->point, &page);
 	if (!failed)
-		failed = lose_step(p, record, e, page, p->discards ? OSP_LOSS_OVERLOAD : reason);
+		failed = lose_step(p, record, e, page, p->loses ? p->loss : reason);
 	return failed;
 }
 
@@ -283,7 +286,7 @@ static int push_run(struct osp_pipeline *p, const struct osp_decoder *decoder, s
 	size_t seen;
 	int r = 0;
 
-	if (p->walks || p->discards || !osp_decode_run(decoder, run))
+	if (p->walks || p->loses || !osp_decode_run(decoder, run))
 		return 1;
 	pages = osp_account_pages(p->account, p->tracee->slot);
 	for (size_t i = 0; i < run->count && !r; i++) {
@@ -350,6 +353,20 @@ static int lose_unseen(struct osp_pipeline *p, const struct osp_record *record,
 	return lose_at(p, p->tracee, record->op_id, (int64_t)record->time_ns, reason);
 }
 
+static bool is_discarded(const struct osp_pipeline *p)
+{
+	return p->loses && p->loss == OSP_LOSS_OVERLOAD;
+}
+
+/* Whether the steps go on, and why they do not. */
+static void decide(struct osp_pipeline *p, const struct osp_input *in)
+{
+	bool discarded = in->kind == OSP_INPUT_DISCARD;
+
+	p->loses = discarded || (p->choice && osp_choice_leaves(p->choice, in->record, in->size));
+	p->loss = discarded ? OSP_LOSS_OVERLOAD : OSP_LOSS_FILTERED;
+}
+
 /*
  * A record of steps: the hit is entered in the books first, so that whatever becomes of it later,
  * stored or lost, the sum closes. Where a full block spills, and where a block was read that nobody
@@ -368,7 +385,7 @@ static int push_steps(struct osp_pipeline *p, const struct osp_record *record, s
 	}
 	stepless = record->kind == OSP_RECORD_LEFT || p->catalogue->points[record->point]->spill;
 	peeked = record->kind == OSP_RECORD_LEFT && record->flags & OSP_RECORD_PEEKED;
-	r = p->discards || peeked ? 0 : osp_roster_add_step(p->roster, p->tracee, record);
+	r = is_discarded(p) || peeked ? 0 : osp_roster_add_step(p->roster, p->tracee, record);
 	if (!r)
 		r = page_of(p, record->point, &page);
 	if (r)
@@ -439,9 +456,10 @@ static int push_record(struct osp_pipeline *p, const struct osp_input *in)
 		p->bad += !r;
 		return r;
 	}
-	p->discards = in->kind == OSP_INPUT_DISCARD;
-	if (!notice)
+	if (!notice) {
+		decide(p, in);
 		return push_steps(p, record, in->size);
+	}
 	switch (record->kind) {
 	case OSP_RECORD_FORK:
 		return osp_roster_add_fork(p->roster, record);
@@ -689,6 +707,7 @@ void osp_pipeline_free(struct osp_pipeline **pipeline)
 	osp_account_free(&p->account);
 	osp_roster_free(&p->roster);
 	osp_numbers_free(&p->numbers);
+	osp_choice_free(&p->choice);
 	free(p);
 	*pipeline = NULL;
 }
@@ -755,6 +774,11 @@ size_t osp_pipeline_hung(struct osp_pipeline *p, bool all, struct osp_hung *out,
 {
 	return all ? osp_stitch_under_way(p->stitch, out, most)
 		   : osp_stitch_hung(p->stitch, out, most);
+}
+
+int osp_pipeline_choose(struct osp_pipeline *p, const struct osp_choice_rules *rules)
+{
+	return osp_choice_new(&p->choice, rules, &p->with);
 }
 
 void osp_pipeline_stats(const struct osp_pipeline *p, struct osp_pipeline_stats *out)

@@ -13,6 +13,7 @@
 #include "user/input.h"
 
 struct osp_pipeline;
+struct osp_choice_rules;
 
 /* Maxima; 0 = the default behind each. */
 struct osp_pipeline_limits {
@@ -30,6 +31,12 @@ typedef int (*osp_sink_fn)(void *arg, const struct osp_part *part);
 int osp_pipeline_new(struct osp_pipeline **out, const struct osp_catalogue *c,
 		     const struct osp_pipeline_limits *limits, osp_sink_fn sink, void *arg);
 void osp_pipeline_free(struct osp_pipeline **p);
+
+/*
+ * From now on operations are left out that the rules do not take (user/choice.h); their steps count
+ * as FILTERED. Before the first record. The rules are borrowed. -ENOMEM.
+ */
+int osp_pipeline_choose(struct osp_pipeline *p, const struct osp_choice_rules *rules);
 
 /* Pushes one input through. Bad data is counted, not an error; -ENOMEM or the sink's error is. */
 int osp_pipeline_push(struct osp_pipeline *p, const struct osp_input *in);

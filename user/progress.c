@@ -118,6 +118,9 @@ void osp_progress_summary(const struct osp_progress_summary *s)
 	tell_losses(p, s->file);
 	if (p->bad)
 		osp_warn("%" PRIu64 " records made no sense: what they told of is unknown", p->bad);
+	if (s->loader.untimed)
+		osp_warn("%" PRIu64 " operations were not timed: more than %d kinds of ends",
+			 s->loader.untimed, OSP_HISTOGRAM_KEYS);
 	if (s->loader.children_lost)
 		osp_warn("%" PRIu64 " children could not be followed: what they did is unknown",
 			 s->loader.children_lost);

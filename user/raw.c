@@ -13,7 +13,7 @@
 #include "user/base/buffer.h"
 
 enum {
-	VERSION = 2,
+	VERSION = 3,
 	ORDER = 0x01020304,
 	KIND_CATALOGUE = 100,
 	ENTRY_MAX = 4 << 20,

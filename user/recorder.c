@@ -40,6 +40,7 @@
 #include "user/orders.h"
 #include "user/progress.h"
 #include "user/session.h"
+#include "user/tally.h"
 #include "user/trial.h"
 
 enum {
@@ -75,7 +76,8 @@ struct recorder {
 	int epoll, timer, signals;
 	int64_t began_ns, ticks;
 	uint64_t children_told;
-	int64_t told_ns; /* when a reading of the clocks was told for what hangs */
+	int64_t told_ns;      /* when a reading of the clocks was told for what hangs */
+	uint64_t began_ticks; /* of the CPU's counter */
 	bool stop, detached;
 };
 
@@ -113,6 +115,8 @@ static int open_loader(struct recorder *r)
 	struct osp_loader_options options = {
 		.ring_bytes = o->ring_bytes,
 		.wanted = o->wanted,
+		.sample = o->sample,
+		.aggregate = o->aggregate,
 		.admit = o->all || o->path_count,
 		.all = o->all || o->comm_count,
 	};
@@ -132,6 +136,8 @@ static int open_session(struct recorder *r)
 		e = osp_batch_new(&r->batch, r->store, BATCH_BYTES);
 	if (!e)
 		e = osp_feed_open(&r->feed, r->o->catalogue, r->batch, r->o->raw);
+	if (!e && (r->o->chosen.topics || r->o->chosen.where))
+		e = osp_feed_choose(r->feed, &r->o->chosen);
 	return e;
 }
 
@@ -169,7 +175,7 @@ static int open_loop(struct recorder *r)
 /* What a reader of the session wants to know about how it was made. */
 static int tell_settings(struct recorder *r)
 {
-	char random[17], level[16], ring[24];
+	char random[17], level[16], ring[24], sample[16];
 	uint8_t id[8];
 	struct {
 		const char *name, *value;
@@ -185,6 +191,10 @@ static int tell_settings(struct recorder *r)
 		{"no_op", r->tried.wide[OSP_WIDE_10] == OSP_WIDE_WORKS ? "10 bytes" : "1 byte"},
 		{"no_op_10_bytes", osp_wide_to_str(r->tried.wide[OSP_WIDE_10])},
 		{"ring_bytes", ring},
+		{"sample", sample},
+		{"match_topic", r->o->match_topic},
+		{"where", r->o->where},
+		{"aggregate", r->o->aggregate ? "on" : NULL},
 		{"overload",
 		 r->o->overload == OSP_OVERLOAD_KEEP_LAST ? "keep-last" : "drop-newest"},
 	};
@@ -195,8 +205,10 @@ static int tell_settings(struct recorder *r)
 	osp_text_hex(random, id, sizeof(id));
 	snprintf(level, sizeof(level), "%s", osp_level_to_str(r->o->wanted.level));
 	snprintf(ring, sizeof(ring), "%zu", r->o->ring_bytes);
+	snprintf(sample, sizeof(sample), "1/%" PRIu32, r->o->sample ? r->o->sample : 1);
 	for (size_t i = 0; !e && i < sizeof(settings) / sizeof(settings[0]); i++)
-		e = osp_feed_setting(r->feed, settings[i].name, settings[i].value);
+		if (settings[i].value)
+			e = osp_feed_setting(r->feed, settings[i].name, settings[i].value);
 	return e ? e : osp_feed_clock(r->feed);
 }
 
@@ -306,6 +318,7 @@ static int start(struct recorder *r)
 	/* The ring must be drained when the targets keep every CPU busy; not permitted is no harm. */
 	setpriority(PRIO_PROCESS, 0, -20);
 	r->began_ns = osp_feed_now();
+	r->began_ticks = osp_clock_counter();
 	e = tell_settings(r);
 	e = e ? e : osp_feed_stamp(r->feed);
 	e = e ? e : attach_all(r);
@@ -509,6 +522,51 @@ static int on_counter(void *arg, uint32_t slot, uint32_t point, const struct osp
 	return osp_feed_counters(r->feed, slot, point, c, true);
 }
 
+/* One operation of one process, as `ls` prints it again. */
+static int tell_tally_row(struct recorder *r, const struct osp_tally_row *row, double ns_per_tick)
+{
+	static const uint32_t quantiles[] = {500, 900, 990};
+	char name[32], text[256];
+	long long ns[4];
+
+	for (size_t i = 0; i < 3; i++)
+		ns[i] = (long long)(ns_per_tick *
+				    (double)osp_tally_quantile(&row->took, quantiles[i]));
+	ns[3] = (long long)(ns_per_tick * (double)row->took.max);
+	snprintf(name, sizeof(name), OSP_SESSION_AGGREGATE "%" PRIu32 ".%u", row->process,
+		 row->operation->number);
+	snprintf(text, sizeof(text),
+		 "%-8" PRIu32 " %-32s count=%llu errors=%llu untimed=%llu p50_ns=%lld p90_ns=%lld "
+		 "p99_ns=%lld max_ns=%lld",
+		 osp_feed_pid(r->feed, row->process), row->operation->name, row->took.count,
+		 (unsigned long long)row->errors, row->took.untimed, ns[0], ns[1], ns[2], ns[3]);
+	osp_info("%s", text);
+	return osp_feed_setting(r->feed, name, text);
+}
+
+static int on_histogram(void *arg, const struct osp_histogram_key *key,
+			const struct osp_histogram *h)
+{
+	return osp_tally_add(arg, key, h);
+}
+
+/* The rate of the counter is that of the whole recording. */
+static int tell_tally(struct recorder *r)
+{
+	struct osp_tally *t _cleanup_(osp_tally_free) = NULL;
+	uint64_t ticks = osp_clock_counter() - r->began_ticks;
+	double rate = ticks ? (double)(osp_feed_now() - r->began_ns) / (double)ticks : 0;
+	const struct osp_tally_row *row;
+	int e = r->o->aggregate ? osp_tally_new(&t, r->o->catalogue) : 0;
+
+	if (e || !t)
+		return e;
+	e = osp_loader_histograms(r->loader, on_histogram, t);
+	for (size_t i = 0; !e && (row = osp_tally_at(t, i)); i++)
+		e = tell_tally_row(r, row, rate);
+	return e;
+}
+
 /* The last word of a session; without it its readers say that it was cut off. */
 static int tell_end(struct recorder *r)
 {
@@ -545,6 +603,7 @@ static int stop(struct recorder *r)
 	e = e ? e : osp_feed_clock(r->feed);
 	e = e ? e : osp_loader_counters(r->loader, on_counter, r);
 	e = e ? e : tell_children(r);
+	e = e ? e : tell_tally(r);
 	e = e ? e : tell_cost(r);
 	e = e ? e : tell_end(r);
 	e = e ? e : osp_feed_stop(r->feed);

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "probes/catalogue.h"
+#include "user/choice.h"
 #include "user/form.h"
 
 /* What goes when steps come faster than they can be stored. */
@@ -33,6 +34,10 @@ struct osp_recorder_options {
 	const char *raw; /* also write every input of the pipeline here, or NULL */
 	int64_t for_ns;	 /* 0 = until a signal or the targets' end */
 	struct osp_wanted wanted;
+	struct osp_choice_rules chosen;
+	const char *match_topic, *where; /* its texts, for the session; NULL = none */
+	bool aggregate;			 /* count and time only */
+	uint32_t sample;		 /* one of so many traces; 0 and 1: all */
 	size_t ring_bytes;
 	enum osp_overload overload;
 	const char *command_line; /* of outspan itself, for the session */

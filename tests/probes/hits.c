@@ -2,9 +2,9 @@
  * A recorder as small as can be on the loader's own interface: attaches, prints every record as a
  * line, and at the end the books. For the tests of the kernel side and the loader.
  *
- *   hits [-q] [-r RING_BYTES] [-l LEVEL] [-f multi|perf] [-m light|default|immediate] [-n] [-b RECORDS] -c CATALOGUE TARGET...
+ *   hits [-q] [-r RING_BYTES] [-l LEVEL] [-f multi|perf] [-m light|default|immediate] [-n] [-b RECORDS] [-s N] -c CATALOGUE TARGET...
  *   TARGET: pid:N  path:FILE  comm:NAME  all:
- *   -q prints no records, -n follows no children, -b bounds a drain
+ *   -q prints no records, -n follows no children, -b bounds a drain, -s samples one of N traces
  *
  * Standard output: "ready SITES PROCESSES", records, then on SIGTERM or SIGINT
  *   count SLOT POINT hits=N stored=N ring_full=N ... carried=N
@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "user/account.h"
 #include "user/base/log.h"
 #include "user/base/text.h"
 #include "user/loader.h"
@@ -342,13 +343,13 @@ static int close_book(void *arg, uint32_t slot, uint32_t point, const struct osp
 		lost += c->lost[i];
 	printf("count %u %s hits=%llu stored=%" PRIu64
 	       " ring_full=%llu argument_fault=%llu table_full=%llu block_full=%llu"
-	       " steps_unknown=%llu carried=%" PRIu64 "\n",
+	       " steps_unknown=%llu sampled=%llu carried=%" PRIu64 "\n",
 	       slot, h.catalogue->points[point]->probe, c->hits, stored,
 	       c->lost[OSP_LOSS_RING_FULL], c->lost[OSP_LOSS_ARGUMENT_FAULT],
 	       c->lost[OSP_LOSS_TABLE_FULL], c->lost[OSP_LOSS_BLOCK_FULL],
-	       c->lost[OSP_LOSS_STEPS_UNKNOWN], h.carried[at]);
+	       c->lost[OSP_LOSS_STEPS_UNKNOWN], c->lost[OSP_LOSS_SAMPLED], h.carried[at]);
 	h.carried[at] = 0;
-	h.books_open |= c->hits != stored + lost;
+	h.books_open |= osp_account_hits(c) != stored + lost;
 	return 0;
 }
 
@@ -414,7 +415,7 @@ static int parse(int argc, char **argv)
 {
 	int c, r = 0;
 
-	while (!r && (c = getopt(argc, argv, "qr:l:f:m:nc:vxb:")) != -1) {
+	while (!r && (c = getopt(argc, argv, "qr:l:f:m:nc:vxb:s:")) != -1) {
 		if (c == 'q')
 			h.quiet = true;
 		else if (c == 'r')
@@ -432,6 +433,8 @@ static int parse(int argc, char **argv)
 			h.options.wanted.no_context = true;
 		else if (c == 'b')
 			h.batch = strtoul(optarg, NULL, 0);
+		else if (c == 's')
+			h.options.sample = (uint32_t)strtoul(optarg, NULL, 0);
 		else if (c == 'v')
 			osp_log_level_set(OSP_LOG_DEBUG);
 		else

@@ -312,6 +312,53 @@ def lost_flushes_and_spills_count_every_step_they_carried():
                 assert h.total(p, "ring_full") > 0 and not h.total(p, "steps_unknown"), h.counts
 
 
+def process_random(pid):
+    """What ids are made of in the process: struct outspan_process of probes/op_process.h, by its symbol."""
+    path = f"{WORK}/ticker"
+    symbol = int(re.search(r"^(\w+) \w outspan_process_1$", run("nm", path).stdout, re.M)[1], 16)
+    with open(f"/proc/{pid}/maps") as f:
+        base = min(int(line.split("-")[0], 16) for line in f if line.rstrip().endswith(os.path.realpath(path)))
+    with open(f"/proc/{pid}/mem", "rb") as mem:
+        mem.seek(base + symbol)
+        return [int.from_bytes(mem.read(8), "little") for _ in range(2)]
+
+
+def is_sampled(random, op_id, n):
+    """The definition, a second time: a hash of the trace id as it lies on the wire."""
+    words = [int.from_bytes(w.to_bytes(8, "big"), "little") for w in (random, op_id)]
+    h = (words[0] * 0x9e3779b97f4a7c15 ^ words[1]) % 2**64
+    for factor in (0xff51afd7ed558ccd, 0xc4ceb9fe1a85ec53):
+        h = (h ^ h >> 33) * factor % 2**64
+    return h >> 32 < 2**32 // n
+
+
+def a_sample_is_what_the_hash_of_the_trace_says():
+    with target() as t:
+        base, random = process_random(t.pid)
+        for form, n, first in (("light", 7, 1), ("default", 3, 2001), ("immediate", 2, 4001)):
+            h = Hits("-m", form, "-s", str(n), f"pid:{t.pid}", quiet=False)
+            t.ask("tick 2000")
+            h.stop()
+            ids = [(base + i * 65536) % 2**64 for i in range(first, first + 2000)]
+            kept = {i for i in ids if is_sampled(random, i, n)}
+            assert 2000 / n * 0.7 < len(kept) < 2000 / n * 1.4, len(kept)
+            for p in OWN:
+                got = [int(m[1], 16) for m in (re.match(rf"(?:carried )?{p} .*op=(\w+) ", x) for x in h.lines) if m]
+                assert len(got) == len(kept) and set(got) == kept, (form, p, len(got), len(kept))
+                assert h.total(p, "sampled") == 2000 - len(kept) and not h.total(p, "ring_full"), h.counts
+
+
+def a_sample_leaves_out_what_a_full_block_spills_too():
+    with target() as t:
+        h = Hits("-m", "light", "-s", "1000000000", f"pid:{t.pid}")
+        t.ask("long 1000")
+        t.ask("plain 5")
+        h.stop()
+        for p, n in (("tick__begun", 1), ("tick__passed", 1000), ("tick__ended", 1)):
+            assert h.total(p, "sampled") == n and not h.total(p), h.counts
+        h.expect(5, ["start", "stop"])
+
+
 def perf_events_count_exactly_too():
     with target() as t:
         h = Hits("-f", "perf", f"pid:{t.pid}")

@@ -453,6 +453,44 @@ static void own_context_names_the_innermost_context_span(void **state)
 	assert_int_equal(number_in(second.span_id), op.head.id + 2);
 }
 
+static void block_names_its_trace_from_the_first_wanted_point_on(void **state)
+{
+	struct lonelypsp_notify op = LONELYPSP_NOTIFY_INIT;
+	struct outspan_context sent;
+	uint8_t before[16];
+
+	(void)state;
+	want_all();
+	LONELYPSP_WANTED[number_of("context")] = 1;
+	(void)lonelypsp_notify__start_with_hash(lonelypsp_notify_begin(&op), "t", 1, 5, false).op;
+	memcpy(before, op.head.trace_id, sizeof(before));
+	assert_int_equal(number_in(before), outspan_process_1.random);
+	assert_int_equal(number_in(before + 8), op.head.id);
+	(void)send_one(&op, &sent).op;
+	assert_int_equal(number_in(sent.trace_id + 8), op.head.id);
+	assert_memory_equal(sent.trace_id, op.head.trace_id, 16);
+}
+
+static void child_is_of_its_parents_trace(void **state)
+{
+	struct outspan_op parent, child;
+	struct outspan_context in = {.valid = 1, .trace_id = {7}, .span_id = {8}};
+
+	(void)state;
+	outspan_begin(&parent, sizeof(parent), 0, 0);
+	outspan_begin(&child, sizeof(child), 0, 0);
+	outspan_take_id(&child);
+	outspan_join(&child, &parent); /* which has no id yet */
+	assert_int_equal(number_in(child.trace_id + 8), child.id);
+	outspan_take_id(&parent);
+	outspan_join(&child, &parent);
+	assert_int_equal(number_in(child.trace_id + 8), parent.id);
+	outspan_context_in(&child, &in);
+	outspan_join(&child, &parent);
+	assert_memory_equal(child.trace_id, in.trace_id, 16);
+	outspan_join(&child, NULL);
+}
+
 static struct lonelypsp_handle_notify_trusted_notify_scan
 accept_one(struct lonelypsp_handle_notify *op, const struct outspan_context *in)
 {
@@ -768,6 +806,13 @@ static void block_and_step_have_the_layout_of_the_abi(void **state)
 	assert_int_equal(offsetof(struct outspan_op, used), 24);
 	assert_int_equal(offsetof(struct outspan_op, nested), 32);
 	assert_int_equal(offsetof(struct outspan_op, trace_id), 40);
+	assert_int_equal(offsetof(struct osp_block_head, trace_id), 40);
+	assert_int_equal(offsetof(struct outspan_op, flags),
+			 offsetof(struct osp_block_head, flags));
+	assert_int_equal(offsetof(struct outspan_op, id), offsetof(struct osp_block_head, id));
+	assert_int_equal((int)OUTSPAN_MAGIC, (int)OSP_BLOCK_MAGIC);
+	assert_int_equal((int)OUTSPAN_HAS_CONTEXT, (int)OSP_BLOCK_HAS_CONTEXT);
+	assert_int_equal((int)OUTSPAN_HAS_SENT, (int)OSP_BLOCK_HAS_SENT);
 	assert_int_equal(offsetof(struct lonelypsp_notify, data), 72);
 	assert_int_equal((uintptr_t)LONELYPSP_WANTED % 4096, 0);
 }
@@ -792,6 +837,8 @@ int main(void)
 		TEST(ids_leave_room_for_the_nested_spans),
 		TEST(no_context_is_sent_that_nobody_asked_for),
 		TEST(own_context_names_the_innermost_context_span),
+		TEST(block_names_its_trace_from_the_first_wanted_point_on),
+		TEST(child_is_of_its_parents_trace),
 		TEST(incoming_context_is_relayed_untraced_as_it_was),
 		TEST(relayed_context_is_no_evidence),
 		TEST(own_context_joins_the_incoming_trace),

@@ -191,6 +191,40 @@ static void recovered_steps_are_not_lost(void **state)
 	osp_account_free(&a);
 }
 
+/* The kernel gives what it leaves out no ordinal: nothing is missing between the others. */
+static void what_is_left_out_on_request_is_a_hit_without_an_ordinal(void **state)
+{
+	struct osp_counter counter = {.hits = 2, .lost = {[OSP_LOSS_SAMPLED] = 5}};
+	enum osp_loss_reason worst;
+	struct written w = {0};
+	struct osp_account *a;
+	struct osp_page *p;
+
+	(void)state;
+	assert_int_equal(osp_account_new(&a, &catalogue), 0);
+	p = page(a, 1, 0);
+	osp_account_record(p, 0);
+	osp_account_store(p);
+	osp_account_record(p, 2); /* ordinal 1 is yet to come, or lost */
+	osp_account_store(p);
+	osp_account_count(p, &counter, false);
+	assert_int_equal(osp_account_write(a, take, &w), 0);
+	assert_int_equal(w.ring_full[0], 1);
+	assert_int_equal(w.hits[0], 2 + 1 + 5);
+	counter.hits = 3;
+	osp_account_record(p, 1);
+	osp_account_store(p);
+	osp_account_recover(p); /* one of the five came all the same, with its end */
+	osp_account_store(p);
+	osp_account_count(p, &counter, true);
+	assert_int_equal(osp_account_write(a, take, &w), 0);
+	assert_int_equal(w.hits[1], 3 + 5);
+	assert_int_equal(w.stored[1], 4);
+	assert_int_equal(w.ring_full[1], 0);
+	assert_int_equal(osp_account_kernel_lost(a, 11, &worst), 0);
+	osp_account_free(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +233,7 @@ int main(void)
 		cmocka_unit_test(the_kernels_counters_have_the_last_word),
 		cmocka_unit_test(carried_steps_are_hits_of_their_own),
 		cmocka_unit_test(recovered_steps_are_not_lost),
+		cmocka_unit_test(what_is_left_out_on_request_is_a_hit_without_an_ordinal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

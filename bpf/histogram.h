@@ -1,0 +1,46 @@
+/*
+ * Layout of the map `histograms`: how long operations took, in ticks of the CPU's counter, in
+ * buckets of which 16 make a power of two. Shared by the kernel side and user space.
+ */
+#pragma once
+
+#ifndef __VMLINUX_H__
+#include <linux/types.h>
+#endif
+
+enum {
+	OSP_HISTOGRAM_BUCKETS = 976, /* 16 below 16, then 16 for each power of two up to 2^63 */
+	OSP_HISTOGRAM_KEYS = 512,    /* (process, end point) that a session can time */
+};
+
+struct osp_histogram_key {
+	__u32 process; /* slot */
+	__u32 point;   /* the operation's last */
+};
+
+struct osp_histogram {
+	__u64 count;
+	__u64 untimed; /* of them: their first step was not at hand, they are in no bucket */
+	__u64 max;
+	__u64 buckets[OSP_HISTOGRAM_BUCKETS];
+};
+
+/* Bucket i holds the values from the first with this bucket on: see osp_histogram_least. */
+static inline __attribute__((always_inline, unused)) __u32 osp_histogram_bucket(__u64 value)
+{
+	__u32 power = 0;
+	__u64 v = value;
+
+	for (__u32 shift = 32; shift; shift >>= 1)
+		if (v >> shift) {
+			v >>= shift;
+			power += shift;
+		}
+	return power < 4 ? (__u32)value : (power - 3) * 16 + (__u32)(value >> (power - 4) & 15);
+}
+
+/* The least value of the bucket. */
+static inline __attribute__((always_inline, unused)) __u64 osp_histogram_least(__u32 bucket)
+{
+	return bucket < 16 ? bucket : (16ull + bucket % 16) << (bucket / 16 - 1);
+}

@@ -1,0 +1,171 @@
+#!/usr/bin/python3
+"""What is recorded on request only: samples of traces. What is left out is left out whole, and counted."""
+import os
+import re
+
+import harness
+from pubsub import (EXACT, Pair, Recorder, check_publish, publish, start_broadcaster, start_publisher, start_subscriber)
+
+MESSAGES = 61
+# points that a message passes once, in the process of the operation
+ONCE = ("notify__sending_request", "notify__response_notify_accepted", "handle_notify__auth_accepted", "receive__auth_accepted")
+
+
+def losses(session):
+    """{(point, reason): steps} of all processes"""
+    return {(probe, reason): lost for probe, reason, lost in session.sql(
+        "SELECT b.probe, r.reason, sum(r.lost) FROM loss_reason r JOIN probe b ON b.key = r.probe GROUP BY 1, 2")}
+
+
+def check_left_out(session, kept, reason="sampled"):
+    """What is not stored is `reason`, exactly, at the points that every message passes once."""
+    session.check_books()
+    hits = session.hits()
+    for point in ONCE:
+        counts = [c for (_, p), c in hits.items() if p == point and c[0]]
+        assert [sum(x) for x in zip(*counts)] == [MESSAGES, kept, MESSAGES - kept], (point, counts)
+    assert {r for (_, r), n in losses(session).items() if n} == {reason}, losses(session)
+
+
+def check_whole(session, pair, entries):
+    """These messages are whole traces, and nothing else is in the session."""
+    for entry in entries:
+        trace = check_publish(session, pair, entry, EXACT)
+        assert len(trace.spans) == 6 and trace.line["processes"] == 3 and trace.marks() == [], trace
+    assert len(session.traces) == len(entries)
+
+
+def identifiers(session):
+    return {s["attributes"].get("messaging.message.id") for t in session.traces for s in t.find("attempt ")}
+
+
+def sample(case, *form):
+    pair = Pair(case, [["--exact", "a/b"]])
+    recorder = Recorder(case, pair.programs, "--sample", "1/3", *form)
+    entries = pair.publish(MESSAGES)
+    session = recorder.stop()
+    pair.stop()
+    stored = identifiers(session)
+    kept = [e for e in entries if e["identifier"] in stored]
+    assert MESSAGES / 10 < len(kept) < MESSAGES * 0.6, len(kept)
+    check_whole(session, pair, kept)
+    check_left_out(session, len(kept))
+    assert session.sql("SELECT value FROM session WHERE name = 'sample'") == [("1/3",)]
+
+
+def test_a_sample_holds_whole_traces_and_nothing_of_others(case):
+    sample(case)
+
+
+def test_a_light_sample_too(case):
+    sample(case, "--light")
+
+
+def test_an_immediate_sample_too(case):
+    sample(case, "--immediate")
+
+
+def test_recorders_of_different_samples_agree(case):
+    pair = Pair(case, [["--exact", "a/b"]])
+    recorders = [Recorder(case, pair.programs, "--sample", f"1/{n}", name=f"{n}.db") for n in (2, 6)]
+    pair.publish(MESSAGES)
+    two, six = (identifiers(r.stop()) for r in recorders)
+    pair.stop()
+    assert len(six) < len(two) < MESSAGES and six <= two, (len(six), len(two))
+
+
+def two_topics(case, *options):
+    """Messages on two topics, alternating, recorded with these options: session, pair, entries by topic."""
+    pair = Pair(case, [["--glob", "a/*"]])
+    other = start_publisher(case, pair.broadcaster, "a/other")
+    recorder = Recorder(case, [*pair.programs, other], *options)
+    entries = {"a/b": [], "a/other": []}
+    for i in range(MESSAGES):
+        publisher = other if i % 3 == 0 else pair.publisher
+        entry = publish(publisher, "m" * (i + 1))
+        entries[entry["topic"]].append(entry)
+    session = recorder.stop()
+    other.stop()
+    pair.stop()
+    return session, pair, entries
+
+
+def check_topic(case, *form):
+    session, pair, entries = two_topics(case, "--match-topic", "x*", "--match-topic", "[a-c]/?", *form)
+    assert len(entries["a/b"]) == 40
+    check_whole(session, pair, entries["a/b"])
+    check_left_out(session, 40, "filtered")
+    assert session.sql("SELECT value FROM session WHERE name = 'match_topic'") == [("x* [a-c]/?",)]
+
+
+def test_a_topic_pattern_takes_whole_traces(case):
+    check_topic(case)
+
+
+def test_a_topic_pattern_takes_them_in_the_light_form(case):
+    check_topic(case, "--light")
+
+
+def test_a_topic_pattern_takes_them_in_the_immediate_form(case):
+    check_topic(case, "--immediate")
+
+
+def test_subscribing_is_taken_by_its_topic_and_without_one(case):
+    broadcaster = start_broadcaster(case)
+    subscriber = start_subscriber(case, broadcaster, stdin=True)
+    recorder = Recorder(case, [broadcaster, subscriber], "--match-topic", "a/?")
+    for key in ("exact a/b", "exact a/other", "glob a/*"):
+        assert " outcome=ok " in subscriber.command("subscribe " + key)
+    session = recorder.stop()
+    subscriber.stop(), broadcaster.stop()
+    roots = sorted(t.line["root"] for t in session.traces)
+    assert roots == ["subscribe a/*", "subscribe a/b"], roots
+    assert all(t.line["processes"] == 2 and not t.marks() for t in session.traces), session.traces
+    session.check_books()
+
+
+def test_conditions_take_what_they_hold_for(case):
+    conditions = ("notify.start_without_hash.length >= 0x10", "handle_notify.auth_accepted.length > 15",
+                  "receive.auth_accepted.length >= 16", "notify.start_without_hash.length<32",
+                  "handle_notify.auth_accepted.length < 32", "receive__auth_accepted.length < 32")
+    session, pair, entries = two_topics(case, "--match-topic", "a/b", *(w for c in conditions for w in ("--where", c)))
+    kept = [e for e in entries["a/b"] if 16 <= int(e["bytes"]) < 32]
+    assert len(kept) == 10
+    check_whole(session, pair, kept)
+    check_left_out(session, 10, "filtered")
+
+
+def test_aggregates_count_and_time_without_traces(case):
+    pair = Pair(case, [["--exact", "a/b"]])
+    recorder = Recorder(case, pair.programs, "--aggregate")
+    entries = pair.publish(MESSAGES)
+    session = recorder.stop()
+    pair.stop()
+    assert session.traces == []
+    check_left_out(session, 0, "aggregated")
+    said = case.run("outspan", "ls", session.path).text()
+    assert "holds aggregates only" in said
+    rows = {(int(pid), operation): {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", rest)}
+            for pid, operation, rest in re.findall(r"^(\d+) +(\w+) +(count=.*)$", said, re.M)}
+    assert set(rows) == {(pair.publisher.pid, "notify"), (pair.broadcaster.pid, "handle_notify"),
+                         (pair.subscribers[0].pid, "receive")}, said
+    for row in rows.values():
+        assert row["count"] == MESSAGES and row["errors"] == row["untimed"] == 0, rows
+        assert 0 < row["p50_ns"] <= row["p90_ns"] <= row["p99_ns"] <= row["max_ns"], rows
+    took = sorted(int(e["end"]) - int(e["begin"]) for e in entries)
+    notify = rows[pair.publisher.pid, "notify"]
+    # the log's times are taken around the operation, by another clock
+    assert took[MESSAGES // 2] * 0.5 < notify["p50_ns"] < took[MESSAGES // 2] * 1.1, (took, notify)
+    assert took[-1] * 0.5 < notify["max_ns"] < took[-1] + 5_000_000, (took, notify)
+
+
+def test_conditions_that_mean_nothing_are_refused(case):
+    def refused(status, *options):
+        return case.run("outspan", "record", "-o", case.path("no.db"), *options, "--", "true", status=status).err.decode()
+    assert "--where 'notify.nothing.length > 1'" in refused(2, "--where", "notify.nothing.length > 1")
+    assert "give --level" in refused(2, "--level", "essential", "--where", "notify.response_received.status_code == 200")
+    shop = os.path.join(harness.ROOT, "tests/e2e/shop.yaml")
+    assert "another program's point" in refused(3, "--catalogue", shop, "--where", "query__done.rows > 1")
+
+
+harness.main(globals())

@@ -1,0 +1,41 @@
+/*
+ * Which operations are recorded: `--match-topic` and `--where`. An operation is taken or left as a
+ * whole, which shows when its steps come with its end. Steps that come one by one, and those of a
+ * full block, are taken only if what has been seen since the beginning is enough to take it: the
+ * first ones come again with the end.
+ *
+ * Taken is an operation
+ *   whose first topic matches, or that shows none (began before, or has none of its own), and
+ *   that, for each point with conditions, passed it with all of them true at least once, or never.
+ * Operations of other programs' points are always taken. Pure.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "probes/catalogue.h"
+#include "user/decode.h"
+#include "user/pattern.h"
+#include "user/where.h"
+
+enum { OSP_CHOICE_OPEN = 4096 }; /* operations remembered whose steps come in several records */
+
+/* What was asked for; NULL = nothing of the kind. Borrowed for as long as the choice lives. */
+struct osp_choice_rules {
+	const struct osp_patterns *topics;
+	const struct osp_where_table *where;
+};
+
+struct osp_choice;
+
+/* `with` is borrowed, too: what the records are decoded with. -ENOMEM. */
+int osp_choice_new(struct osp_choice **out, const struct osp_choice_rules *rules,
+		   const struct osp_decode_with *with);
+void osp_choice_free(struct osp_choice **c);
+
+/*
+ * True if the steps of this record (of steps, 8-aligned) are to be left out. To be asked once for
+ * each record, in their order. What cannot be decoded is not left out.
+ */
+bool osp_choice_leaves(struct osp_choice *c, const struct osp_record *record, size_t size);
