@@ -37,6 +37,19 @@ struct attaching {
 	int error;				  /* the last one */
 };
 
+/*
+ * A process that a fatal signal has reached cannot take its probes out of others' memory: the
+ * kernel says "failed to unregister, leaking uprobe", and traps and semaphores stay as they are.
+ * So links are closed with signals blocked, and by children that whoever kills us does not mean.
+ */
+static void block_signals(sigset_t *before)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, before);
+}
+
 /* Every step-th descriptor from `first` on. */
 static void close_some(const int *fds, size_t count, size_t first, size_t step)
 {
@@ -59,20 +72,26 @@ static pid_t start_closer(const int *fds, size_t count, size_t first, size_t ste
 	return pid;
 }
 
-/* This process closes a share, too, and then those whose child could not be made. */
+/*
+ * While the children are at it this process may be ended at any time: they hold the table, too. It
+ * closes the shares itself whose child could not be made.
+ */
 static void close_side_by_side(const int *fds, size_t count)
 {
 	size_t shares = count < CLOSERS ? count : CLOSERS;
 	pid_t closers[CLOSERS];
+	sigset_t before;
 
-	for (size_t i = 1; i < shares; i++)
+	block_signals(&before);
+	for (size_t i = 0; i < shares; i++)
 		closers[i] = start_closer(fds, count, i, shares);
-	close_some(fds, count, 0, shares);
-	for (size_t i = 1; i < shares; i++)
-		if (closers[i] > 0)
-			waitpid(closers[i], NULL, 0);
-		else
+	for (size_t i = 0; i < shares; i++)
+		if (closers[i] < 0)
 			close_some(fds, count, i, shares);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	for (size_t i = 0; i < shares; i++)
+		while (closers[i] > 0 && waitpid(closers[i], NULL, 0) < 0 && errno == EINTR)
+			;
 }
 
 static void free_links(struct osp_links *l)
@@ -103,6 +122,9 @@ static int list_links(struct osp_links *const all[], size_t count, int **fds, si
 
 static void free_all(struct osp_links *all[], size_t count, bool close_links)
 {
+	sigset_t before;
+
+	block_signals(&before);
 	for (size_t i = 0; i < count; i++) {
 		if (!all[i])
 			continue;
@@ -110,6 +132,7 @@ static void free_all(struct osp_links *all[], size_t count, bool close_links)
 			close_some(all[i]->multi, all[i]->multi_count, 0, 1);
 		free_links(all[i]);
 	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 void osp_links_close_all(struct osp_links *all[], size_t count)
@@ -160,13 +183,16 @@ void osp_links_abandon_all(struct osp_links *all[], size_t count, const int *fil
 {
 	int *fds _cleanup_free_ = NULL;
 	size_t n = 0;
+	sigset_t before;
 
+	block_signals(&before);
 	if (!list_links(all, count, &fds, &n) && n && !fork()) {
 		close_links_first(fds, n, files, n_files);
 		_exit(0);
 	}
 	/* Not the last ones to hold them; if there is no child, they wait here. */
 	free_all(all, count, true);
+	sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 void osp_links_close(struct osp_links **l)
