@@ -25,12 +25,19 @@ enum {
 	SITES_MAX = 1 << 24,
 };
 
-enum { STEP, FOREIGN, MAPPED, LINKS }; /* to which program */
+/*
+ * Sites that are likely to come and go together share a link, so that switching a form or a level
+ * neither touches the others nor has one of them trap twice for a moment.
+ */
+enum group { FLUSH, BEGIN, TRAP, CARRY, FOREIGN, GROUPS };
+
+enum { LINKS_MAX = 24 }; /* of one binary; more changes than that make them anew */
 
 struct attachment {
 	struct attachment *next;
-	struct osp_binary *binary; /* borrowed: the table's */
-	struct osp_links *links[LINKS];
+	struct osp_binary *binary;	    /* borrowed: the table's */
+	struct osp_links *links[LINKS_MAX]; /* NULL = free */
+	struct osp_links *mapped;	    /* of a dynamic linker's notice, or NULL */
 	struct osp_attach_result result;
 	uint32_t first_site;
 	bool given_up; /* waits for a writer */
@@ -93,14 +100,14 @@ static enum osp_use use_of(const struct osp_attach *a, const struct osp_site *s)
 
 /* The upper half of a point's word is the count of those who have it carried. */
 static void fill_hook(const struct osp_attach *a, struct osp_hook *hook, const struct osp_site *s,
-		      uint32_t site)
+		      bool carried, uint32_t site)
 {
 	/* The one-byte no-op stands before the other. */
 	unsigned int wide = a->wide && s->elf->own && s->elf->form == OSP_ELF_FORM_NOP_10;
 
 	*hook = (struct osp_hook){
-		.offset = s->carried ? s->elf->carry : s->elf->offset + wide,
-		.semaphore = s->elf->semaphore + (s->carried ? 2 : 0),
+		.offset = carried ? s->elf->carry : s->elf->offset + wide,
+		.semaphore = s->elf->semaphore + (carried ? 2 : 0),
 		.cookie = (uint64_t)site << 32 | (uint32_t)s->numbers << 16 | s->point->number,
 	};
 }
@@ -131,36 +138,156 @@ static int add_numbers(struct osp_attach *a, const struct osp_binary *b)
 	return 0;
 }
 
-/* Links the wanted sites of one program; *which lists them by index. */
-static int link_sites(struct osp_attach *a, struct attachment *at, bool foreign,
-		      struct osp_hook *hooks, size_t *which)
+static enum group group_of(const struct osp_site *s, enum osp_use use)
+{
+	static const struct osp_wanted by_default = {.level = OSP_LEVEL_DEBUG};
+
+	if (s->point->foreign)
+		return FOREIGN;
+	if (use == OSP_USE_CARRY)
+		return CARRY;
+	if (osp_form_flushes(s->point) || s->point->control)
+		return FLUSH;
+	return osp_form_use(&by_default, s->point) == OSP_USE_TRAP ? BEGIN : TRAP;
+}
+
+static enum osp_use use_now(const struct osp_site *s)
+{
+	return !s->attached ? OSP_USE_NONE : s->carried ? OSP_USE_CARRY : OSP_USE_TRAP;
+}
+
+/* What is to be done with the sites of a binary. Arrays of its count of sites; owned. */
+struct plan {
+	enum osp_use *use; /* to come; only of sites that can be attached */
+	size_t *which;	   /* the sites of the group at hand */
+	struct osp_hook *hooks;
+	bool broken[LINKS_MAX]; /* links with a site that does not stay: to be closed */
+};
+
+static void clear_plan(struct plan *p)
+{
+	free(p->use);
+	free(p->which);
+	free(p->hooks);
+}
+
+static int init_plan(struct plan *p, const struct osp_attach *a, struct attachment *at)
+{
+	const struct osp_binary *b = at->binary;
+	size_t n = b->count ? b->count : 1, links = 0;
+
+	p->use = calloc(n, sizeof(*p->use));
+	p->which = calloc(n, sizeof(*p->which));
+	p->hooks = calloc(n, sizeof(*p->hooks));
+	if (!p->use || !p->which || !p->hooks)
+		return -ENOMEM;
+	for (size_t i = 0; i < LINKS_MAX; i++)
+		links += at->links[i] != NULL;
+	for (size_t i = 0; i < LINKS_MAX; i++)
+		p->broken[i] = at->links[i] && links > LINKS_MAX - 2 * GROUPS;
+	for (size_t i = 0; i < b->count; i++) {
+		const struct osp_site *s = &b->sites[i];
+
+		p->use[i] = s->state == OSP_SITE_KNOWN ? use_of(a, s) : OSP_USE_NONE;
+		if (s->attached && use_now(s) != p->use[i])
+			p->broken[s->link] = true;
+	}
+	return 0;
+}
+
+/* The sites of a group that need a link: new ones, and those whose link goes. */
+static size_t list_group(const struct plan *p, const struct attachment *at, enum group group)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < at->binary->count; i++) {
+		const struct osp_site *s = &at->binary->sites[i];
+
+		if (p->use[i] == OSP_USE_NONE || group_of(s, p->use[i]) != group)
+			continue;
+		if (use_now(s) != p->use[i] || p->broken[s->link])
+			p->which[n++] = i;
+	}
+	return n;
+}
+
+/* There is one: a plan leaves room for a link per group. */
+static uint8_t find_free_link(const struct attachment *at)
+{
+	uint8_t i = 0;
+
+	while (at->links[i])
+		i++;
+	return i;
+}
+
+static int link_group(struct osp_attach *a, struct attachment *at, struct plan *p, enum group group)
 {
 	struct osp_binary *b = at->binary;
-	size_t n = 0;
-	int r;
+	size_t n = list_group(p, at, group);
+	uint8_t link = find_free_link(at);
+	int r = 0;
 
-	for (size_t i = 0; i < b->count; i++) {
-		struct osp_site *s = &b->sites[i];
-		uint32_t site = at->first_site + (uint32_t)i;
+	for (size_t k = 0; !r && k < n; k++) {
+		struct osp_site *s = &b->sites[p->which[k]];
+		uint32_t site = at->first_site + (uint32_t)p->which[k];
 
-		if (s->state != OSP_SITE_KNOWN || s->point->foreign != foreign ||
-		    use_of(a, s) == OSP_USE_NONE)
-			continue;
-		r = foreign ? add_spec(a, s, site) : 0;
-		if (r)
-			return r;
-		s->carried = use_of(a, s) == OSP_USE_CARRY;
-		fill_hook(a, &hooks[n], s, site);
-		which[n++] = i;
+		if (group == FOREIGN)
+			r = add_spec(a, s, site);
+		fill_hook(a, &p->hooks[k], s, group == CARRY, site);
 	}
-	r = n ? osp_links_open(&at->links[foreign ? FOREIGN : STEP],
-			       foreign ? a->programs.foreign : a->programs.step, a->form, b->fd,
-			       hooks, n)
-	      : 0;
-	for (size_t i = 0; i < n; i++) {
-		b->sites[which[i]].attached = !r && !hooks[i].reason;
-		b->sites[which[i]].reason = hooks[i].reason;
+	if (!n || r)
+		return r;
+	r = osp_links_open(&at->links[link],
+			   group == FOREIGN ? a->programs.foreign : a->programs.step, a->form,
+			   b->fd, p->hooks, n);
+	for (size_t k = 0; k < n; k++) {
+		struct osp_site *s = &b->sites[p->which[k]];
+
+		s->attached = !r && !p->hooks[k].reason;
+		s->carried = group == CARRY;
+		s->reason = p->hooks[k].reason;
+		s->link = link;
 	}
+	return r;
+}
+
+/* Links that some site has left are closed; those that stayed are in new ones by now. */
+static void close_broken(struct attachment *at, const struct plan *p)
+{
+	struct osp_links *old[LINKS_MAX] = {NULL};
+
+	for (size_t i = 0; i < at->binary->count; i++) {
+		struct osp_site *s = &at->binary->sites[i];
+
+		if (s->attached && p->broken[s->link])
+			s->attached = s->carried = false;
+	}
+	for (size_t i = 0; i < LINKS_MAX; i++)
+		if (p->broken[i]) {
+			old[i] = at->links[i];
+			at->links[i] = NULL;
+		}
+	osp_links_close_all(old, LINKS_MAX);
+}
+
+/*
+ * Attaches what is wanted and is not, then detaches what is and is not wanted: a site that stays
+ * is never without a link. Links that could be made stay even if others could not.
+ */
+static int link_sites(struct osp_attach *a, struct attachment *at)
+{
+	struct plan p _cleanup_(clear_plan) = {0};
+	int r = init_plan(&p, a, at);
+
+	if (r)
+		return r;
+	for (int g = 0; g < GROUPS; g++) {
+		int e = link_group(a, at, &p, (enum group)g);
+
+		r = r ? r : e;
+	}
+	close_broken(at, &p);
 	return r;
 }
 
@@ -170,14 +297,14 @@ static int link_linker(struct osp_attach *a, struct attachment *at)
 
 	if (!hook.offset)
 		return 0;
-	return osp_links_open(&at->links[MAPPED], a->programs.mapped, a->form, at->binary->fd,
-			      &hook, 1);
+	return osp_links_open(&at->mapped, a->programs.mapped, a->form, at->binary->fd, &hook, 1);
 }
 
 static void count_sites(const struct osp_attach *a, struct attachment *at)
 {
 	struct osp_attach_result *r = &at->result;
 
+	r->wanted = r->attached = r->carried = r->refused = 0;
 	for (size_t i = 0; i < at->binary->count; i++) {
 		const struct osp_site *s = &at->binary->sites[i];
 
@@ -191,14 +318,15 @@ static void count_sites(const struct osp_attach *a, struct attachment *at)
 	}
 }
 
-static void tell_refused(const struct attachment *at)
+static void tell_refused(const struct osp_attach *a, const struct attachment *at)
 {
 	size_t told = 0;
 
 	for (size_t i = 0; i < at->binary->count; i++) {
 		const struct osp_site *s = &at->binary->sites[i];
 
-		if (!s->point || s->attached || !s->reason)
+		if (!s->point || s->attached || !s->reason ||
+		    osp_form_use(&a->wanted, s->point) == OSP_USE_NONE)
 			continue;
 		if (told++ < WARNINGS)
 			osp_warn("%s:%s in %s is not traced: %s", s->elf->provider, s->elf->probe,
@@ -223,8 +351,12 @@ static void take_lease(struct attachment *at)
 
 static void unlink_all(struct attachment *at)
 {
-	osp_links_close_all(at->links, LINKS);
+	struct osp_links *all[LINKS_MAX + 1];
+
+	memcpy(all, at->links, sizeof(at->links));
+	all[LINKS_MAX] = TAKE_PTR(at->mapped);
 	memset(at->links, 0, sizeof(at->links));
+	osp_links_close_all(all, LINKS_MAX + 1);
 	for (size_t i = 0; i < at->binary->count; i++)
 		at->binary->sites[i].attached = false;
 }
@@ -234,15 +366,12 @@ static void unlink_all(struct attachment *at)
  * attached. Links that could be made stay even if others could not. */
 static int link_binary(struct osp_attach *a, struct attachment *at)
 {
-	size_t n = at->binary->count ? at->binary->count : 1;
-	struct osp_hook *hooks _cleanup_free_ = calloc(n, sizeof(*hooks));
-	size_t *which _cleanup_free_ = calloc(n, sizeof(*which));
-	int r, foreign, linker;
+	int r, linker;
 
-	if (!hooks || !which || a->next_site > SITES_MAX)
+	if (a->next_site > SITES_MAX)
 		return -ENOMEM;
 	at->first_site = a->next_site;
-	a->next_site += (uint32_t)n;
+	a->next_site += at->binary->count ? (uint32_t)at->binary->count : 1;
 	at->result = (struct osp_attach_result){0};
 	take_lease(at);
 	if (osp_binary_is_changed(at->binary))
@@ -250,15 +379,13 @@ static int link_binary(struct osp_attach *a, struct attachment *at)
 	r = add_numbers(a, at->binary);
 	if (r)
 		return r;
-	r = link_sites(a, at, false, hooks, which);
-	foreign = link_sites(a, at, true, hooks, which);
+	r = link_sites(a, at);
 	linker = link_linker(a, at);
 	count_sites(a, at);
-	tell_refused(at);
+	tell_refused(a, at);
 	if (linker)
 		osp_warn("%s: objects that programs load later are not noticed: %s",
 			 at->binary->path, strerror(-linker));
-	r = r ? r : foreign;
 	return at->result.attached ? 0 : r;
 }
 
@@ -311,16 +438,43 @@ int osp_attach_add(struct osp_attach *a, struct osp_binary *b, struct osp_attach
 	return osp_err(r, "attach %s", b->path);
 }
 
-/* Takes the links of all binaries to some of the programs out of their attachments. */
-static size_t take_links(struct osp_attach *a, struct osp_links **to, int first, int last)
+int osp_attach_switch(struct osp_attach *a, const struct osp_wanted *wanted, size_t *attached)
+{
+	int r = 0;
+
+	a->wanted = *wanted;
+	*attached = 0;
+	for (struct attachment *at = a->first; at; at = at->next) {
+		int e = at->given_up ? 0 : link_sites(a, at);
+
+		if (e)
+			osp_err(e, "attach %s anew", at->binary->path);
+		r = r ? r : e;
+		count_sites(a, at);
+		*attached += at->given_up ? 0 : at->result.attached;
+	}
+	return r;
+}
+
+/* Takes the links of all binaries' sites out of their attachments. */
+static size_t take_links(struct osp_attach *a, struct osp_links **to)
 {
 	size_t n = 0;
 
 	for (struct attachment *at = a->first; at; at = at->next)
-		for (int i = first; i <= last; i++) {
-			to[n++] = at->links[i];
-			at->links[i] = NULL;
-		}
+		for (int i = 0; i < LINKS_MAX; i++)
+			if (at->links[i])
+				to[n++] = TAKE_PTR(at->links[i]);
+	return n;
+}
+
+static size_t take_mapped(struct osp_attach *a, struct osp_links **to)
+{
+	size_t n = 0;
+
+	for (struct attachment *at = a->first; at; at = at->next)
+		if (at->mapped)
+			to[n++] = TAKE_PTR(at->mapped);
 	return n;
 }
 
@@ -330,7 +484,7 @@ static size_t take_leases(struct osp_attach *a, int *files)
 	size_t n = 0;
 
 	for (struct attachment *at = a->first; at; at = at->next) {
-		if (!at->links[MAPPED] || !at->result.leased)
+		if (!at->mapped || !at->result.leased)
 			continue;
 		files[n++] = at->binary->fd;
 		at->result.leased = false;
@@ -349,15 +503,15 @@ static void unlink_everything(struct osp_attach *a)
 	size_t n = 0, held;
 
 	for (struct attachment *at = a->first; at; at = at->next)
-		n += LINKS;
+		n += LINKS_MAX;
 	all = calloc(n ? n : 1, sizeof(struct osp_links *));
 	files = calloc(n ? n : 1, sizeof(*files));
 	if (!all || !files)
 		return; /* they are closed one by one */
-	n = take_links(a, all, STEP, FOREIGN);
+	n = take_links(a, all);
 	osp_links_close_all(all, n);
 	held = take_leases(a, files);
-	n = take_links(a, all, MAPPED, MAPPED);
+	n = take_mapped(a, all);
 	osp_links_abandon_all(all, n, files, held);
 }
 

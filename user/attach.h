@@ -21,6 +21,7 @@ void osp_attach_free(struct osp_attach **a);
 enum osp_attach_form osp_attach_form(const struct osp_attach *a);
 
 int osp_attach_add(struct osp_attach *a, struct osp_binary *b, struct osp_attach_result *result);
+int osp_attach_switch(struct osp_attach *a, const struct osp_wanted *wanted, size_t *attached);
 void osp_attach_clear(struct osp_attach *a);
 
 void osp_attach_use_wide(struct osp_attach *a);

@@ -27,8 +27,11 @@ enum { FOUND_MAX = 64, ANSWER_SECONDS = 60, STOP_SECONDS = 60 };
 
 static const struct order {
 	const char *name;
-	size_t most; /* words behind it */
-} orders[] = {{"status", 0}, {"stop", 0}};
+	size_t least, most; /* words behind it */
+	bool files;	    /* they name files */
+} orders[] = {
+	{"status", 0, 0, false}, {"save", 0, 1, true},	{"level", 1, OSP_CONTROL_WORDS - 1, false},
+	{"point", 2, 2, false},	 {"form", 1, 1, false}, {"stop", 0, 0, false}};
 enum { ORDERS = sizeof(orders) / sizeof(orders[0]) };
 
 struct options {
@@ -49,13 +52,22 @@ static const struct argp_option option_table[] = {
 static const char help[] =
 	"Ask a running recorder how it does, or tell it what to do.\v"
 	"Orders:\n"
-	"  status   rates, losses, level and the recorder's own cost\n"
-	"  stop     end the recording in good order, and wait until its session is closed\n\n"
+	"  status      rates, losses, level and the recorder's own cost\n"
+	"  save [NEW]  save a copy of the session now, as NEW or beside it\n"
+	"  level LEVEL [POINT...]\n"
+	"              record up to this level from here on: essential, detail or debug; of all\n"
+	"              points, or of these alone (* stands for anything: 'handle_notify__*')\n"
+	"  point POINT on|off\n"
+	"              record this point, or do not, whatever its level is; what ends an operation\n"
+	"              stays on as long as any other point of it is\n"
+	"  form FORM   light, default or immediate, as the options of outspan record\n"
+	"  stop        end the recording in good order, and wait until its session is closed\n\n"
 	"FILE, the session it writes, or -p says which recorder is meant when there are several. "
 	"Only root and the user who started it may order a recorder.\n\n"
 	"Examples:\n"
 	"  outspan ctl status\n"
 	"  outspan ctl run.db status --json\n"
+	"  sudo outspan ctl run.db level essential\n"
 	"  sudo outspan ctl -p 1234 stop";
 
 static const struct order *find_order(const char *name)
@@ -75,12 +87,17 @@ static void take_words(struct options *o, struct argp_state *state, char **words
 	}
 	o->order = count ? find_order(words[0]) : NULL;
 	if (!o->order && o->file)
-		argp_error(state, "\"%s\" is no order - give status or stop",
+		argp_error(state,
+			   "\"%s\" is no order - give status, save, level, point, form or stop",
 			   count ? words[0] : o->file);
 	if (!o->order)
-		argp_error(state, "which order? status or stop");
+		argp_error(state, "which order? status, save, level, point, form or stop");
 	o->words = words + 1;
 	o->count = count - 1;
+	if (o->count < o->order->least)
+		argp_error(state, "%s: %s", o->order->name,
+			   o->order->least == 2 ? "expected the name of a point, and on or off"
+						: "expected which");
 	if (o->count > o->order->most)
 		argp_error(state, "%s: \"%s\" is too much", o->order->name,
 			   o->words[o->order->most]);
@@ -198,13 +215,21 @@ static int connect_to(const struct osp_control_name *name, int *out)
 static int make_request(const struct options *o, char **out, size_t *size)
 {
 	json_t *words = json_pack("[s]", o->order->name);
+	_cleanup_free_ char *here = getcwd(NULL, 0);
 	char *text;
 
-	for (size_t i = 0; i < o->count; i++)
-		if (json_array_append_new(words, json_string(o->words[i]))) {
+	for (size_t i = 0; i < o->count; i++) {
+		/* The recorder may be at home elsewhere. */
+		const char *w = o->words[i];
+		json_t *word = *w == '/' || !o->order->files
+				       ? json_string(w)
+				       : json_sprintf("%s/%s", here ? here : "", w);
+
+		if (json_array_append_new(words, word)) {
 			json_decref(words);
-			return osp_err(-EILSEQ, "%s", o->words[i]);
+			return osp_err(-EILSEQ, "%s", w);
 		}
+	}
 	text = json_dumps(words, JSON_COMPACT | JSON_ENSURE_ASCII);
 	json_decref(words);
 	if (!text)
@@ -342,7 +367,7 @@ static int run(const struct options *o)
 
 int osp_cmd_ctl(int argc, char **argv)
 {
-	static const struct argp argp = {option_table, parse, "[FILE] ORDER", help, NULL,
+	static const struct argp argp = {option_table, parse, "[FILE] ORDER [WORD...]", help, NULL,
 					 NULL,	       NULL};
 	struct options o = {0};
 

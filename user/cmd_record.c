@@ -39,6 +39,10 @@ enum option_key {
 	KEY_AGGREGATE,
 	KEY_MATCH_TOPIC,
 	KEY_WHERE,
+	KEY_KEEP_LAST,
+	KEY_SAVE_ON,
+	KEY_SAVE_MOST,
+	KEY_OVERHEAD,
 };
 
 struct options {
@@ -90,9 +94,20 @@ static const struct argp_option option_table[] = {
 	 2},
 	{"aggregate", KEY_AGGREGATE, NULL, 0,
 	 "only count steps and time operations, in the kernel: no traces", 2},
+	{"overhead", KEY_OVERHEAD, "PERCENT", 0,
+	 "step down to cheaper forms, then to the essential level, while this costs more of the "
+	 "processors' time: 2%",
+	 2},
+	{NULL, 0, NULL, 0, "Flight recorder (SIGUSR1 and outspan ctl save make a copy, too):", 3},
+	{"keep-last", KEY_KEEP_LAST, "DURATION", 0,
+	 "forget what ended longer ago, so that the session stays small: 60s, 10m", 3},
+	{"save-on", KEY_SAVE_ON, "WHAT", 0,
+	 "save a copy when a trace fails (error) or takes long (slow=500ms); both: error,slow=1s",
+	 3},
+	{"save-most", KEY_SAVE_MOST, "N", 0, "at most so many of these copies (default: 10)", 3},
 	{"raw", KEY_RAW, "FILE", 0, "also write a raw capture, for outspan replay", 2},
-	{"verbose", 'v', NULL, 0, "say more", 3},
-	{"quiet", 'q', NULL, 0, "say only what went wrong", 3},
+	{"verbose", 'v', NULL, 0, "say more", 4},
+	{"quiet", 'q', NULL, 0, "say only what went wrong", 4},
 	{0},
 };
 
@@ -170,6 +185,76 @@ static error_t set_form(struct options *o, enum osp_form form, struct argp_state
 	return 0;
 }
 
+/* "error", "slow=DURATION", or both with a comma between them. */
+static int parse_save_on(const char *text, struct osp_keep_options *keep)
+{
+	char word[64];
+
+	for (const char *s = text; *s || s == text;) {
+		size_t n = strcspn(s, ",");
+
+		if (!n || n >= sizeof(word))
+			return -EINVAL;
+		memcpy(word, s, n);
+		word[n] = 0;
+		if (!strcmp(word, "error"))
+			keep->on_error = true;
+		else if (strncmp(word, "slow=", 5) ||
+			 osp_text_parse_duration(word + 5, &keep->slow_ns) || keep->slow_ns <= 0)
+			return -EINVAL;
+		if (!s[n])
+			return 0;
+		s += n + 1;
+	}
+	return -EINVAL;
+}
+
+/* "2%" or "2": above 0, at most 100. */
+static int parse_percent(const char *text, double *share)
+{
+	char *end;
+	double n = strtod(text, &end);
+
+	if (end == text || (*end && strcmp(end, "%")) || !(n > 0 && n <= 100))
+		return -EINVAL;
+	*share = n / 100;
+	return 0;
+}
+
+/* What is kept and saved, and what it may cost. */
+static error_t parse_limits(int key, char *arg, struct argp_state *state)
+{
+	struct osp_keep_options *keep = &((struct options *)state->input)->record.keep;
+	char *end;
+	unsigned long n;
+
+	switch (key) {
+	case KEY_KEEP_LAST:
+		if (osp_text_parse_duration(arg, &keep->last_ns) || keep->last_ns < 1000000000)
+			argp_error(state, "--keep-last %s: expected a duration of at least 1s",
+				   arg);
+		return 0;
+	case KEY_SAVE_ON:
+		if (parse_save_on(arg, keep))
+			argp_error(state, "--save-on %s: expected error, slow=DURATION, or both",
+				   arg);
+		return 0;
+	case KEY_OVERHEAD:
+		if (parse_percent(arg, &((struct options *)state->input)->record.overhead))
+			argp_error(state, "--overhead %s: expected a percentage such as 2%% or 0.5",
+				   arg);
+		return 0;
+	case KEY_SAVE_MOST:
+		n = strtoul(arg, &end, 10);
+		if (end == arg || *end || !n || n > OSP_KEEP_NAMES)
+			argp_error(state, "--save-most %s: expected 1 to %d", arg, OSP_KEEP_NAMES);
+		keep->most = (uint32_t)n;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
 /* The options that say how, not what. */
 static error_t parse_how(int key, char *arg, struct argp_state *state)
 {
@@ -232,7 +317,7 @@ static error_t parse_how(int key, char *arg, struct argp_state *state)
 		osp_log_level_set(OSP_LOG_WARN);
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return parse_limits(key, arg, state);
 	}
 }
 
@@ -325,10 +410,11 @@ int osp_cmd_record(int argc, char **argv)
 		option_table, parse_option, "[-- COMMAND [ARGUMENT...]]", doc, NULL, NULL, NULL};
 	struct osp_buffer line = OSP_BUFFER_INIT(4096);
 	struct osp_catalogue *catalogue = NULL;
-	struct options o = {
-		.record = {.wanted = {.level = OSP_LEVEL_DETAIL}, .ring_bytes = 16 << 20},
-		.topic_text = OSP_BUFFER_INIT(4096),
-		.where_text = OSP_BUFFER_INIT(4096)};
+	struct options o = {.record = {.wanted = {.level = OSP_LEVEL_DETAIL},
+				       .ring_bytes = 16 << 20,
+				       .keep = {.most = 10}},
+			    .topic_text = OSP_BUFFER_INIT(4096),
+			    .where_text = OSP_BUFFER_INIT(4096)};
 	bool usage;
 	int r;
 

@@ -23,8 +23,6 @@
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
 
-enum { WORDS_MAX = 64 };
-
 struct client {
 	int fd; /* -1 = free */
 	uint32_t uid;
@@ -138,10 +136,10 @@ void osp_control_refuse(json_t *answer, const char *format, ...)
 	json_object_set_new(answer, "error", json_string(text));
 }
 
-static bool read_words(const json_t *request, const char *words[WORDS_MAX], size_t *count)
+static bool read_words(const json_t *request, const char *words[OSP_CONTROL_WORDS], size_t *count)
 {
 	*count = json_array_size(request);
-	if (!*count || *count > WORDS_MAX)
+	if (!*count || *count > OSP_CONTROL_WORDS)
 		return false;
 	for (size_t i = 0; i < *count; i++) {
 		words[i] = json_string_value(json_array_get(request, i));
@@ -156,13 +154,14 @@ static void answer(struct osp_control *control, struct client *c, size_t size)
 {
 	json_t *request = json_loadb(c->line, size, 0, NULL), *answer = json_object();
 	struct osp_control_request r = {.uid = c->uid};
-	const char *words[WORDS_MAX];
+	const char *words[OSP_CONTROL_WORDS];
 
 	r.words = words;
 	if (request && read_words(request, words, &r.count))
 		control->fn(control->arg, &r, answer);
 	else
-		osp_control_refuse(answer, "expected a JSON array of at most %d words", WORDS_MAX);
+		osp_control_refuse(answer, "expected a JSON array of at most %d words",
+				   OSP_CONTROL_WORDS);
 	if (answer)
 		send_answer(c, answer);
 	json_decref(answer);

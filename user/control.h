@@ -21,6 +21,7 @@
 enum {
 	OSP_CONTROL_NAME = 96,	  /* bytes of a name and its NUL */
 	OSP_CONTROL_LINE = 8192,  /* of a request or an answer, with its line feed */
+	OSP_CONTROL_WORDS = 64,	  /* of a request */
 	OSP_CONTROL_CLIENTS = 8,  /* at once; one more ends the oldest */
 	OSP_CONTROL_PATIENCE = 5, /* seconds that a client has for its request */
 };

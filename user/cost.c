@@ -28,6 +28,8 @@ struct osp_cost {
 	struct osp_loader *loader; /* borrowed: the recorder's */
 	int64_t empty_ns;
 	uint64_t wakeups, ticks;
+	uint64_t spent_hits;			       /* hits that spent_ns holds */
+	int64_t spent_ns;			       /* of the targets, see osp_cost_spent */
 	struct process processes[OSP_EVENT_PROCESSES]; /* by slot */
 };
 
@@ -133,6 +135,27 @@ void osp_cost_summarize(struct osp_cost *c, int64_t began_ns, uint64_t steps,
 								 slow_down(p, &s, now)});
 	}
 	*out = s;
+}
+
+static int sum_hits(void *arg, uint32_t slot, uint32_t point, const struct osp_counter *counter)
+{
+	(void)slot;
+	(void)point;
+	*(uint64_t *)arg += counter->hits;
+	return 0;
+}
+
+/* A hit is charged what one costs when it is first seen: the sum never goes back. */
+int64_t osp_cost_spent(struct osp_cost *c)
+{
+	uint64_t hits = 0;
+
+	osp_loader_counters(c->loader, sum_hits, &hits);
+	if (hits > c->spent_hits)
+		c->spent_ns += (int64_t)(hits - c->spent_hits) *
+			       (c->empty_ns + osp_loader_run_ns(c->loader));
+	c->spent_hits = hits;
+	return c->spent_ns + osp_clock_read(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 static char *targets_text(const struct osp_cost_summary *s)

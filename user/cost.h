@@ -47,5 +47,11 @@ void osp_cost_tick(struct osp_cost *c);
 void osp_cost_summarize(struct osp_cost *c, int64_t began_ns, uint64_t steps,
 			struct osp_cost_summary *out);
 
+/*
+ * What the recording has cost so far, of all processors: the recorder's own time, and hits times
+ * what one costs as far as that is known by now. For user/governor.h.
+ */
+int64_t osp_cost_spent(struct osp_cost *c);
+
 /* Writes it into the session as settings. -errno of the feed. */
 int osp_cost_tell(const struct osp_cost_summary *s, struct osp_feed *f);

@@ -37,16 +37,22 @@ struct name {
 
 struct osp_feed {
 	struct osp_pipeline *pipeline;
-	struct osp_batch *batch;		/* borrowed: the recorder's, freed after the feed */
-	struct osp_raw *raw;			/* or NULL */
-	FILE *file;				/* of the capture */
+	struct osp_batch *batch; /* borrowed: the recorder's, freed after the feed */
+	struct osp_raw *raw;	 /* or NULL */
+	FILE *file;		 /* of the capture */
+	void (*watch)(void *arg, const struct osp_part *part); /* or NULL */
+	void *watch_arg;
 	struct name names[OSP_EVENT_PROCESSES]; /* of the slots that the pipeline knows */
 	bool numbered[OSP_EVENT_NUMBERS];	/* tables that the pipeline knows */
 };
 
 static int into_batch(void *arg, const struct osp_part *part)
 {
-	return osp_batch_add(arg, part);
+	struct osp_feed *f = arg;
+
+	if (f->watch)
+		f->watch(f->watch_arg, part);
+	return osp_batch_add(f->batch, part);
 }
 
 /* A new file for its owner alone: it holds what the session holds. */
@@ -80,7 +86,7 @@ int osp_feed_open(struct osp_feed **out, const struct osp_catalogue *c, struct o
 	if (!f)
 		return -ENOMEM;
 	f->batch = batch;
-	r = osp_pipeline_new(&f->pipeline, c, NULL, into_batch, batch);
+	r = osp_pipeline_new(&f->pipeline, c, NULL, into_batch, f);
 	if (!r && raw)
 		r = open_capture(f, raw, c);
 	if (r) {
@@ -94,6 +100,13 @@ int osp_feed_open(struct osp_feed **out, const struct osp_catalogue *c, struct o
 int osp_feed_choose(struct osp_feed *f, const struct osp_choice_rules *rules)
 {
 	return osp_pipeline_choose(f->pipeline, rules);
+}
+
+void osp_feed_watch(struct osp_feed *f, void (*fn)(void *arg, const struct osp_part *part),
+		    void *arg)
+{
+	f->watch = fn;
+	f->watch_arg = arg;
 }
 
 int osp_feed_close(struct osp_feed **f)

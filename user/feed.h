@@ -22,6 +22,10 @@ int osp_feed_open(struct osp_feed **out, const struct osp_catalogue *c, struct o
 /* What is recorded of it all: osp_pipeline_choose. The raw capture holds everything. */
 int osp_feed_choose(struct osp_feed *f, const struct osp_choice_rules *rules);
 
+/* Shows every part to fn before it goes into the batch. `arg` is borrowed. */
+void osp_feed_watch(struct osp_feed *f, void (*fn)(void *arg, const struct osp_part *part),
+		    void *arg);
+
 /* Closes; what was written of the raw capture stays. 0, or the capture's -errno, logged. */
 int osp_feed_close(struct osp_feed **f);
 

@@ -192,6 +192,24 @@ int osp_follow_launch(struct osp_follow *f, struct osp_binaries *b, const struct
 	return osp_feed_process(f->feed, slot, found.process.pid);
 }
 
+static int tell_member(void *arg, uint32_t pid, const struct osp_member *m)
+{
+	struct osp_found found _cleanup_(osp_found_clear) = {0};
+	struct osp_follow *f = arg;
+
+	/* One that has ended, or that nobody has seen yet, is told of when it is met. */
+	if (!m->process || !osp_feed_knows(f->feed, m->process) ||
+	    osp_found_read(&found, f->binaries, pid))
+		return 0;
+	return osp_feed_sites(f->feed, m->process, &found);
+}
+
+int osp_follow_tell(struct osp_follow *f, size_t sites)
+{
+	f->stats.sites = sites;
+	return osp_loader_members(f->loader, tell_member, f);
+}
+
 /* ---- looking again ---- */
 
 /* After this drain; from turn 0 again and again, with LOOKS - 1 just once. */

@@ -33,6 +33,9 @@ int osp_follow_found(struct osp_follow *f, const struct osp_found *found);
 /* Takes in the command that is about to start; its binary is attached before it runs. */
 int osp_follow_launch(struct osp_follow *f, struct osp_binaries *b, const struct osp_launch *l);
 
+/* Other sites are attached than before, so many of all binaries: tells what each process has. */
+int osp_follow_tell(struct osp_follow *f, size_t sites);
+
 /* One record of the ring: its process is made known first, then it is fed. */
 int osp_follow_record(struct osp_follow *f, const struct osp_record *record, size_t size);
 

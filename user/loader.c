@@ -34,6 +34,7 @@ struct osp_loader {
 	struct osp_ring *ring;
 	const struct osp_counter *counters; /* mapping of the map */
 	size_t counters_bytes;
+	struct osp_wanted wanted;
 	int measuring; /* descriptor while the kernel measures run times, or -1 */
 };
 
@@ -160,7 +161,9 @@ static bool joins_a_trace(const struct osp_catalogue *c, const struct osp_point 
 	return false;
 }
 
-static int fill_shapes(struct osp_loader *l, const struct osp_wanted *wanted)
+/* Points that trap; while sites are switched, those of before and those to come. */
+static int fill_shapes(struct osp_loader *l, const struct osp_wanted *wanted,
+		       const struct osp_wanted *before)
 {
 	for (uint32_t i = 0; i < l->catalogue->point_count; i++) {
 		struct osp_shape shape;
@@ -170,7 +173,8 @@ static int fill_shapes(struct osp_loader *l, const struct osp_wanted *wanted)
 			continue;
 		if (shape.kind != OSP_SHAPE_FOREIGN)
 			shape.size = joins_a_trace(l->catalogue, l->catalogue->points[i]);
-		shape.fire = osp_form_use(wanted, l->catalogue->points[i]) == OSP_USE_TRAP;
+		shape.fire = osp_form_use(wanted, l->catalogue->points[i]) == OSP_USE_TRAP ||
+			     osp_form_use(before, l->catalogue->points[i]) == OSP_USE_TRAP;
 		if (bpf_map_update_elem(bpf_map__fd(l->bpf->maps.shapes), &i, &shape, BPF_ANY))
 			return osp_err(-errno, "fill the map of shapes");
 	}
@@ -258,12 +262,13 @@ int osp_loader_open(struct osp_loader **out, const struct osp_catalogue *c,
 		form = osp_kernel_has_multi() ? OSP_ATTACH_MULTI : OSP_ATTACH_PERF;
 	l->measuring = -1;
 	l->catalogue = c;
+	l->wanted = o->wanted;
 	raise_file_limit();
 	r = load(l, o, form);
 	if (!r)
 		osp_loader_sample(l, o->sample);
 	if (!r)
-		r = fill_shapes(l, &o->wanted);
+		r = fill_shapes(l, &o->wanted, &o->wanted);
 	if (!r)
 		r = map_counters(l);
 	if (!r)
@@ -489,6 +494,18 @@ void osp_loader_use_wide(struct osp_loader *l)
 int osp_loader_attach(struct osp_loader *l, struct osp_binary *b, struct osp_attach_result *result)
 {
 	return osp_attach_add(l->attach, b, result);
+}
+
+int osp_loader_switch(struct osp_loader *l, const struct osp_wanted *wanted, size_t *attached)
+{
+	int r = fill_shapes(l, wanted, &l->wanted), e;
+
+	if (r)
+		return r;
+	r = osp_attach_switch(l->attach, wanted, attached);
+	l->wanted = *wanted;
+	e = fill_shapes(l, wanted, wanted);
+	return r ? r : e;
 }
 
 void osp_loader_detach_all(struct osp_loader *l)

@@ -79,6 +79,14 @@ struct osp_attach_result {
  */
 int osp_loader_attach(struct osp_loader *l, struct osp_binary *b, struct osp_attach_result *result);
 
+/*
+ * Something else is wanted from here on: attaches what is missing in the binaries that are
+ * attached, then detaches what is too much; what stays is never without its trap (for a moment
+ * some sites may trap twice). *attached: sites that are now. -errno, told, of the first binary
+ * that could not be switched; the others were.
+ */
+int osp_loader_switch(struct osp_loader *l, const struct osp_wanted *wanted, size_t *attached);
+
 void osp_loader_detach_all(struct osp_loader *l);
 
 /* ---- files that somebody wants to overwrite ---- */

@@ -136,12 +136,21 @@ static void tell_session(const struct osp_orders *o, json_t *a)
 	json_object_set_new(a, "session", json_string(path ? path : o->file));
 }
 
+static void tell_wanted(const struct osp_orders *o, json_t *a)
+{
+	const struct osp_wanted *w = osp_switch_now(o->what);
+
+	json_object_set_new(a, "level", json_string(osp_level_to_str(w->level)));
+	json_object_set_new(a, "form", json_string(osp_form_to_str(w->form)));
+}
+
 /* ---- the orders ---- */
 
 static void status(struct osp_orders *o, const struct osp_control_request *r, json_t *a)
 {
 	struct osp_pipeline_stats s;
 	struct osp_follow_stats f;
+	struct osp_keep_stats k;
 
 	(void)r;
 	osp_feed_stats(o->feed, &s);
@@ -149,8 +158,7 @@ static void status(struct osp_orders *o, const struct osp_control_request *r, js
 	tell_session(o, a);
 	json_object_set_new(a, "pid", json_integer(getpid()));
 	json_object_set_new(a, "recording_ns", json_integer(osp_feed_now() - o->began_ns));
-	json_object_set_new(a, "level", json_string(osp_level_to_str(o->options->wanted.level)));
-	json_object_set_new(a, "form", json_string(osp_form_to_str(o->options->wanted.form)));
+	tell_wanted(o, a);
 	json_object_set_new(a, "attach_form",
 			    json_string(osp_attach_form_to_str(osp_loader_form(o->loader))));
 	json_object_set_new(a, "sites", json_integer((json_int_t)f.sites));
@@ -159,6 +167,107 @@ static void status(struct osp_orders *o, const struct osp_control_request *r, js
 	tell_rates(o, &s, a);
 	tell_ring(o, a);
 	tell_cost(o, &s, a);
+	osp_keep_stats(o->keep, &k);
+	if (o->options->keep.last_ns)
+		json_object_set_new(a, "keep_last_ns", json_integer(o->options->keep.last_ns));
+	json_object_set_new(a, "saved", json_integer(k.saved));
+}
+
+/*
+ * Under sudo the copy is root's to make and the user's to have: the user may not choose where root
+ * makes a file. It lies beside the session then.
+ */
+static void save(struct osp_orders *o, const struct osp_control_request *r, json_t *a)
+{
+	const char *path = r->count > 1 ? r->words[1] : NULL;
+	char why[40], out[OSP_KEEP_PATH];
+	int e;
+
+	if (path && r->uid != geteuid()) {
+		osp_control_refuse(
+			a, "only the recorder's own user may name the copy - save without FILE");
+		return;
+	}
+	if (path && *path != '/') {
+		osp_control_refuse(a, "expected an absolute path");
+		return;
+	}
+	snprintf(why, sizeof(why), "asked by user %" PRIu32, r->uid);
+	e = o->save(o->arg, why, path, out);
+	if (e)
+		osp_control_refuse(a, "could not save the session: %s", strerror(-e));
+	else
+		json_object_set_new(a, "saved", json_string(out));
+}
+
+/* Asks for something else, and answers what is recorded now. */
+static void ask(struct osp_orders *o, const struct osp_control_request *r,
+		const struct osp_wanted *asked, json_t *a)
+{
+	struct osp_follow_stats f;
+	char by[40];
+	int e;
+
+	snprintf(by, sizeof(by), "user %" PRIu32, r->uid);
+	e = osp_switch_ask(o->what, asked, by);
+	if (e)
+		osp_control_refuse(a, "could not switch everything: %s", strerror(-e));
+	osp_follow_stats(o->follow, &f);
+	tell_wanted(o, a);
+	json_object_set_new(a, "sites", json_integer((json_int_t)f.sites));
+}
+
+/* Words from `first` on are names of points, of which this is said; false: refused. */
+static bool say(const struct osp_orders *o, const struct osp_control_request *r, size_t first,
+		uint8_t said, struct osp_wanted *w, json_t *a)
+{
+	for (size_t i = first; i < r->count; i++) {
+		if (osp_form_say(w, o->options->catalogue, r->words[i], said))
+			continue;
+		osp_control_refuse(a, "no point is called \"%.80s\" - see outspan probes",
+				   r->words[i]);
+		return false;
+	}
+	return true;
+}
+
+static void level(struct osp_orders *o, const struct osp_control_request *r, json_t *a)
+{
+	struct osp_wanted w = *osp_switch_asked(o->what);
+	enum osp_level to;
+
+	if (r->count < 2 || osp_level_from_str(r->words[1], &to)) {
+		osp_control_refuse(a, "expected essential, detail or debug");
+		return;
+	}
+	if (r->count == 2) {
+		w.level = to;
+		memset(w.points, OSP_POINT_BY_LEVEL, sizeof(w.points));
+	}
+	if (say(o, r, 2, (uint8_t)(OSP_POINT_UP_TO + to), &w, a))
+		ask(o, r, &w, a);
+}
+
+static void point(struct osp_orders *o, const struct osp_control_request *r, json_t *a)
+{
+	struct osp_wanted w = *osp_switch_asked(o->what);
+	bool on = r->count == 3 && !strcmp(r->words[2], "on");
+	struct osp_control_request names = {r->words, 2, r->uid}; /* without the last word */
+
+	if (r->count != 3 || (!on && strcmp(r->words[2], "off")))
+		osp_control_refuse(a, "expected the name of a point, and on or off");
+	else if (say(o, &names, 1, on ? OSP_POINT_UP_TO + OSP_LEVEL_DEBUG : OSP_POINT_OFF, &w, a))
+		ask(o, r, &w, a);
+}
+
+static void form(struct osp_orders *o, const struct osp_control_request *r, json_t *a)
+{
+	struct osp_wanted w = *osp_switch_asked(o->what);
+
+	if (r->count < 2 || osp_form_from_str(r->words[1], &w.form))
+		osp_control_refuse(a, "expected light, default or immediate");
+	else
+		ask(o, r, &w, a);
 }
 
 static void stop(struct osp_orders *o, const struct osp_control_request *r, json_t *a)
@@ -173,8 +282,8 @@ static const struct {
 	size_t most; /* words behind it */
 	void (*run)(struct osp_orders *o, const struct osp_control_request *r, json_t *answer);
 } orders[] = {
-	{"status", 0, status},
-	{"stop", 0, stop},
+	{"status", 0, status}, {"save", 1, save}, {"level", OSP_CONTROL_WORDS, level},
+	{"point", 2, point},   {"form", 1, form}, {"stop", 0, stop},
 };
 
 void osp_orders_answer(void *arg, const struct osp_control_request *request, json_t *answer)

@@ -8,8 +8,10 @@
 #include "user/cost.h"
 #include "user/feed.h"
 #include "user/follow.h"
+#include "user/keep.h"
 #include "user/loader.h"
 #include "user/recorder.h"
+#include "user/switch.h"
 
 /* Figures of a moment, from which rates are made. */
 struct osp_orders_sample {
@@ -25,8 +27,12 @@ struct osp_orders {
 	struct osp_feed *feed;
 	struct osp_follow *follow;
 	struct osp_cost *cost;
+	const struct osp_keep *keep;
+	struct osp_switch *what; /* what is recorded */
 	int64_t began_ns;
 	void (*stop)(void *arg); /* begins the recording's end */
+	/* Saves a copy, its path in out; as osp_keep_save. */
+	int (*save)(void *arg, const char *why, const char *path, char out[OSP_KEEP_PATH]);
 	void *arg;
 	struct osp_orders_sample before, last; /* at least a second apart */
 };

@@ -211,7 +211,8 @@ static int page_of(struct osp_pipeline *p, uint16_t point, struct osp_page **out
 /* A step that a flush brings, and that had a hit and a record of its own for us. */
 static bool is_copy(const struct osp_pipeline *p, const struct osp_event *e)
 {
-	return !e->trapped && e->fired && e->point && osp_roster_fires(p->roster, e->point);
+	return !e->trapped && e->fired && e->point &&
+	       osp_roster_fires(p->roster, p->tracee, e->point, e->time_ns);
 }
 
 static int on_event(void *arg, const struct osp_event *e)

@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
@@ -32,7 +31,6 @@
 #include "user/batch.h"
 #include "user/command.h"
 #include "user/control.h"
-#include "user/version.h"
 #include "user/feed.h"
 #include "user/follow.h"
 #include "user/launch.h"
@@ -41,6 +39,7 @@
 #include "user/progress.h"
 #include "user/session.h"
 #include "user/tally.h"
+#include "user/switch.h"
 #include "user/trial.h"
 
 enum {
@@ -50,6 +49,7 @@ enum {
 	TICK_MS = 200,	     /* time-outs, progress and the end of --for are looked at this often */
 	CLOCK_TICKS = 50,    /* wall time is read again after so many ticks */
 	STOP_DRAINS = 10000, /* before detaching, a producer may be faster than we are */
+	SWITCH_DRAINS = 16,  /* before other sites are attached */
 };
 
 static const int64_t hung_ns = 1000 * 1000 * 1000;
@@ -73,12 +73,15 @@ struct recorder {
 	struct osp_cost_summary spent;
 	struct osp_control *control; /* NULL: nobody can order */
 	struct osp_orders orders;
+	struct osp_keep *keep;
+	struct osp_switch *what; /* what is recorded, and the governor */
 	int epoll, timer, signals;
 	int64_t began_ns, ticks;
 	uint64_t children_told;
 	int64_t told_ns;      /* when a reading of the clocks was told for what hangs */
 	uint64_t began_ticks; /* of the CPU's counter */
-	bool stop, detached;
+	int64_t forget_ns;    /* what ended before is on its way out */
+	bool forgetting, stop, detached;
 };
 
 /* ---- opening ---- */
@@ -159,6 +162,7 @@ static int open_loop(struct recorder *r)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	r->epoll = epoll_create1(EPOLL_CLOEXEC);
 	r->timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -172,44 +176,148 @@ static int open_loop(struct recorder *r)
 	return e ? e : watch(r, osp_loader_lease_fd(r->loader));
 }
 
-/* What a reader of the session wants to know about how it was made. */
-static int tell_settings(struct recorder *r)
-{
-	char random[17], level[16], ring[24], sample[16];
-	uint8_t id[8];
-	struct {
-		const char *name, *value;
-	} settings[] = {
-		{"id", random},
-		{"version", OSP_VERSION},
-		{"kernel", osp_kernel_release()},
-		{"command_line", r->o->command_line},
-		{"level", level},
-		{"form", osp_form_to_str(r->o->wanted.form)},
-		{"trace_context", r->o->wanted.no_context ? "off" : "on"},
-		{"attach_form", osp_attach_form_to_str(osp_loader_form(r->loader))},
-		{"no_op", r->tried.wide[OSP_WIDE_10] == OSP_WIDE_WORKS ? "10 bytes" : "1 byte"},
-		{"no_op_10_bytes", osp_wide_to_str(r->tried.wide[OSP_WIDE_10])},
-		{"ring_bytes", ring},
-		{"sample", sample},
-		{"match_topic", r->o->match_topic},
-		{"where", r->o->where},
-		{"aggregate", r->o->aggregate ? "on" : NULL},
-		{"overload",
-		 r->o->overload == OSP_OVERLOAD_KEEP_LAST ? "keep-last" : "drop-newest"},
-	};
-	int e = 0;
+/* ---- draining ---- */
 
-	if (getrandom(id, sizeof(id), 0) != sizeof(id))
-		return osp_err(-errno, "make an id for the session");
-	osp_text_hex(random, id, sizeof(id));
-	snprintf(level, sizeof(level), "%s", osp_level_to_str(r->o->wanted.level));
-	snprintf(ring, sizeof(ring), "%zu", r->o->ring_bytes);
-	snprintf(sample, sizeof(sample), "1/%" PRIu32, r->o->sample ? r->o->sample : 1);
-	for (size_t i = 0; !e && i < sizeof(settings) / sizeof(settings[0]); i++)
-		if (settings[i].value)
-			e = osp_feed_setting(r->feed, settings[i].name, settings[i].value);
-	return e ? e : osp_feed_clock(r->feed);
+/* One transaction, in which the books are those of what it holds. */
+static int commit(struct recorder *r)
+{
+	int e = osp_feed_settle(r->feed);
+
+	return e ? e : osp_batch_flush(r->batch);
+}
+
+static int on_record(void *arg, const struct osp_record *record, size_t size)
+{
+	struct recorder *r = arg;
+
+	return osp_follow_record(r->follow, record, size);
+}
+
+static int on_discarded(void *arg, const struct osp_record *record, size_t size)
+{
+	struct recorder *r = arg;
+
+	return osp_follow_discard(r->follow, record, size);
+}
+
+/*
+ * The ring is nearly full, and what it holds will be stale: the oldest go, so that there is room
+ * for what comes. Counting a record takes a fraction of the time that storing it does. Bounded by
+ * what the ring can hold, however fast it is filled meanwhile; what that is too fast for, the
+ * kernel drops.
+ */
+static int discard_oldest(struct recorder *r)
+{
+	struct osp_ring *ring = osp_loader_ring(r->loader);
+	size_t bytes, capacity, most;
+	int n = 1;
+
+	osp_ring_fill(ring, &bytes, &capacity);
+	if (r->o->overload != OSP_OVERLOAD_KEEP_LAST || r->detached || bytes <= capacity / 4 * 3)
+		return 0;
+	for (most = capacity / sizeof(struct osp_record); n > 0 && bytes > capacity / 2;) {
+		n = osp_ring_drain(ring, most < DISCARD_STEP ? most : DISCARD_STEP, on_discarded,
+				   r);
+		most -= n > 0 ? (size_t)n : 0;
+		osp_ring_fill(ring, &bytes, &capacity);
+	}
+	return n < 0 ? n : 0;
+}
+
+/* One bounded drain, one transaction. Returns the number of records. */
+static int drain(struct recorder *r)
+{
+	int e = discard_oldest(r);
+	int n = e ? e : osp_ring_drain(osp_loader_ring(r->loader), DRAIN_MAX, on_record, r);
+
+	e = n < 0 ? n : osp_follow_settle(r->follow);
+	e = e ? e : commit(r);
+	return e ? e : n;
+}
+
+static int drain_all(struct recorder *r, int most)
+{
+	int n = 1;
+
+	while (n > 0 && most-- > 0)
+		n = drain(r);
+	return n < 0 ? n : 0;
+}
+
+/* ---- the flight recorder ---- */
+
+static int keep_note(void *arg, const char *name, const char *value)
+{
+	struct recorder *r = arg;
+
+	return osp_feed_setting(r->feed, name, value);
+}
+
+/* It is forgotten by and by, between two drains: see forget_some. */
+static int keep_forget(void *arg, int64_t before_ns)
+{
+	struct recorder *r = arg;
+
+	r->forget_ns = before_ns;
+	r->forgetting = true;
+	return 0;
+}
+
+/* A bounded part: the ring fills meanwhile. */
+static int forget_some(struct recorder *r)
+{
+	int e = r->forgetting ? osp_store_forget(r->store, r->forget_ns, &r->forgetting) : 0;
+
+	return e ? osp_err(e, "forget what ended long ago: %s", osp_store_error(r->store)) : 0;
+}
+
+/* What has been drained is in the copy. */
+static int keep_save(void *arg, const char *path)
+{
+	struct recorder *r = arg;
+	int e = commit(r);
+
+	e = e ? e : osp_store_save(r->store, path, false);
+	return e && e != -EEXIST ? osp_err(e, "save %s: %s", path, osp_store_error(r->store)) : e;
+}
+
+static void keep_part(void *arg, const struct osp_part *part)
+{
+	struct recorder *r = arg;
+
+	osp_keep_part(r->keep, part);
+}
+
+static int open_keep(struct recorder *r)
+{
+	const struct osp_keep_back back = {r, keep_note, keep_forget, keep_save};
+	int e = osp_keep_new(&r->keep, &r->o->keep, &back, r->file);
+
+	if (!e)
+		osp_feed_watch(r->feed, keep_part, r);
+	return e;
+}
+
+static int save_now(void *arg, const char *why, const char *path, char out[OSP_KEEP_PATH])
+{
+	struct recorder *r = arg;
+
+	return osp_keep_save(r->keep, why, path, osp_feed_now(), osp_clock_read(CLOCK_REALTIME),
+			     out);
+}
+
+/* ---- what is recorded ---- */
+
+static int drain_some(void *arg)
+{
+	return drain_all(arg, SWITCH_DRAINS);
+}
+
+static int open_switch(struct recorder *r)
+{
+	const struct osp_switch_back back = {r->loader, r->follow, r->feed, r->cost, drain_some, r};
+
+	return osp_switch_new(&r->what, &back, &r->o->wanted, r->o->overhead);
 }
 
 /* ---- orders ---- */
@@ -239,7 +347,10 @@ static int open_control(struct recorder *r)
 					.follow = r->follow,
 					.cost = r->cost,
 					.began_ns = r->began_ns,
+					.keep = r->keep,
+					.what = r->what,
 					.stop = begin_stop,
+					.save = save_now,
 					.arg = r};
 	osp_orders_tick(&r->orders);
 	e = osp_control_open(&r->control, r->file, osp_orders_answer, &r->orders);
@@ -319,7 +430,11 @@ static int start(struct recorder *r)
 	setpriority(PRIO_PROCESS, 0, -20);
 	r->began_ns = osp_feed_now();
 	r->began_ticks = osp_clock_counter();
-	e = tell_settings(r);
+	e = open_keep(r);
+	e = e ? e : open_switch(r);
+	e = e ? e
+	      : osp_session_tell(r->feed, r->o, osp_attach_form_to_str(osp_loader_form(r->loader)),
+				 r->tried.wide[OSP_WIDE_10]);
 	e = e ? e : osp_feed_stamp(r->feed);
 	e = e ? e : attach_all(r);
 	e = e ? e : osp_feed_stamp(r->feed);
@@ -332,63 +447,6 @@ static int start(struct recorder *r)
 }
 
 /* ---- the loop ---- */
-
-static int on_record(void *arg, const struct osp_record *record, size_t size)
-{
-	struct recorder *r = arg;
-
-	return osp_follow_record(r->follow, record, size);
-}
-
-/* One transaction, in which the books are those of what it holds. */
-static int commit(struct recorder *r)
-{
-	int e = osp_feed_settle(r->feed);
-
-	return e ? e : osp_batch_flush(r->batch);
-}
-
-static int on_discarded(void *arg, const struct osp_record *record, size_t size)
-{
-	struct recorder *r = arg;
-
-	return osp_follow_discard(r->follow, record, size);
-}
-
-/*
- * The ring is nearly full, and what it holds will be stale: the oldest go, so that there is room
- * for what comes. Counting a record takes a fraction of the time that storing it does. Bounded by
- * what the ring can hold, however fast it is filled meanwhile; what that is too fast for, the
- * kernel drops.
- */
-static int discard_oldest(struct recorder *r)
-{
-	struct osp_ring *ring = osp_loader_ring(r->loader);
-	size_t bytes, capacity, most;
-	int n = 1;
-
-	osp_ring_fill(ring, &bytes, &capacity);
-	if (r->o->overload != OSP_OVERLOAD_KEEP_LAST || r->detached || bytes <= capacity / 4 * 3)
-		return 0;
-	for (most = capacity / sizeof(struct osp_record); n > 0 && bytes > capacity / 2;) {
-		n = osp_ring_drain(ring, most < DISCARD_STEP ? most : DISCARD_STEP, on_discarded,
-				   r);
-		most -= n > 0 ? (size_t)n : 0;
-		osp_ring_fill(ring, &bytes, &capacity);
-	}
-	return n < 0 ? n : 0;
-}
-
-/* One bounded drain, one transaction. Returns the number of records. */
-static int drain(struct recorder *r)
-{
-	int e = discard_oldest(r);
-	int n = e ? e : osp_ring_drain(osp_loader_ring(r->loader), DRAIN_MAX, on_record, r);
-
-	e = n < 0 ? n : osp_follow_settle(r->follow);
-	e = e ? e : commit(r);
-	return e ? e : n;
-}
 
 /* What only the kernel knows is in the books while it records, too: it may be the last that is. */
 static int on_losses(void *arg, uint32_t slot, uint32_t point, const struct osp_counter *c)
@@ -447,8 +505,10 @@ static int on_tick(struct recorder *r)
 	e = e ? e : osp_follow_tick(r->follow);
 	e = e ? e : osp_loader_counters(r->loader, on_losses, r);
 	e = e ? e : tell_children(r);
+	e = e ? e : osp_keep_tick(r->keep, osp_feed_now(), osp_clock_read(CLOCK_REALTIME));
 	e = e ? e : commit(r);
 	osp_cost_tick(r->cost);
+	e = e ? e : osp_switch_tick(r->what);
 	osp_orders_tick(&r->orders);
 	if (r->control)
 		osp_control_tick(r->control, osp_feed_now());
@@ -463,8 +523,13 @@ static int on_tick(struct recorder *r)
 static void on_signal(struct recorder *r)
 {
 	struct signalfd_siginfo s;
+	char copy[OSP_KEEP_PATH];
 
-	if (read(r->signals, &s, sizeof(s)) == sizeof(s))
+	if (read(r->signals, &s, sizeof(s)) != sizeof(s))
+		return;
+	if (s.ssi_signo == SIGUSR1)
+		save_now(r, "signal", NULL, copy); /* what fails was told */
+	else
 		begin_stop(r);
 }
 
@@ -473,6 +538,8 @@ static int wait_ms(const struct recorder *r)
 	int ring = osp_ring_timeout_ms(osp_loader_ring(r->loader));
 	int lease = osp_loader_timeout_ms(r->loader);
 
+	if (r->forgetting)
+		return 0;
 	return ring < 0 ? lease : lease < 0 || ring < lease ? ring : lease;
 }
 
@@ -498,22 +565,13 @@ static int loop(struct recorder *r)
 		e = e ? e : osp_follow_leases(r->follow);
 		if (!e) {
 			n = drain(r);
-			e = n < 0 ? n : 0;
+			e = n < 0 ? n : forget_some(r);
 		}
 	}
 	return e;
 }
 
 /* ---- the end ---- */
-
-static int drain_all(struct recorder *r, int most)
-{
-	int n = 1;
-
-	while (n > 0 && most-- > 0)
-		n = drain(r);
-	return n < 0 ? n : 0;
-}
 
 static int on_counter(void *arg, uint32_t slot, uint32_t point, const struct osp_counter *c)
 {
@@ -615,6 +673,8 @@ static void clear(struct recorder *r)
 	osp_control_close(&r->control);
 	osp_follow_free(&r->follow);
 	osp_cost_free(&r->cost);
+	osp_keep_free(&r->keep);
+	osp_switch_free(&r->what);
 	osp_loader_close(&r->loader);
 	osp_feed_close(&r->feed);
 	osp_batch_free(&r->batch);
@@ -638,7 +698,7 @@ static int finish(struct recorder *r, int failed)
 	osp_feed_stats(r->feed, &s.pipeline);
 	osp_loader_stats(r->loader, &s.loader);
 	s.cost = &r->spent;
-	s.form = r->o->wanted.form;
+	s.form = osp_switch_now(r->what)->form;
 	if (!e)
 		e = osp_feed_close(&r->feed);
 	if (!e)

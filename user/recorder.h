@@ -10,6 +10,7 @@
 
 #include "probes/catalogue.h"
 #include "user/choice.h"
+#include "user/keep.h"
 #include "user/form.h"
 
 /* What goes when steps come faster than they can be stored. */
@@ -40,6 +41,8 @@ struct osp_recorder_options {
 	uint32_t sample;		 /* one of so many traces; 0 and 1: all */
 	size_t ring_bytes;
 	enum osp_overload overload;
+	struct osp_keep_options keep;
+	double overhead; /* limit of what it costs, of all processors' time: 0.02 = 2 %; 0 = none */
 	const char *command_line; /* of outspan itself, for the session */
 };
 

@@ -37,7 +37,9 @@ struct osp_roster {
 	uint8_t visible[OSP_CATALOGUE_POINTS / 8]; /* in any process */
 	uint8_t fires[OSP_CATALOGUE_POINTS / 8];   /* in any process, as this and the next tell */
 	uint8_t carries[OSP_CATALOGUE_POINTS / 8];
-	uint8_t hidden_level; /* points from this level up are not wanted, as far as was told */
+	uint8_t told[OSP_CATALOGUE_POINTS / 8];	  /* some process has it: */
+	uint8_t wanted[OSP_CATALOGUE_POINTS / 8]; /* and this is what was told of it last */
+	uint8_t hidden_level; /* others from this level up are not wanted, as far as was told */
 	int64_t detach_ns;    /* when detaching everything began; 0 = not yet */
 	bool untold;	      /* some process has steps but no list of sites */
 };
@@ -120,7 +122,7 @@ static int enter(struct osp_roster *r, uint32_t slot, int64_t time_ns, struct os
 		t->slot = slot;
 		t->row = (struct osp_process_row){
 			.key = ++r->keys, .seen_ns = time_ns, .comm = "", .exe = "", .cmdline = ""};
-		t->unsure = (struct osp_unsure){INT64_MIN, INT64_MIN, INT64_MIN};
+		t->unsure = (struct osp_unsure){INT64_MIN, INT64_MIN, INT64_MIN, 0};
 		osp_list_init(&t->open);
 		r->tracees[slot] = t;
 		if (slot >= r->count)
@@ -288,17 +290,54 @@ static void set_bit(uint8_t *set, uint16_t n, bool on)
 }
 
 /*
- * A point above the essential level that was found and not attached tells the level of the
- * recording: processes of which nothing is known (they ended too soon) have no more than that.
+ * Processes of which nothing is known (they ended too soon) are as the others are: what was told
+ * of a point last holds for them, and a point above the essential level that was found and not
+ * attached tells the level of the recording. An essential one that never was attached could not be.
  */
-static void learn_level(struct osp_roster *r, const struct osp_point *p)
+static void learn_wanted(struct osp_roster *r, const struct osp_point *p, bool wanted)
 {
-	if (p->level == OSP_LEVEL_ESSENTIAL || p->level >= r->hidden_level)
+	uint8_t level = r->hidden_level;
+
+	if (!wanted && p->level == OSP_LEVEL_ESSENTIAL && !get_bit(r->told, p->number))
 		return;
-	r->hidden_level = (uint8_t)p->level;
+	if (wanted && p->level >= level)
+		level = (uint8_t)(p->level + 1);
+	if (!wanted && p->level != OSP_LEVEL_ESSENTIAL && p->level < level)
+		level = (uint8_t)p->level;
+	if (get_bit(r->told, p->number) && get_bit(r->wanted, p->number) == wanted &&
+	    level == r->hidden_level)
+		return;
+	set_bit(r->told, p->number, true);
+	set_bit(r->wanted, p->number, wanted);
+	r->hidden_level = level;
 	for (uint32_t i = 0; i < r->count; i++)
 		if (r->tracees[i] && !r->tracees[i]->told_sites)
 			r->tracees[i]->view = NULL;
+}
+
+static bool is_known_wanted(const struct osp_roster *r, const struct osp_point *p)
+{
+	return get_bit(r->told, p->number) ? get_bit(r->wanted, p->number)
+					   : (uint8_t)p->level < r->hidden_level;
+}
+
+/* Steps that are on their way when their point is switched are judged as they were made. */
+static void show_point(struct osp_tracee *t, const struct osp_input *in)
+{
+	const struct osp_input_sites *s = &in->sites;
+
+	bool fires = s->attached && s->fires;
+	bool drop = !s->attached && get_bit(t->visible, s->point);
+	bool quiet = !fires && get_bit(t->fires, s->point);
+
+	if (drop)
+		set_bit(t->dropped, s->point, true);
+	if (quiet)
+		set_bit(t->quiet, s->point, true);
+	if (drop || quiet)
+		t->switched_ns = in->time_ns;
+	set_bit(t->visible, s->point, s->attached);
+	set_bit(t->fires, s->point, fires);
 }
 
 int osp_roster_add_sites(struct osp_roster *r, const struct osp_input *in)
@@ -314,13 +353,12 @@ int osp_roster_add_sites(struct osp_roster *r, const struct osp_input *in)
 		return e == -ERANGE ? 0 : e;
 	t->told_sites = true;
 	t->view = NULL;
-	set_bit(t->visible, s->point, s->attached);
-	if (s->attached)
+	show_point(t, in);
+	if (s->attached) {
 		set_bit(s->fires ? r->fires : r->carries, s->point, true);
-	if (s->attached)
 		set_bit(r->visible, s->point, true);
-	else
-		learn_level(r, r->catalogue->points[s->point]);
+	}
+	learn_wanted(r, r->catalogue->points[s->point], s->attached);
 	return s->attached ? attach_point(r, t, in) : detach_point(r, t, in);
 }
 
@@ -380,7 +418,7 @@ static bool lasts(const struct osp_unsure *u)
 
 static int begin_unsure(struct osp_roster *r, struct osp_unsure *u, int64_t time_ns)
 {
-	if (lasts(u))
+	if (u->depth++)
 		return 0;
 	if (u->to_ns > u->earlier_to_ns)
 		u->earlier_to_ns = u->to_ns;
@@ -406,7 +444,7 @@ int osp_roster_add_attach(struct osp_roster *r, const struct osp_input *in)
 		r->detach_ns = in->time_ns;
 	if (in->attach.begins)
 		return begin_unsure(r, u, in->time_ns);
-	if (!lasts(u))
+	if (!u->depth || --u->depth)
 		return 0;
 	u->to_ns = in->time_ns;
 	r->unsure_now--;
@@ -643,6 +681,7 @@ int osp_roster_add_fork(struct osp_roster *r, const struct osp_record *record)
 	if (!child->told_sites) {
 		child->told_sites = parent->told_sites;
 		memcpy(child->visible, parent->visible, sizeof(child->visible));
+		memcpy(child->fires, parent->fires, sizeof(child->fires));
 		child->view = NULL;
 	}
 	if (child->row.parent_key)
@@ -669,14 +708,20 @@ bool osp_roster_sees(const struct osp_roster *r, const struct osp_point *point)
 }
 
 bool osp_roster_wants(const struct osp_roster *r, const struct osp_tracee *t,
-		      const struct osp_point *point)
+		      const struct osp_point *point, int64_t time_ns)
 {
-	return t->told_sites ? get_bit(t->visible, point->number)
-			     : (uint8_t)point->level < r->hidden_level;
+	if (!t->told_sites)
+		return is_known_wanted(r, point);
+	return get_bit(t->visible, point->number) ||
+	       (get_bit(t->dropped, point->number) && time_ns <= t->switched_ns);
 }
 
-bool osp_roster_fires(const struct osp_roster *r, const struct osp_point *point)
+bool osp_roster_fires(const struct osp_roster *r, const struct osp_tracee *t,
+		      const struct osp_point *point, int64_t time_ns)
 {
+	if (t->told_sites && (get_bit(t->visible, point->number) || time_ns <= t->switched_ns))
+		return get_bit(t->fires, point->number) ||
+		       (get_bit(t->quiet, point->number) && time_ns <= t->switched_ns);
 	return get_bit(r->fires, point->number) || !get_bit(r->carries, point->number);
 }
 
@@ -699,7 +744,7 @@ static int find_view(struct osp_roster *r, struct osp_tracee *t)
 
 	memcpy(visible, t->visible, sizeof(visible));
 	for (uint16_t i = 0; !t->told_sites && i < r->catalogue->point_count; i++)
-		set_bit(visible, i, r->catalogue->points[i]->level < r->hidden_level);
+		set_bit(visible, i, is_known_wanted(r, r->catalogue->points[i]));
 	for (size_t i = 0; i < r->view_count && !t->view; i++)
 		if (!memcmp(r->views[i]->visible, visible, sizeof(visible)))
 			t->view = r->views[i];

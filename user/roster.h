@@ -25,6 +25,7 @@ struct osp_view {
 struct osp_unsure {
 	int64_t from_ns, to_ns; /* to_ns = INT64_MAX while it lasts */
 	int64_t earlier_to_ns;
+	uint32_t depth; /* that last: one may begin within another */
 };
 
 /* A site set of a point in a process, for the session's attach rows. */
@@ -51,6 +52,10 @@ struct osp_tracee {
 	bool told_sites; /* some OSP_INPUT_SITES came: points not named have no site */
 	bool ended;
 	uint8_t visible[OSP_CATALOGUE_POINTS / 8];
+	uint8_t fires[OSP_CATALOGUE_POINTS / 8];   /* of the visible: their own sites trap */
+	uint8_t dropped[OSP_CATALOGUE_POINTS / 8]; /* were visible until they were switched off */
+	uint8_t quiet[OSP_CATALOGUE_POINTS / 8]; /* fired until they were switched to be carried */
+	int64_t switched_ns;			 /* the last of either */
 	const struct osp_view *view;   /* borrowed from the roster; NULL = to be looked up */
 	struct osp_attached *attached; /* owned */
 	size_t attached_count;
@@ -135,12 +140,13 @@ bool osp_roster_cut(const struct osp_roster *r, int64_t from_ns, int64_t to_ns);
 /* False if the point is surely attached in no process of the session. */
 bool osp_roster_sees(const struct osp_roster *r, const struct osp_point *point);
 
-/* False if the point was found in the process and is not wanted, or is above the level. */
+/* False if the point was not wanted when the process passed it, as far as is known. */
 bool osp_roster_wants(const struct osp_roster *r, const struct osp_tracee *t,
-		      const struct osp_point *point);
+		      const struct osp_point *point, int64_t time_ns);
 
-/* False if the point's own sites do not trap: its steps come with those of others. */
-bool osp_roster_fires(const struct osp_roster *r, const struct osp_point *point);
+/* False if the point's own sites did not trap then: its steps come with those of others. */
+bool osp_roster_fires(const struct osp_roster *r, const struct osp_tracee *t,
+		      const struct osp_point *point, int64_t time_ns);
 
 /* What the process' attached points let the operation do. -ENOMEM. */
 int osp_roster_view(struct osp_roster *r, struct osp_tracee *t, const struct osp_nfa *a,

@@ -28,7 +28,7 @@ static bool is_calm(const struct osp_stitch *s, const struct osp_tracee *t,
 	int64_t to_ns = o && o->last_ns > run->most_ns ? o->last_ns : run->most_ns;
 
 	return run->time_ns - s->checked_ns < OSP_STITCH_CHECK_NS &&
-	       !osp_roster_unsure(s->roster, t, from_ns, to_ns);
+	       run->least_ns > t->switched_ns && !osp_roster_unsure(s->roster, t, from_ns, to_ns);
 }
 
 /* There is room for the run, whatever it opens and keeps. */
@@ -60,14 +60,16 @@ static bool find_operation(const struct osp_stitch *s, const struct osp_run *run
 }
 
 /* Steps that had a hit of their own have come, others have not. */
-static bool is_as_fired(const struct osp_stitch *s, const struct osp_run *run, size_t seen)
+static bool is_as_fired(const struct osp_stitch *s, const struct osp_tracee *t,
+			const struct osp_run *run, size_t seen)
 {
 	size_t end = run->fired > seen ? run->fired : seen;
 
 	for (size_t i = 0; i < end; i++) {
 		const struct osp_run_step *step = &run->steps[i];
 
-		if ((step->fired && osp_roster_fires(s->roster, step->point)) != (i < seen))
+		if ((step->fired && osp_roster_fires(s->roster, t, step->point, step->time_ns)) !=
+		    (i < seen))
 			return false;
 	}
 	return true;
@@ -144,7 +146,7 @@ int osp_stitch_run(struct osp_stitch *s, struct osp_tracee *t, struct osp_run *r
 	p->automaton = s->automata[operation->number];
 	p->key = osp_stitch_own_key(t->slot, run->event.op_id);
 	if (!find_operation(s, run, &c) || !is_calm(s, t, run, c.open) ||
-	    !has_room(s, run, c.open) || !is_as_fired(s, run, c.seen))
+	    !has_room(s, run, c.open) || !is_as_fired(s, t, run, c.seen))
 		return TAKE_STEPS;
 	r = find_course(s, run, &c);
 	if (r)

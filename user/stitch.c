@@ -635,7 +635,8 @@ static int pass(struct osp_stitch *s, struct osp_passing *p, struct osp_page **p
 
 	p->automaton = s->automata[p->operation->number];
 	p->apart = false;
-	if (!p->event->trapped && !osp_roster_wants(s->roster, p->tracee, p->event->point))
+	if (!p->event->trapped &&
+	    !osp_roster_wants(s->roster, p->tracee, p->event->point, p->event->time_ns))
 		return make_key(p) ? leave_out(s, p) : osp_stitch_lost(OSP_LOSS_DECODE);
 	r = find_run(s, p, &o);
 	return r ? r : advance(s, o, p, page);
@@ -666,7 +667,7 @@ static int settle_trapped(const struct osp_stitch *s, struct osp_tracee *t, stru
 static int settle_carried(const struct osp_stitch *s, struct osp_tracee *t, struct osp_page *page,
 			  const struct osp_event *e, int fate)
 {
-	bool had_hit = e->fired && osp_roster_fires(s->roster, e->point);
+	bool had_hit = e->fired && osp_roster_fires(s->roster, t, e->point, e->time_ns);
 
 	if (had_hit && !fate) {
 		osp_account_recover(page);
@@ -728,8 +729,8 @@ static bool carries(const struct osp_stitch *s, const struct osp_open *o)
 	for (size_t i = 0; i < o->operation->transition_count; i++) {
 		const struct osp_point *p = o->operation->transitions[i].point;
 
-		if (!p->foreign && osp_roster_wants(s->roster, o->tracee, p) &&
-		    !osp_roster_fires(s->roster, p))
+		if (!p->foreign && osp_roster_wants(s->roster, o->tracee, p, s->now_ns) &&
+		    !osp_roster_fires(s->roster, o->tracee, p, s->now_ns))
 			return true;
 	}
 	return false;

@@ -117,6 +117,49 @@ static void foreign_points_trap_in_every_form(void **state)
 	}
 }
 
+static void say(void **state, struct osp_wanted *w, const char *pattern, uint8_t said,
+		size_t expected)
+{
+	assert_int_equal(osp_form_say(w, *state, pattern, said), expected);
+}
+
+static void a_point_may_be_switched_off_and_on_by_name(void **state)
+{
+	struct osp_wanted w = {.form = OSP_FORM_DEFAULT, .level = OSP_LEVEL_ESSENTIAL};
+
+	expect(*state, &w, "forms", "watched__part", '-');
+	say(state, &w, "watched__part", OSP_POINT_UP_TO + OSP_LEVEL_DEBUG, 1);
+	expect(*state, &w, "forms", "watched__part", 'c');
+	say(state, &w, "watched.first", OSP_POINT_OFF, 1);
+	expect(*state, &w, "forms", "watched__first", '-');
+	expect(*state, &w, "forms", "watched__other_first", 'T');
+	say(state, &w, "other:step", OSP_POINT_UP_TO + OSP_LEVEL_DETAIL, 1);
+	expect(*state, &w, "other", "step", 'T');
+	say(state, &w, "other:step", OSP_POINT_UP_TO + OSP_LEVEL_ESSENTIAL, 1);
+	expect(*state, &w, "other", "step", '-');
+	say(state, &w, "watched__par", OSP_POINT_OFF, 0);
+}
+
+static void ends_stay_as_long_as_their_operation_has_a_point(void **state)
+{
+	struct osp_wanted w = {.form = OSP_FORM_DEFAULT, .level = OSP_LEVEL_DETAIL};
+
+	say(state, &w, "watched__done", OSP_POINT_OFF, 1);
+	expect(*state, &w, "forms", "watched__done", 'T');
+	expect(*state, &w, "forms", "watched__spill", 'T');
+	say(state, &w, "forms:watched__*", OSP_POINT_OFF, 7);
+	expect(*state, &w, "forms", "watched__done", '-');
+	expect(*state, &w, "forms", "watched__exit", '-');
+	expect(*state, &w, "forms", "watched__spill", '-');
+	expect(*state, &w, "forms", "plain__done", 'T');
+	say(state, &w, "watched__middle", OSP_POINT_UP_TO + OSP_LEVEL_DETAIL, 1);
+	expect(*state, &w, "forms", "watched__middle", 'c');
+	expect(*state, &w, "forms", "watched__done", 'T');
+	expect(*state, &w, "forms", "watched__exit", 'T');
+	expect(*state, &w, "forms", "watched__spill", 'T');
+	expect(*state, &w, "forms", "watched__first", '-');
+}
+
 static void the_context_is_asked_for_unless_it_is_not_wanted(void **state)
 {
 	struct osp_point context = {.control = true, .level = OSP_LEVEL_ESSENTIAL};
@@ -135,6 +178,8 @@ int main(void)
 		TEST(in_the_light_form_only_ends_trap),
 		TEST(in_the_immediate_form_every_wanted_point_traps),
 		TEST(foreign_points_trap_in_every_form),
+		TEST(a_point_may_be_switched_off_and_on_by_name),
+		TEST(ends_stay_as_long_as_their_operation_has_a_point),
 		TEST(the_context_is_asked_for_unless_it_is_not_wanted),
 	};
 

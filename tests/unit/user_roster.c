@@ -274,6 +274,62 @@ static void the_level_is_learnt_for_processes_that_nobody_described(void **state
 	osp_nfa_free(&nfa);
 }
 
+static void what_is_switched_holds_for_processes_that_nobody_described(void **state)
+{
+	struct osp_tracee *t = step(2, 1, 0);
+	struct osp_nfa *nfa;
+
+	(void)state;
+	assert_int_equal(osp_nfa_new(&nfa, &operation), 0);
+	site(1, 0, true, 10);
+	assert_int_equal(start_of(t, nfa), 1);
+	site(1, 0, false, 20);
+	assert_int_equal(start_of(t, nfa), 3);
+	assert_false(osp_roster_wants(roster, t, &points[0], 25));
+	assert_true(osp_roster_wants(roster, t, &points[1], 25));
+	site(1, 0, true, 30);
+	assert_int_equal(start_of(t, nfa), 1);
+	points[0].level = OSP_LEVEL_DETAIL;
+	site(1, 0, false, 40);
+	assert_false(osp_roster_wants(roster, t, &points[0], 45));
+	site(1, 0, true, 50);
+	assert_true(osp_roster_wants(roster, t, &points[0], 55));
+	points[0].level = OSP_LEVEL_ESSENTIAL;
+	osp_nfa_free(&nfa);
+}
+
+static void steps_are_judged_as_their_point_was_when_they_were_made(void **state)
+{
+	struct osp_tracee *t = step(1, 1, 0);
+
+	(void)state;
+	site(1, 0, false, 5); /* never was wanted */
+	site(1, 1, true, 10);
+	assert_false(osp_roster_wants(roster, t, &points[0], 9));
+	assert_true(osp_roster_fires(roster, t, &points[1], 11));
+	site(1, 1, false, 20);
+	assert_true(osp_roster_wants(roster, t, &points[1], 15)); /* on its way when it was */
+	assert_true(osp_roster_fires(roster, t, &points[1], 15));
+	assert_false(osp_roster_wants(roster, t, &points[1], 25));
+	assert_false(osp_roster_wants(roster, t, &points[0], 15));
+}
+
+static void intervals_may_lie_within_each_other(void **state)
+{
+	struct osp_tracee *t = step(1, 1, 0);
+
+	(void)state;
+	attach(UINT32_MAX, true, 10);
+	attach(UINT32_MAX, true, 20);
+	attach(UINT32_MAX, false, 30);
+	assert_true(osp_roster_unsure(roster, t, 40, 50)); /* the outer one lasts */
+	attach(UINT32_MAX, false, 60);
+	assert_true(osp_roster_unsure(roster, t, 50, 55));
+	assert_false(osp_roster_unsure(roster, t, 61, 70));
+	attach(UINT32_MAX, false, 80); /* nothing to end */
+	assert_false(osp_roster_unsure(roster, t, 81, 90));
+}
+
 static void attach_rows_open_and_close(void **state)
 {
 	struct osp_part *p = seen.parts;
@@ -321,6 +377,9 @@ int main(void)
 		TEST(attaching_makes_one_process_or_all_unsure),
 		TEST(sites_decide_what_is_silent_and_children_inherit_them),
 		TEST(the_level_is_learnt_for_processes_that_nobody_described),
+		TEST(what_is_switched_holds_for_processes_that_nobody_described),
+		TEST(steps_are_judged_as_their_point_was_when_they_were_made),
+		TEST(intervals_may_lie_within_each_other),
 		TEST(attach_rows_open_and_close),
 		TEST(points_attached_nowhere_are_known),
 	};
