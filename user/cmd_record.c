@@ -95,8 +95,8 @@ static const struct argp_option option_table[] = {
 	{"aggregate", KEY_AGGREGATE, NULL, 0,
 	 "only count steps and time operations, in the kernel: no traces", 2},
 	{"overhead", KEY_OVERHEAD, "PERCENT", 0,
-	 "step down to cheaper forms, then to the essential level, while this costs more of the "
-	 "processors' time: 2%",
+	 "step down to cheaper forms, to the essential level, to samples, while this costs more of "
+	 "the processors' time: 2%",
 	 2},
 	{NULL, 0, NULL, 0, "Flight recorder (SIGUSR1 and outspan ctl save make a copy, too):", 3},
 	{"keep-last", KEY_KEEP_LAST, "DURATION", 0,

@@ -60,6 +60,11 @@ void osp_governor_restrain(struct osp_wanted *w, enum osp_governor_step step)
 		restrain_level(w);
 }
 
+uint32_t osp_governor_sample(enum osp_governor_step step)
+{
+	return step < OSP_GOVERNOR_SAMPLE ? 1 : 2u << (step - OSP_GOVERNOR_SAMPLE);
+}
+
 bool osp_governor_next(const struct osp_wanted *asked, bool down, enum osp_governor_step *step)
 {
 	struct osp_wanted now = *asked;
@@ -70,7 +75,8 @@ bool osp_governor_next(const struct osp_wanted *asked, bool down, enum osp_gover
 		struct osp_wanted next = *asked;
 
 		osp_governor_restrain(&next, (enum osp_governor_step)s);
-		if (osp_form_equals(&next, &now))
+		if (osp_form_equals(&next, &now) &&
+		    osp_governor_sample((enum osp_governor_step)s) == osp_governor_sample(*step))
 			continue;
 		*step = (enum osp_governor_step)s;
 		return true;

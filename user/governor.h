@@ -15,8 +15,9 @@ enum osp_governor_step {
 	OSP_GOVERNOR_ASKED,
 	OSP_GOVERNOR_DEFAULT, /* not immediate */
 	OSP_GOVERNOR_LIGHT,
-	OSP_GOVERNOR_ESSENTIAL, /* no other level; sampling comes behind this one */
-	OSP_GOVERNOR_STEPS
+	OSP_GOVERNOR_ESSENTIAL, /* no other level */
+	OSP_GOVERNOR_SAMPLE,	/* half of the traces, and half of that with each further step */
+	OSP_GOVERNOR_STEPS = OSP_GOVERNOR_SAMPLE + 6
 };
 
 enum osp_governor_verdict { OSP_GOVERNOR_STAY, OSP_GOVERNOR_DOWN, OSP_GOVERNOR_UP };
@@ -40,6 +41,9 @@ enum osp_governor_verdict osp_governor_judge(struct osp_governor *g, int64_t now
 
 /* Changes what was asked for into what the step allows. */
 void osp_governor_restrain(struct osp_wanted *w, enum osp_governor_step step);
+
+/* One of how many of the traces asked for is recorded. */
+uint32_t osp_governor_sample(enum osp_governor_step step);
 
 /*
  * The next step that makes a difference to what was asked for. False: there is none, *step is as

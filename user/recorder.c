@@ -317,7 +317,7 @@ static int open_switch(struct recorder *r)
 {
 	const struct osp_switch_back back = {r->loader, r->follow, r->feed, r->cost, drain_some, r};
 
-	return osp_switch_new(&r->what, &back, &r->o->wanted, r->o->overhead);
+	return osp_switch_new(&r->what, &back, &r->o->wanted, r->o->sample, r->o->overhead);
 }
 
 /* ---- orders ---- */

@@ -7,6 +7,7 @@
 #include "user/switch.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ enum { TOLD_MAX = 1000 }; /* changes that stand in the session; the last of them
 struct osp_switch {
 	struct osp_switch_back back;
 	struct osp_wanted asked, now;
+	uint32_t sample, sample_now;  /* asked for, and now: one of so many traces */
 	struct osp_governor governor; /* limit 0: there is none */
 	enum osp_governor_step step;
 	bool helpless; /* it was told that nothing cheaper is left */
@@ -30,7 +32,7 @@ struct osp_switch {
 };
 
 int osp_switch_new(struct osp_switch **out, const struct osp_switch_back *back,
-		   const struct osp_wanted *asked, double limit)
+		   const struct osp_wanted *asked, uint32_t sample, double limit)
 {
 	struct osp_switch *s = calloc(1, sizeof(*s));
 
@@ -38,6 +40,7 @@ int osp_switch_new(struct osp_switch **out, const struct osp_switch_back *back,
 		return -ENOMEM;
 	s->back = *back;
 	s->asked = s->now = *asked;
+	s->sample = s->sample_now = sample ? sample : 1;
 	s->governor.limit = limit;
 	*out = s;
 	return 0;
@@ -59,28 +62,38 @@ const struct osp_wanted *osp_switch_now(const struct osp_switch *s)
 	return &s->now;
 }
 
-/* "default form, detail level, 3 points apart" */
-static const char *describe(char out[80], const struct osp_wanted *w)
+/* What is recorded at a time. */
+struct state {
+	struct osp_wanted wanted;
+	uint32_t sample;
+};
+
+/* "default form, detail level, 3 points apart, 1 of 4 traces" */
+static const char *describe(char out[120], const struct state *at)
 {
+	const struct osp_wanted *w = &at->wanted;
 	size_t apart = 0;
 	int n;
 
 	for (size_t i = 0; i < OSP_CATALOGUE_POINTS; i++)
 		apart += w->points[i] != OSP_POINT_BY_LEVEL;
-	n = snprintf(out, 80, "%s form, %s level", osp_form_to_str(w->form),
+	n = snprintf(out, 120, "%s form, %s level", osp_form_to_str(w->form),
 		     osp_level_to_str(w->level));
 	if (apart)
-		snprintf(out + n, 80 - (size_t)n, ", %zu points apart", apart);
+		n += snprintf(out + n, 120 - (size_t)n, ", %zu points apart", apart);
+	if (at->sample > 1)
+		snprintf(out + n, 120 - (size_t)n, ", 1 of %" PRIu32 " traces", at->sample);
 	return out;
 }
 
 /* share < 0: nothing was measured. */
-static int tell(struct osp_switch *s, const struct osp_wanted *from, const char *by, double share)
+static int tell(struct osp_switch *s, const struct state *from, const char *by, double share)
 {
-	char name[32], at[40], before[80], after[80], *text _cleanup_free_ = NULL;
+	const struct state now = {s->now, s->sample_now};
+	char name[32], at[40], before[120], after[120], *text _cleanup_free_ = NULL;
 	json_t *value = json_pack("{s:s, s:s, s:s, s:s}", "at",
 				  osp_text_time(at, osp_clock_read(CLOCK_REALTIME), true), "by", by,
-				  "from", describe(before, from), "to", describe(after, &s->now));
+				  "from", describe(before, from), "to", describe(after, &now));
 
 	if (value && share >= 0)
 		json_object_set_new(value, "share", json_real(share));
@@ -101,20 +114,24 @@ static int tell(struct osp_switch *s, const struct osp_wanted *from, const char 
 /* What could not be attached is in *failed. An error is the feed's. */
 static int apply(struct osp_switch *s, const char *by, double share, int *failed)
 {
-	struct osp_wanted next = s->asked, before = s->now;
+	const struct state before = {s->now, s->sample_now};
+	uint32_t sample = s->sample * osp_governor_sample(s->step);
+	struct osp_wanted next = s->asked;
 	size_t sites = 0;
 	int r;
 
 	*failed = 0;
 	osp_governor_restrain(&next, s->step);
-	if (osp_form_equals(&next, &s->now))
+	if (osp_form_equals(&next, &s->now) && sample == s->sample_now)
 		return 0;
 	r = s->back.drain(s->back.arg);
 	r = r ? r : osp_feed_attach(s->back.feed, UINT32_MAX, false, true);
 	if (r)
 		return r;
 	*failed = osp_loader_switch(s->back.loader, &next, &sites);
+	osp_loader_sample(s->back.loader, sample);
 	s->now = next;
+	s->sample_now = sample;
 	r = osp_follow_tell(s->back.follow, sites);
 	r = r ? r : osp_feed_attach(s->back.feed, UINT32_MAX, false, false);
 	return r ? r : tell(s, &before, by, share);

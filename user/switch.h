@@ -24,9 +24,9 @@ struct osp_switch_back {
 	void *arg;
 };
 
-/* `asked` is what is attached; limit: of all processors' time, 0 = none. -ENOMEM. */
+/* `asked` is what is attached, one of `sample` traces (0: all); limit: of all processors' time, 0 = none. -ENOMEM. */
 int osp_switch_new(struct osp_switch **out, const struct osp_switch_back *back,
-		   const struct osp_wanted *asked, double limit);
+		   const struct osp_wanted *asked, uint32_t sample, double limit);
 void osp_switch_free(struct osp_switch **s);
 
 /* What somebody has asked for, and what is recorded of it now. */

@@ -255,7 +255,7 @@ def test_the_governor_steps_down_until_the_limit_is_kept_or_nothing_is_left(case
                                pids=[ticker.pid])
     ticker.line("spin")
     recorder.process.wait_for(r"^governor: .* to light form, essential level$", seconds=3 * harness.PATIENCE)
-    recorder.process.wait_for(r"^warning: governor: .* nothing cheaper is left", seconds=harness.PATIENCE)
+    recorder.process.wait_for(r"^warning: governor: .* nothing cheaper is left", seconds=3 * harness.PATIENCE)
     status = ctl.ask(recorder, "status")
     assert (status["form"], status["level"]) == ("light", "essential"), status
     assert words(ticker.pid)["tick__passed"] == (0, 0) and words(ticker.pid)["tick__begun"] == (0, 1)
@@ -263,14 +263,15 @@ def test_the_governor_steps_down_until_the_limit_is_kept_or_nothing_is_left(case
     ticker.line("")
     ticker.wait_for(r"^(\d+)$", "out", after=at)
     # now it is idle: it asks for more again, step by step
-    recorder.process.wait_for(r"^governor: .* to light form, detail level$", seconds=3 * harness.PATIENCE, after=so_far)
+    recorder.process.wait_for(r"^governor: .* to light form, essential level, 1 of 32 traces$", seconds=3 * harness.PATIENCE,
+                              after=so_far)
     recorder.ask_to_stop()
     assert recorder.process.wait(4 * harness.PATIENCE) == 0
     settings = dict(rows(recorder.file, "SELECT name, value FROM session"))
-    told = [json.loads(settings[f"switched_{n}"]) for n in (1, 2, 3, 4)]
-    assert [t["to"] for t in told] == ["default form, detail level", "light form, detail level",
-                                       "light form, essential level", "light form, detail level"], told
-    assert all(t["by"] == "governor" and (t["share"] > 0.02) == (i < 3) for i, t in enumerate(told)), told
+    told = [json.loads(settings[f"switched_{n}"]) for n in range(1, 11)]
+    assert [t["to"] for t in told] == ["default form, detail level", "light form, detail level", "light form, essential level",
+                                       *(f"light form, essential level, 1 of {n} traces" for n in (2, 4, 8, 16, 32, 64, 32))], told
+    assert all(t["by"] == "governor" and (t["share"] > 0.02) == (i < 9) for i, t in enumerate(told)), told
     assert settings["overhead_limit"] == "0.02"
     assert not [r for r in rows(recorder.file, "SELECT probe, hits, stored, lost FROM losses") if r[1] != r[2] + r[3]]
 

@@ -86,6 +86,11 @@ static void each_step_takes_something_away(void **state)
 	for (int i = 0; i < 3; i++)
 		assert_true(osp_governor_next(&asked, true, &step));
 	assert_int_equal(step, OSP_GOVERNOR_ESSENTIAL);
+	assert_int_equal(osp_governor_sample(step), 1);
+	for (uint32_t one_of = 2; one_of <= 64; one_of *= 2) {
+		assert_true(osp_governor_next(&asked, true, &step));
+		assert_int_equal(osp_governor_sample(step), one_of);
+	}
 	assert_false(osp_governor_next(&asked, true, &step));
 	w = asked;
 	osp_governor_restrain(&w, OSP_GOVERNOR_DEFAULT);
@@ -113,7 +118,8 @@ static void steps_that_change_nothing_are_left_out(void **state)
 	assert_int_equal(step, OSP_GOVERNOR_LIGHT); /* which is what was asked for */
 	assert_false(osp_governor_next(&asked, false, &step));
 	asked.level = OSP_LEVEL_ESSENTIAL;
-	assert_false(osp_governor_next(&asked, true, &step));
+	assert_true(osp_governor_next(&asked, true, &step));
+	assert_int_equal(step, OSP_GOVERNOR_SAMPLE);
 }
 
 int main(void)
