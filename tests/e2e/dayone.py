@@ -104,8 +104,9 @@ def check_end(case, pair, recorder, published, how):
     session = check_stored(case, published)
     assert int(summary[3]) == sum(len(t.spans) for t in session.traces) and int(summary[5]) == len(session.traces), (how, summary[0])
     assert int(summary[1]) == sum(hits for hits, _, _ in session.hits().values()), (how, summary[0])
-    # By default an operation that is watched traps at its first step and at its end: all of these are.
-    assert int(summary[6]) == 2 * int(summary[2]), (how, summary[0])
+    # By default every operation traps at its end, and at its first step if it waits for a peer.
+    taken = sum(len(t.find("receive ")) for t in session.traces)
+    assert int(summary[6]) == 2 * int(summary[2]) - taken, (how, summary[0])
 
 
 def check_signal(case, number):
@@ -283,7 +284,7 @@ def record_hostile(case):
 def test_hostile_topics_and_names_reach_no_terminal(case):
     file, log = record_hostile(case)
     listed = check_harmless(run_on_terminal(case, "ls", file)).splitlines()[1:]
-    by_id = {}
+    by_id, names = {}, []
     for line in case.run("outspan", "ls", "--json", file).text().splitlines():
         trace = json.loads(line)
         spans = [json.loads(l) for l in case.run("outspan", "show", "--json", file, trace["trace_id"]).text().splitlines()]
@@ -302,7 +303,9 @@ def test_hostile_topics_and_names_reach_no_terminal(case):
             assert value == topic.decode(), (value, topic)
         except UnicodeDecodeError:  # bytes are hexadecimal
             assert value == topic.hex(), (value, topic)
-        assert "\\x1b[2J\\xffpsp" in root["process"]["exe"], root["process"]
+        names.append(root["process"]["exe"])
+    # One that ended before the recorder looked has no name.
+    assert any(names) and all("\\x1b[2J\\xffpsp" in n for n in names if n), names
     assert len(listed) >= len(HOSTILE)
 
 
