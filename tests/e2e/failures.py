@@ -371,7 +371,9 @@ def test_a_full_disk_ends_the_recording_with_what_was_stored_safe(case):
     session = pubsub.Session(case, case.path("copy/full.db"))
     assert session.sql("PRAGMA integrity_check") == [("ok",)]
     topics = [t.line["root"] for t in session.traces]
-    assert 0 < len(topics) <= len(published) and set(topics) == {"publish a/b"}, (len(topics), len(published))
+    # Of the message under way at the cut the publisher's side had not ended yet.
+    assert 0 < len(topics) <= len(published) and topics.count("publish a/b") >= len(topics) - 1, topics
+    assert set(topics) <= {"publish a/b", "handle a/b"}, topics
     by_log = {p["identifier"] for p in published}
     for t in session.traces[:5]:
         assert pubsub.identifier(t.only("attempt")) in by_log, t
