@@ -94,3 +94,11 @@ int osp_automaton_walk(const struct osp_operation *op,
 	}
 	return 0;
 }
+
+bool osp_automaton_ends(const struct osp_operation *op, const struct osp_point *p)
+{
+	for (size_t i = 0; i < op->transition_count; i++)
+		if (op->transitions[i].point == p && op->transitions[i].to == OSP_STATE_END)
+			return true;
+	return false;
+}

@@ -30,6 +30,9 @@ struct osp_walk_error {
 /* True if the span is among the open ones. */
 bool osp_open_spans_find(const struct osp_open_spans *o, uint8_t span);
 
+/* True if the point ends the operation in one of its states at least. */
+bool osp_automaton_ends(const struct osp_operation *op, const struct osp_point *p);
+
 /* Fills out[state] for every state. -EINVAL with the first problem. */
 int osp_automaton_walk(const struct osp_operation *op,
 		       struct osp_open_spans out[OSP_CATALOGUE_STATES],

@@ -12,42 +12,21 @@
 
 #include "user/base/arena.h"
 #include "user/base/cleanup.h"
+#include "user/base/rows.h"
 
 /* Table sizes are bounded by what a recording can hold; a file with more is not one of ours. */
 enum { MAX_ROWS = 1 << 20 };
 
 typedef int take_fn(struct osp_session *s, const struct osp_part *part);
 
-/* Doubles whenever the count reaches a power of two, so no capacity has to be kept. */
-static int grow(void **rows, size_t count, size_t size)
-{
-	void *more;
-
-	if (count == MAX_ROWS)
-		return -E2BIG;
-	if (count & (count - 1))
-		return 0;
-	more = realloc(*rows, (count ? 2 * count : 1) * size);
-	if (!more)
-		return -ENOMEM;
-	*rows = more;
-	return 0;
-}
-
-static int copy_text(struct osp_session *s, const char **text)
-{
-	*text = osp_arena_copy(s->texts, *text, strlen(*text));
-	return *text ? 0 : -ENOMEM;
-}
-
 static int take_process(struct osp_session *s, const struct osp_part *part)
 {
 	struct osp_process_row p = part->process;
-	int r = grow((void **)&s->processes, s->process_count, sizeof(p));
+	int r = osp_rows_grow((void **)&s->processes, s->process_count, sizeof(p), MAX_ROWS);
 
-	r = r ? r : copy_text(s, &p.comm);
-	r = r ? r : copy_text(s, &p.exe);
-	r = r ? r : copy_text(s, &p.cmdline);
+	r = r ? r : osp_arena_keep(s->texts, &p.comm);
+	r = r ? r : osp_arena_keep(s->texts, &p.exe);
+	r = r ? r : osp_arena_keep(s->texts, &p.cmdline);
 	if (!r)
 		s->processes[s->process_count++] = p;
 	return r;
@@ -55,7 +34,7 @@ static int take_process(struct osp_session *s, const struct osp_part *part)
 
 static int take_clock(struct osp_session *s, const struct osp_part *part)
 {
-	int r = grow((void **)&s->clocks, s->clock_count, sizeof(*s->clocks));
+	int r = osp_rows_grow((void **)&s->clocks, s->clock_count, sizeof(*s->clocks), MAX_ROWS);
 
 	if (!r)
 		s->clocks[s->clock_count++] = part->clock;

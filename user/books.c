@@ -11,6 +11,7 @@
 
 #include "user/base/arena.h"
 #include "user/base/cleanup.h"
+#include "user/base/rows.h"
 
 enum { ROWS_MAX = 1 << 24 };
 static const int64_t near_ns = 1000000000; /* gaps nearer than this are told as one */
@@ -31,28 +32,6 @@ void osp_books_free(struct osp_books **books)
 	free(b->intervals);
 	free(b);
 	*books = NULL;
-}
-
-/* Doubles whenever the count reaches a power of two, so no capacity has to be kept. */
-static int grow(void **rows, size_t count, size_t size)
-{
-	void *more;
-
-	if (count == ROWS_MAX)
-		return -E2BIG;
-	if (count & (count - 1))
-		return 0;
-	more = realloc(*rows, (count ? 2 * count : 1) * size);
-	if (!more)
-		return -ENOMEM;
-	*rows = more;
-	return 0;
-}
-
-static int copy_text(struct osp_books *b, const char **text)
-{
-	*text = osp_arena_copy(b->texts, *text, strlen(*text));
-	return *text ? 0 : -ENOMEM;
 }
 
 /* Times that come from a file are kept where differences of two are numbers, too. */
@@ -96,7 +75,7 @@ static int find_reason(struct osp_books *b, const char *name, size_t *out)
 		return -E2BIG;
 	b->reasons[i].name = name;
 	b->reasons[i].known = osp_reason_find(name);
-	r = copy_text(b, &b->reasons[i].name);
+	r = osp_arena_keep(b->texts, &b->reasons[i].name);
 	if (!r)
 		b->reason_count++;
 	return r;
@@ -134,10 +113,10 @@ static int take_loss(struct osp_books *b, const struct osp_part *part)
 				   .probe = part->loss.probe,
 				   .hits = part->loss.hits,
 				   .stored = part->loss.stored};
-	int r = grow((void **)&b->pages, b->page_count, sizeof(p));
+	int r = osp_rows_grow((void **)&b->pages, b->page_count, sizeof(p), ROWS_MAX);
 
-	r = r ? r : copy_text(b, &p.provider);
-	r = r ? r : copy_text(b, &p.probe);
+	r = r ? r : osp_arena_keep(b->texts, &p.provider);
+	r = r ? r : osp_arena_keep(b->texts, &p.probe);
 	r = r ? r : take_losses(b, &part->loss, &p);
 	if (r)
 		return r;
@@ -164,8 +143,8 @@ static int take_gap(struct osp_books *b, const struct osp_part *part)
 		return 0;
 	if (g.to_ns < g.from_ns)
 		g.to_ns = g.from_ns;
-	r = grow((void **)&b->gaps, b->gap_count, sizeof(g));
-	r = r ? r : copy_text(b, &g.reason);
+	r = osp_rows_grow((void **)&b->gaps, b->gap_count, sizeof(g), ROWS_MAX);
+	r = r ? r : osp_arena_keep(b->texts, &g.reason);
 	if (!r)
 		b->gaps[b->gap_count++] = g;
 	return r;
@@ -229,7 +208,8 @@ struct joining {
 
 static int begin_interval(struct osp_books *b, const struct osp_books_gap *g, struct joining *j)
 {
-	int r = grow((void **)&b->intervals, b->interval_count, sizeof(*b->intervals));
+	int r = osp_rows_grow((void **)&b->intervals, b->interval_count, sizeof(*b->intervals),
+			      ROWS_MAX);
 
 	if (r)
 		return r;

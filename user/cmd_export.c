@@ -50,16 +50,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 't':
 		o->trace = arg;
 		return 0;
-	case ARGP_KEY_ARG:
-		if (o->file)
-			argp_error(state, "one session at a time");
-		o->file = arg;
-		return 0;
-	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "which session? give its FILE");
-		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return osp_reader_take_file(key, arg, state, &o->file);
 	}
 }
 

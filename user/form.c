@@ -5,6 +5,8 @@
  */
 #include "user/form.h"
 
+#include "probes/automaton.h"
+
 #include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>
@@ -62,14 +64,6 @@ size_t osp_form_say(struct osp_wanted *w, const struct osp_catalogue *c, const c
 	return n;
 }
 
-static bool ends(const struct osp_operation *op, const struct osp_point *p)
-{
-	for (size_t i = 0; i < op->transition_count; i++)
-		if (op->transitions[i].point == p && op->transitions[i].to == OSP_STATE_END)
-			return true;
-	return false;
-}
-
 static bool begins(const struct osp_operation *op, const struct osp_point *p)
 {
 	for (size_t i = 0; i < op->transition_count; i++)
@@ -89,7 +83,7 @@ bool osp_form_flushes(const struct osp_point *p)
 {
 	const struct osp_operation *op = operation_of(p);
 
-	return !p->foreign && !p->control && op && (p->spill || ends(op, p));
+	return !p->foreign && !p->control && op && (p->spill || osp_automaton_ends(op, p));
 }
 
 static bool asks_for(const struct osp_wanted *w, const struct osp_point *p)

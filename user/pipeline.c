@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "probes/automaton.h"
 #include "user/account.h"
 #include "user/base/cleanup.h"
 #include "user/base/text.h"
@@ -308,10 +309,8 @@ static int push_run(struct osp_pipeline *p, const struct osp_decoder *decoder, s
 static bool ends(const struct osp_point *p)
 {
 	for (size_t i = 0; i < p->operation_count; i++)
-		for (size_t k = 0; k < p->operations[i]->transition_count; k++)
-			if (p->operations[i]->transitions[k].point == p &&
-			    p->operations[i]->transitions[k].to == OSP_STATE_END)
-				return true;
+		if (osp_automaton_ends(p->operations[i], p))
+			return true;
 	return false;
 }
 

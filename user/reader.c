@@ -25,6 +25,22 @@ void osp_reader_parse(const struct argp *argp, const char *name, int argc, char 
 	argv[0] = "outspan";
 }
 
+error_t osp_reader_take_file(int key, char *arg, struct argp_state *state, const char **file)
+{
+	switch (key) {
+	case ARGP_KEY_ARG:
+		if (*file)
+			argp_error(state, "one session at a time");
+		*file = arg;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "which session? give its FILE");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
 static void warn_of_cut(const struct osp_session *s, const char *file)
 {
 	int64_t at_ns = s->committed_ns;

@@ -10,6 +10,9 @@
 void osp_reader_parse(const struct argp *argp, const char *name, int argc, char **argv,
 		      void *input);
 
+/* For argp parsers: takes the one argument FILE; other keys are unknown. */
+error_t osp_reader_take_file(int key, char *arg, struct argp_state *state, const char **file);
+
 /* Opens the session; what fails is said. -errno. */
 int osp_reader_open(struct osp_session **out, const char *file);
 

@@ -5,6 +5,7 @@
  */
 #include "user/base/arena.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -93,6 +94,12 @@ void *osp_arena_copy(struct osp_arena *a, const void *data, size_t size)
 	if (p && size)
 		memcpy(p, data, size);
 	return p;
+}
+
+int osp_arena_keep(struct osp_arena *a, const char **text)
+{
+	*text = osp_arena_copy(a, *text, strlen(*text));
+	return *text ? 0 : -ENOMEM;
 }
 
 char *osp_arena_print(struct osp_arena *a, const char *format, ...)

@@ -26,6 +26,9 @@ void *osp_arena_alloc(struct osp_arena *a, size_t count, size_t size);
 /* A copy of the bytes, followed by a NUL. NULL: as above. */
 void *osp_arena_copy(struct osp_arena *a, const void *data, size_t size);
 
+/* Replaces a text by its copy in the arena. -ENOMEM, also over the maximum. */
+int osp_arena_keep(struct osp_arena *a, const char **text);
+
 /* printf into the arena. NULL: as above. */
 char *osp_arena_print(struct osp_arena *a, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
