@@ -97,6 +97,12 @@ struct osp_row {
 	 * long as the store is. They are then told apart by address and neither checked nor copied.
 	 */
 	bool lasting;
+	/*
+	 * 0, or: rows of this number differ in ids, times, marks, statuses, names, codes and values
+	 * only. Their spans' numbers, parents and kinds, their steps and their fields' names and
+	 * types are the same. Never given twice to different ones while the store is open.
+	 */
+	uint64_t form;
 	const char *provider, *side, *layer, *feature; /* or NULL */
 	const struct osp_row_span *spans;
 	size_t span_count;
