@@ -238,7 +238,17 @@ json_t *osp_json_span(const struct osp_session *s, const struct osp_span *span, 
 	return object;
 }
 
-void osp_json_add_halt(json_t *span, const struct osp_halt *h, int64_t wall_offset)
+static json_t *outlook_json(const struct osp_outlook_steps *steps)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < steps->count; i++)
+		json_array_append_new(list, osp_json_text(steps->next[i]->name));
+	return list;
+}
+
+void osp_json_add_halt(json_t *span, const struct osp_halt *h, const struct osp_outlook_steps *next,
+		       int64_t wall_offset)
 {
 	static const char *const kinds[] = {"open", "died", "replaced"};
 	json_t *o = json_pack("{s:s, s:o, s:I, s:I}", "kind", kinds[h->kind], "after",
@@ -248,6 +258,8 @@ void osp_json_add_halt(json_t *span, const struct osp_halt *h, int64_t wall_offs
 
 	if (o && h->kind == OSP_HALT_DIED)
 		json_object_set_new(o, "exit_code", json_integer(h->exit_code));
+	if (o && next)
+		json_object_set_new(o, "next", outlook_json(next));
 	if (span && o)
 		json_object_set_new(span, "halt", o);
 	else

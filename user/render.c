@@ -29,6 +29,7 @@ enum {
 	PROCESS = 21,
 	DEEPEST = 12, /* levels that are indented */
 	ROOT = 19,    /* columns of a root's name in the listing */
+	NEXT = 4,     /* steps that may follow, of an operation that stopped */
 };
 
 static const char *const RED = "\x1b[31m", *const YELLOW = "\x1b[33m", *const DIM = "\x1b[2m",
@@ -409,6 +410,39 @@ static bool put_loss(const struct tree *t, uint32_t process, int64_t start_ns, i
 	return true;
 }
 
+/* "next: response_received, the head of the answer is there" */
+static void put_outlook_step(const struct tree *t, const struct osp_span *s, const char *word,
+			     const struct osp_point *p)
+{
+	FILE *f = t->r->out;
+	size_t at = indent(t, s) + 4 + 6;
+
+	end_note(t, YELLOW);
+	begin_note(t, s, YELLOW, "  ");
+	fprintf(f, "%4s: ", word);
+	at += osp_columns_write(f, p->name, 40);
+	if (p->doc) {
+		fputs(", ", f);
+		osp_columns_write(f, p->doc, WIDTH - 2 - at);
+	}
+}
+
+/* What its last step says it was about to do, and what would have come then. */
+static int put_outlook(const struct tree *t, const struct osp_span *s)
+{
+	struct osp_outlook_steps steps;
+	int r = osp_outlook_find(t->r->outlook, t->spans, t->count, s, &steps);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	put_outlook_step(t, s, "last", steps.last);
+	for (size_t i = 0; i < steps.count && i < NEXT; i++)
+		put_outlook_step(t, s, i ? "or" : "next", steps.next[i]);
+	if (steps.count > NEXT)
+		fprintf(t->r->out, ", or %zu others", steps.count - NEXT);
+	return 0;
+}
+
 /* Where it stopped, if it did. */
 static bool put_halt(const struct tree *t, const struct osp_span *s)
 {
@@ -422,17 +456,22 @@ static bool put_halt(const struct tree *t, const struct osp_span *s)
 	return true;
 }
 
-static void put_mark(const struct tree *t, const struct osp_span *s, size_t mark)
+static int put_mark(const struct tree *t, const struct osp_span *s, size_t mark)
 {
+	bool told = false;
+	int r = 0;
+
 	begin_note(t, s, YELLOW, "! ");
-	if (marks[mark].mark == OSP_MARK_INCOMPLETE && put_halt(t, s)) {
-		end_note(t, YELLOW);
-		return;
+	if (marks[mark].mark == OSP_MARK_INCOMPLETE) {
+		told = put_halt(t, s);
+		r = told ? put_outlook(t, s) : 0;
+	} else if (marks[mark].mark == OSP_MARK_MAY_BE_CUT) {
+		told = put_loss(t, s->process, s->start_ns, s->end_ns);
 	}
-	if (marks[mark].mark != OSP_MARK_MAY_BE_CUT ||
-	    !put_loss(t, s->process, s->start_ns, s->end_ns))
+	if (!told)
 		fputs(marks[mark].phrase, t->r->out);
 	end_note(t, YELLOW);
+	return r;
 }
 
 static int put_notes(const struct tree *t, const struct osp_span *s)
@@ -451,9 +490,9 @@ static int put_notes(const struct tree *t, const struct osp_span *s)
 		end_note(t, YELLOW);
 	}
 	put_clock(t, s);
-	for (size_t i = 0; i < MARKS; i++)
+	for (size_t i = 0; !r && i < MARKS; i++)
 		if (s->marks & marks[i].mark && marks[i].phrase)
-			put_mark(t, s, i);
+			r = put_mark(t, s, i);
 	return r;
 }
 
@@ -552,7 +591,8 @@ static void put_heading(const struct tree *t)
 	colour_off(r, BOLD);
 	fputs("\nstarted ", r->out);
 	put_time(r, trace->start_ns, false);
-	fprintf(r->out, ", took %s, status ",
+	fprintf(r->out, ", took %s%s, status ",
+		trace->marks & OSP_MARK_INCOMPLETE ? "at least " : "",
 		osp_text_duration(text, trace->end_ns - trace->start_ns));
 	colour_on(r, colour);
 	fputs(trace->status == OSP_SPAN_UNSET ? "unset" : status_text(trace->status), r->out);

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "tests/sample_losses.h"
+#include "tests/sample_halt.h"
 #include "user/command.h"
 
 static char directory[] = "/tmp/outspan-golden-XXXXXX", session[64], out_path[64], err_path[64];
@@ -206,6 +206,28 @@ static int use_first_session(void **state)
 	(void)state;
 	snprintf(session, sizeof(session), "%s/session.db", directory);
 	return 0;
+}
+
+/* The catalogue of the session tells what an operation that stopped was about to do, and what next. */
+static void what_stopped_is_told_with_what_was_to_come(void **state)
+{
+	(void)state;
+	use_session(sample_halt(), "halt");
+	expect_golden("show --utc @ #1", "show_halt.txt");
+	expect_narrow();
+	assert_int_equal(run("show --json @ #1"), 0);
+	assert_non_null(strstr(output, "\"after\":\"handing\""));
+	assert_non_null(strstr(output, "\"silent_ns\":5000000000"));
+	assert_non_null(strstr(output, "\"next\":[\"accepted\",\"handed\",\"refused\"]"));
+	/* its begin is not known; the last step says what may follow */
+	assert_int_equal(run("show @ #2"), 0);
+	assert_non_null(strstr(output, "\n    next: accepted\n"));
+	/* not in the catalogue: nothing is made up */
+	assert_int_equal(run("show @ #3"), 0);
+	assert_non_null(strstr(output, "no step since handing"));
+	assert_null(strstr(output, "next"));
+	assert_int_equal(run("show --json @ #3"), 0);
+	assert_null(strstr(output, "next"));
 }
 
 static void books_look_as_checked_by_hand(void **state)
@@ -430,6 +452,7 @@ int main(void)
 		cmocka_unit_test_setup(trees_look_as_checked_by_hand, use_first_session),
 		cmocka_unit_test_setup(last_and_prefix_name_the_same_trace, use_first_session),
 		cmocka_unit_test_setup(json_has_the_promised_shapes, use_first_session),
+		cmocka_unit_test(what_stopped_is_told_with_what_was_to_come),
 		cmocka_unit_test_setup(books_look_as_checked_by_hand, use_first_session),
 		cmocka_unit_test_setup(broken_books_are_told, use_first_session),
 		cmocka_unit_test_setup(losses_at_impossible_times_do_no_harm, use_first_session),
