@@ -189,6 +189,11 @@ struct osp_clock_row {
 /* Settings that count what no page of the books has; not there = none. */
 #define OSP_SESSION_BAD_RECORDS	  "bad_records"	  /* records that made no sense */
 #define OSP_SESSION_CHILDREN_LOST "children_lost" /* children that could not be followed */
+/*
+ * And the key of a process: how many of its steps were stored and forgotten again. The store keeps
+ * these itself, with what it forgets.
+ */
+#define OSP_SESSION_FORGOTTEN "forgotten_steps."
 struct osp_session_row {
 	const char *name, *value;
 };

@@ -326,13 +326,14 @@ static json_t *intervals_json(const struct osp_books *b)
 	for (size_t i = 0; i < b->interval_count; i++) {
 		const struct osp_books_interval *v = &b->intervals[i];
 
-		json_array_append_new(
-			list,
-			json_pack("{s:o, s:o, s:I, s:o, s:I}", "from_ns", wall_time(b, v->from_ns),
-				  "to_ns", wall_time(b, v->to_ns), "steps_lost",
-				  (json_int_t)v->lost, "steps_stored",
-				  b->counted ? json_integer((json_int_t)v->stored) : json_null(),
-				  "processes", (json_int_t)v->processes));
+		json_array_append_new(list, json_pack("{s:o, s:o, s:I, s:o, s:I}", "from_ns",
+						      wall_time(b, v->from_ns), "to_ns",
+						      wall_time(b, v->to_ns), "steps_lost",
+						      (json_int_t)v->lost, "steps_stored",
+						      b->counted && !osp_books_is_forgotten(b, v)
+							      ? json_integer((json_int_t)v->stored)
+							      : json_null(),
+						      "processes", (json_int_t)v->processes));
 	}
 	return list;
 }
@@ -371,12 +372,13 @@ static json_t *counts_json(const struct osp_books *b)
 json_t *osp_json_books(const struct osp_books *b)
 {
 	return json_pack(
-		"{s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		"{s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"whole", osp_books_are_whole(b), "ended", b->session->ended, "closes", !b->open,
-		"hits", (json_int_t)b->hits, "steps_stored", (json_int_t)b->stored, "steps_lost",
-		(json_int_t)b->lost, "steps_missing", (json_int_t)b->missing, "steps_left_out",
-		(json_int_t)b->chosen, "bad_records", (json_int_t)b->session->bad_records,
-		"children_lost", (json_int_t)b->session->children_lost, "from_ns",
+		"hits", (json_int_t)b->hits, "steps_stored", (json_int_t)(b->stored - b->forgotten),
+		"steps_forgotten", (json_int_t)b->forgotten, "steps_lost", (json_int_t)b->lost,
+		"steps_missing", (json_int_t)b->missing, "steps_left_out", (json_int_t)b->chosen,
+		"bad_records", (json_int_t)b->session->bad_records, "children_lost",
+		(json_int_t)b->session->children_lost, "from_ns",
 		b->from_ns ? wall_time(b, b->from_ns) : json_null(), "to_ns",
 		b->session->ended && b->to_ns ? wall_time(b, b->to_ns) : json_null(),
 		"last_step_ns", b->found ? wall_time(b, b->last_ns) : json_null(), "traces",

@@ -244,6 +244,14 @@ static void books_look_as_checked_by_hand(void **state)
 	expect_golden("losses --utc --process 4001 @", "losses_process.txt");
 	expect_narrow();
 	expect_golden("losses --json @", "losses.json");
+	use_session(sample_forgetful(), "forgetful");
+	expect_golden("losses --utc @", "losses_forgotten.txt");
+	expect_narrow();
+	assert_int_equal(run("losses --process 4002 @"), 0);
+	assert_non_null(strstr(output, "\n28 hits = 3 stored + 20 forgotten + 5 lost: closes"));
+	assert_int_equal(run("losses --check --process 4001 @"), 0);
+	assert_string_equal(output, "no step is missing: 7 hits of 1 point in 1 process; "
+				    "forgotten as asked: 7\n");
 	use_session(sample_killed(), "killed");
 	assert_int_equal(run("losses @"), 0);
 	assert_non_null(strstr(output, "no step is missing: 4 hits of 1 point in 1 process\n"));
