@@ -24,6 +24,7 @@ struct osp_session {
 	size_t forgotten_count;
 	int64_t committed_ns; /* boot time of the last step that is stored; 0 = none is */
 	uint64_t bad_records, children_lost;
+	uint64_t step_error_ns, step_jumps, step_contradictions; /* OSP_SESSION_STEP_* */
 	bool ended;  /* its recorder closed the books; false: under way, or cut off */
 	void *texts; /* owned: what the rows above point to */
 };

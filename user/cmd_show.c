@@ -36,7 +36,8 @@ static const char help[] =
 	"A line below a span that begins with ^ says what its place in the tree rests on, with ? what "
 	"could not be decided, with ! what may be wrong or missing: of an operation that never ended the "
 	"last step that is known, what became of its process, and which step would have come next. In "
-	"JSON, bytes are hexadecimal; such an operation has a \"halt\".\n\n"
+	"JSON, bytes are hexadecimal; such an operation has a \"halt\"; \"time_error_ns\" is how far times "
+	"of steps may be off.\n\n"
 	"Examples:\n"
 	"  outspan show session.db last\n"
 	"  outspan show -v session.db 8c1f1e2a4b6e\n"
@@ -87,6 +88,9 @@ static int print_json(const struct osp_render *render, const struct osp_span *sp
 	offset = osp_session_wall_offset(s, start);
 	for (size_t i = 0; !r && i < count && !ferror(render->out); i++) {
 		span = osp_json_span(s, &spans[i], offset);
+		if (span && s->step_error_ns)
+			json_object_set_new(span, "time_error_ns",
+					    json_integer((json_int_t)s->step_error_ns));
 		if (osp_halt_find(s, spans, count, &spans[i], &halt)) {
 			r = osp_outlook_find(render->outlook, spans, count, &spans[i], &next);
 			osp_json_add_halt(span, &halt, r ? NULL : &next, offset);

@@ -29,6 +29,7 @@ enum {
 	PROCESS = 21,
 	DEEPEST = 12, /* levels that are indented */
 	ROOT = 19,    /* columns of a root's name in the listing */
+	MUCH = 100,   /* of a trace's time, that its steps are uncertain by: so many-th part */
 	NEXT = 4,     /* steps that may follow, of an operation that stopped */
 };
 
@@ -602,6 +603,42 @@ static void put_heading(const struct tree *t)
 		trace->links, trace->links == 1 ? "" : "s");
 }
 
+/*
+ * How far the trace's times may be off: when that is much for it, or the counter behind the steps
+ * did what one should not do. With -v always.
+ */
+static void put_error(const struct tree *t)
+{
+	const struct osp_session *s = t->r->session;
+	int64_t took_ns = t->trace->end_ns - t->trace->start_ns;
+	bool odd = s->step_jumps || s->step_contradictions;
+	bool much = took_ns >= 0 && s->step_error_ns > (uint64_t)took_ns / MUCH;
+	const char *colour = odd || much ? YELLOW : NULL;
+	FILE *f = t->r->out;
+	char text[24];
+
+	if (!s->step_error_ns || !(odd || much || t->r->verbose))
+		return;
+	colour_on(t->r, colour);
+	fprintf(f, "%stimes of steps are uncertain by %s\n", colour ? "! " : "",
+		osp_text_duration(text, s->step_error_ns > INT64_MAX ? INT64_MAX
+								     : (int64_t)s->step_error_ns));
+	if (s->step_jumps)
+		fprintf(f,
+			"! the clock of the steps jumped %" PRIu64
+			" time%s in this recording (suspended or moved?): times across\n"
+			"  a jump cannot be compared\n",
+			s->step_jumps, s->step_jumps == 1 ? "" : "s");
+	if (s->step_contradictions)
+		fprintf(f,
+			"! %" PRIu64
+			" records in this recording came before their own steps: such a step has the "
+			"time at which\n  it was brought, the order within an operation stays right\n",
+			s->step_contradictions);
+	colour_off(t->r, colour);
+	fputc('\n', f);
+}
+
 /* A mark of the trace that none of its spans has: the recorder did not live to give it. */
 static void put_doubt(const struct tree *t, size_t count)
 {
@@ -643,10 +680,11 @@ int osp_render_spans(const struct osp_render *render, const struct osp_trace *tr
 
 	osp_map_init(&t.by_id, count + 1, trace->root_id);
 	r = r ? r : index_spans(&t, count);
-	if (!r)
+	if (!r) {
 		put_heading(&t);
-	if (!r)
 		put_doubt(&t, count);
+		put_error(&t);
+	}
 	for (size_t i = 0; !r && i < count && !ferror(render->out); i++) {
 		put_line(&t, &spans[i]);
 		r = put_notes(&t, &spans[i]);

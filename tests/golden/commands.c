@@ -230,6 +230,40 @@ static void what_stopped_is_told_with_what_was_to_come(void **state)
 	assert_null(strstr(output, "next"));
 }
 
+/* A trace of 3 ms; what its clock is said to be off. */
+static void use_clock(const char *name, const char *error_ns, const char *jumps,
+		      const char *records)
+{
+	const struct osp_session_row rows[] = {{OSP_SESSION_STEP_ERROR, error_ns},
+					       {OSP_SESSION_STEP_JUMPS, jumps},
+					       {OSP_SESSION_STEP_CONTRADICTIONS, records}};
+	struct sample *s = sample_lossless();
+
+	for (int i = 0; i < 3; i++)
+		sample_add(s, OSP_PART_SESSION)->session = rows[i];
+	use_session(s, name);
+}
+
+static void uncertain_times_are_told_where_they_matter(void **state)
+{
+	(void)state;
+	use_clock("good-clock", "29000", "0", "0");
+	assert_int_equal(run("show @ #1"), 0);
+	assert_null(strstr(output, "uncertain"));
+	assert_int_equal(run("show -v @ #1"), 0);
+	assert_non_null(strstr(output, "\ntimes of steps are uncertain by 29.0 us\n"));
+	assert_int_equal(run("show --json @ #1"), 0);
+	assert_non_null(strstr(output, "\"time_error_ns\":29000"));
+	use_clock("poor-clock", "31000", "0", "0");
+	assert_int_equal(run("show @ #1"), 0);
+	assert_non_null(strstr(output, "\n! times of steps are uncertain by 31.0 us\n\n"));
+	use_clock("bad-clock", "18446744073709551615", "1", "31");
+	assert_int_equal(run("show @ #1"), 0);
+	assert_non_null(strstr(output, "\n! the clock of the steps jumped 1 time in"));
+	assert_non_null(strstr(output, "\n! 31 records in this recording came before their own"));
+	expect_narrow();
+}
+
 static void books_look_as_checked_by_hand(void **state)
 {
 	(void)state;
@@ -460,6 +494,7 @@ int main(void)
 		cmocka_unit_test_setup(trees_look_as_checked_by_hand, use_first_session),
 		cmocka_unit_test_setup(last_and_prefix_name_the_same_trace, use_first_session),
 		cmocka_unit_test_setup(json_has_the_promised_shapes, use_first_session),
+		cmocka_unit_test(uncertain_times_are_told_where_they_matter),
 		cmocka_unit_test(what_stopped_is_told_with_what_was_to_come),
 		cmocka_unit_test_setup(books_look_as_checked_by_hand, use_first_session),
 		cmocka_unit_test_setup(broken_books_are_told, use_first_session),
