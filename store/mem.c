@@ -4,6 +4,7 @@
  * a copy of every part; sorted views are made again after writes. mem: has no address.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -288,6 +289,35 @@ static bool link_goes(const struct entry *e, void *arg)
 	return end_goes(arg, e->part->edge.from) || end_goes(arg, e->part->edge.to);
 }
 
+static int count_forgotten(struct mem_store *m, const struct osp_row *row)
+{
+	_cleanup_(osp_buffer_clear) struct osp_buffer key = OSP_BUFFER_INIT(MAX_KEY);
+	char name[48], value[24];
+	struct osp_part part = {.kind = OSP_PART_SESSION, .session = {name, value}};
+	const struct entry *e;
+	uint64_t steps = row->step_count;
+	int r;
+
+	snprintf(name, sizeof(name), OSP_SESSION_FORGOTTEN "%" PRIu32, row->process);
+	r = osp_part_key(&part, &key);
+	e = r ? NULL : osp_map_find(&m->maps[OSP_PART_SESSION], key.data, key.size);
+	if (e && e->part)
+		steps += strtoull(e->part->session.value, NULL, 10);
+	snprintf(value, sizeof(value), "%" PRIu64, steps);
+	return r ? r : mem_write(&m->base, &part, 1);
+}
+
+static int count_all_forgotten(struct mem_store *m, struct osp_map *kept)
+{
+	struct entry *e;
+	int r = 0;
+
+	for (size_t at = 0; !r && (e = osp_map_next(&m->maps[OSP_PART_ROW], &at));)
+		if (trace_goes(e, kept))
+			r = count_forgotten(m, &e->part->row);
+	return r;
+}
+
 static int mem_forget(struct osp_store *s, int64_t before_ns, bool *more)
 {
 	_cleanup_(osp_map_clear) struct osp_map kept;
@@ -302,6 +332,7 @@ static int mem_forget(struct osp_store *s, int64_t before_ns, bool *more)
 		if (e->part && !is_old(e, before_ns))
 			r = osp_map_add(&kept, &e->trace, sizeof(e->trace), e);
 	forget_views(m);
+	r = r ? r : count_all_forgotten(m, &kept);
 	r = r ? r : remove_all(&m->maps[OSP_PART_EDGE], link_goes, &f);
 	r = r ? r : remove_all(&m->maps[OSP_PART_ROW], trace_goes, &kept);
 	return r ? osp_store_fail(s, r, "no memory") : 0;

@@ -108,9 +108,10 @@ CREATE TABLE number(i INTEGER PRIMARY KEY);
 
 -- ---- views ----
 
--- The views that end in _raw, _bytes, _slots and _numbers are for the others. A condition on the
+-- The views that end in _raw, _block, _bytes, _slots and _numbers are for the others. A condition on the
 -- trace reaches the index through all of them. Their second half, UNION ALL SELECT ... WHERE 0,
--- gives no row: it keeps SQLite from working out the bytes anew wherever a number is used.
+-- gives no row: it keeps SQLite from working out the bytes anew wherever a number is used. SQLite
+-- copies a whole blob for each look into it: those that end in _block cut it, 256 entries at a time.
 
 -- One row per operation: where it lies in its bundle. width, slot: bytes of a time, of a slot.
 CREATE VIEW operation_raw AS
@@ -292,25 +293,32 @@ LEFT JOIN clock w ON w.boot_ns = coalesce((SELECT max(boot_ns) FROM clock WHERE 
                                           (SELECT min(boot_ns) FROM clock));
 
 -- One row per step; seq counts the steps of the operation.
+CREATE VIEW step_block AS
+SELECT o.bundle, o.place, o.id, o.trace, o.thread, o.start_ns, o.width, 256 * n.i AS first, s.spans,
+  substr(s.steps, 1024 * n.i + 1, 1024) AS steps,
+  substr(o.times, o.times_at + 256 * o.width * n.i + 1, 256 * o.width) AS times
+FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < (length(s.steps) + 1023) / 1024
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+
 CREATE VIEW step_bytes AS
-SELECT o.*, n.i AS seq, (((SELECT v FROM byte WHERE b = substr(s.steps, 4 * n.i + 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(s.steps, 4 * n.i + 2, 1))) AS point,
-  (((SELECT v FROM byte WHERE b = substr(s.steps, 4 * n.i + 2 + 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(s.steps, 4 * n.i + 2 + 2, 1))) AS span_i,
-  s.spans,
-  CAST(substr(x'0000000000000000', 1, 8 - o.width) || substr(o.times, o.times_at + o.width * n.i + 1, o.width) AS BLOB) AS after8
-FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < length(s.steps) / 4
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+SELECT k.bundle, k.place, k.id, k.trace, k.thread, k.start_ns, k.first + n.i AS seq,
+  (((SELECT v FROM byte WHERE b = substr(k.steps, 4 * n.i + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.steps, 4 * n.i + 2, 1))) AS point,
+  substr(k.spans, 20 * (((SELECT v FROM byte WHERE b = substr(k.steps, 4 * n.i + 2 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.steps, 4 * n.i + 2 + 2, 1))) + 1, 2) AS number,
+  CAST(substr(x'0000000000000000', 1, 8 - k.width) || substr(k.times, k.width * n.i + 1, k.width) AS BLOB) AS after8
+FROM step_block k CROSS JOIN number n ON n.i < length(k.steps) / 4
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW step_raw AS
 SELECT s.bundle, s.place, s.id, s.trace, t.process, s.start_ns, s.seq, s.point,
   CAST(substr(s.id, 1, 6) ||
     (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.span_i + 1, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.span_i + 1, 2), 2, 1)))) >> 8) & 255) ||
+    (SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(s.number, 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.number, 2, 1)))) >> 8) & 255) ||
     (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.span_i + 1, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.span_i + 1, 2), 2, 1)))) & 255) AS BLOB) AS span_id,
+    (SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(s.number, 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.number, 2, 1)))) & 255) AS BLOB) AS span_id,
   (((SELECT v FROM byte WHERE b = substr(s.after8, 1, 1)) << 56) |
     ((SELECT v FROM byte WHERE b = substr(s.after8, 2, 1)) << 48) |
     ((SELECT v FROM byte WHERE b = substr(s.after8, 3, 1)) << 40) |
@@ -323,37 +331,53 @@ FROM step_bytes s JOIN thread t ON t.key = s.thread
 LEFT JOIN clock w ON w.boot_ns = coalesce((SELECT max(boot_ns) FROM clock WHERE boot_ns <= s.start_ns),
                                           (SELECT min(boot_ns) FROM clock));
 
--- One row per value. at: what its slot says.
+-- One row per value. at: what its slot says. The steps of a block are those that its values belong to.
+CREATE VIEW value_block AS
+SELECT o.bundle, o.place, o.id, o.trace, o.slot, o.heads, o.payload, o.wire, 256 * n.i AS first, s.spans,
+  substr(s.fields, 1280 * n.i + 1, 1280) AS fields,
+  substr(o.slots, o.slots_at + o.slot * (s.field_slot + 256 * n.i) + 1, 256 * o.slot) AS slots,
+  (((SELECT v FROM byte WHERE b = substr(s.fields, 1280 * n.i + 2 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.fields, 1280 * n.i + 2 + 2, 1))) AS first_step,
+  substr(s.steps, 4 * (((SELECT v FROM byte WHERE b = substr(s.fields, 1280 * n.i + 2 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.fields, 1280 * n.i + 2 + 2, 1))) + 1,
+    4 * (1 + (((SELECT v FROM byte WHERE b = substr(s.fields, min(1280 * n.i + 1280, length(s.fields)) - 3 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.fields, min(1280 * n.i + 1280, length(s.fields)) - 3 + 2, 1))) -
+    (((SELECT v FROM byte WHERE b = substr(s.fields, 1280 * n.i + 2 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.fields, 1280 * n.i + 2 + 2, 1))))) AS steps
+FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < (length(s.fields) + 1279) / 1280
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+
 CREATE VIEW value_bytes AS
-SELECT o.*, n.i, (((SELECT v FROM byte WHERE b = substr(s.fields, 5 * n.i + 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(s.fields, 5 * n.i + 2, 1))) AS field,
-  (((SELECT v FROM byte WHERE b = substr(s.fields, 5 * n.i + 2 + 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(s.fields, 5 * n.i + 2 + 2, 1))) AS step,
-  (SELECT v FROM byte WHERE b = substr(s.fields, 5 * n.i + 4 + 1, 1)) AS coding,
-  s.spans, s.steps,
-  CAST(substr(x'00000000', 1, 4 - o.slot) || substr(o.slots, o.slots_at + o.slot * (s.field_slot + n.i) + 1, o.slot) AS BLOB) AS at4
-FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < length(s.fields) / 5
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+SELECT k.bundle, k.place, k.id, k.trace, k.heads, k.payload, k.wire, k.first + n.i AS i, k.spans, k.steps, k.first_step,
+  (((SELECT v FROM byte WHERE b = substr(k.fields, 5 * n.i + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.fields, 5 * n.i + 2, 1))) AS field,
+  (((SELECT v FROM byte WHERE b = substr(k.fields, 5 * n.i + 2 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.fields, 5 * n.i + 2 + 2, 1))) AS step,
+  (SELECT v FROM byte WHERE b = substr(k.fields, 5 * n.i + 4 + 1, 1)) AS coding,
+  CAST(substr(x'00000000', 1, 4 - k.slot) || substr(k.slots, k.slot * n.i + 1, k.slot) AS BLOB) AS at4
+FROM value_block k CROSS JOIN number n ON n.i < length(k.fields) / 5
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW value_slots AS
-SELECT v.*, (((SELECT v FROM byte WHERE b = substr(v.at4, 1, 1)) << 24) |
+SELECT v.bundle, v.place, v.id, v.trace, v.heads, v.payload, v.wire, v.i, v.field, v.step, v.coding,
+  (((SELECT v FROM byte WHERE b = substr(v.at4, 1, 1)) << 24) |
     ((SELECT v FROM byte WHERE b = substr(v.at4, 2, 1)) << 16) |
     ((SELECT v FROM byte WHERE b = substr(v.at4, 3, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(v.at4, 4, 1))) AS at,
-  (((SELECT v FROM byte WHERE b = substr(v.steps, 4 * v.step + 2 + 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(v.steps, 4 * v.step + 2 + 2, 1))) AS span_i
+  substr(v.spans, 20 * (((SELECT v FROM byte WHERE b = substr(v.steps, 4 * (v.step - v.first_step) + 2 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(v.steps, 4 * (v.step - v.first_step) + 2 + 2, 1))) + 1, 2) AS number
 FROM value_bytes v
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW value_raw AS
 SELECT v.bundle, v.place, v.i, v.id, v.trace, v.field, v.step, v.coding, v.at, v.wire, v.heads,
   CAST(substr(v.id, 1, 6) ||
     (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(v.id, 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(v.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(v.spans, 20 * v.span_i + 1, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(v.spans, 20 * v.span_i + 1, 2), 2, 1)))) >> 8) & 255) ||
+    (SELECT v FROM byte WHERE b = substr(substr(v.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(v.number, 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(v.number, 2, 1)))) >> 8) & 255) ||
     (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(v.id, 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(v.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(v.spans, 20 * v.span_i + 1, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(v.spans, 20 * v.span_i + 1, 2), 2, 1)))) & 255) AS BLOB) AS span_id,
+    (SELECT v FROM byte WHERE b = substr(substr(v.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(v.number, 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(v.number, 2, 1)))) & 255) AS BLOB) AS span_id,
   iif(v.coding IN (3, 4), iif((SELECT v FROM byte WHERE b = substr(v.payload, v.at + 1, 1)) < 255,
     substr(v.payload, v.at + 2, (SELECT v FROM byte WHERE b = substr(v.payload, v.at + 1, 1))),
     substr(v.payload, v.at + 6, (((SELECT v FROM byte WHERE b = substr(v.payload, v.at + 1 + 1, 1)) << 24) |

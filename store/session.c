@@ -41,17 +41,40 @@ static int take_clock(struct osp_session *s, const struct osp_part *part)
 	return r;
 }
 
+static int take_forgotten(struct osp_session *s, const char *process, const char *steps)
+{
+	int r = osp_rows_grow((void **)&s->forgotten, s->forgotten_count, sizeof(*s->forgotten),
+			      MAX_ROWS);
+
+	if (!r)
+		s->forgotten[s->forgotten_count++] = (struct osp_forgotten){
+			(uint32_t)strtoul(process, NULL, 10), strtoull(steps, NULL, 10)};
+	return r;
+}
+
 static int take_setting(struct osp_session *s, const struct osp_part *part)
 {
+	const struct {
+		const char *name;
+		uint64_t *number;
+	} numbers[] = {
+		{OSP_SESSION_BAD_RECORDS, &s->bad_records},
+		{OSP_SESSION_CHILDREN_LOST, &s->children_lost},
+		{OSP_SESSION_STEP_ERROR, &s->step_error_ns},
+		{OSP_SESSION_STEP_JUMPS, &s->step_jumps},
+		{OSP_SESSION_STEP_CONTRADICTIONS, &s->step_contradictions},
+	};
 	const char *name = part->session.name, *value = part->session.value;
+	const size_t forgotten = strlen(OSP_SESSION_FORGOTTEN);
 
 	s->ended |= !strcmp(name, OSP_SESSION_ENDED);
 	if (!strcmp(name, OSP_SESSION_COMMITTED))
 		s->committed_ns = strtoll(value, NULL, 10);
-	if (!strcmp(name, OSP_SESSION_BAD_RECORDS))
-		s->bad_records = strtoull(value, NULL, 10);
-	if (!strcmp(name, OSP_SESSION_CHILDREN_LOST))
-		s->children_lost = strtoull(value, NULL, 10);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (!strcmp(name, numbers[i].name))
+			*numbers[i].number = strtoull(value, NULL, 10);
+	if (!strncmp(name, OSP_SESSION_FORGOTTEN, forgotten))
+		return take_forgotten(s, name + forgotten, value);
 	return 0;
 }
 
@@ -109,6 +132,7 @@ void osp_session_close(struct osp_session **s)
 	free((*s)->texts);
 	free((*s)->processes);
 	free((*s)->clocks);
+	free((*s)->forgotten);
 	free(*s);
 	*s = NULL;
 }

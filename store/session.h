@@ -8,14 +8,23 @@
 
 #include "store/store.h"
 
+/* Steps of a process that were stored and forgotten again. */
+struct osp_forgotten {
+	uint32_t process;
+	uint64_t steps;
+};
+
 struct osp_session {
 	struct osp_store *store;	   /* owned */
 	struct osp_process_row *processes; /* owned, by key */
 	size_t process_count;
 	struct osp_clock_row *clocks; /* owned, by boot_ns */
 	size_t clock_count;
+	struct osp_forgotten *forgotten; /* owned */
+	size_t forgotten_count;
 	int64_t committed_ns; /* boot time of the last step that is stored; 0 = none is */
 	uint64_t bad_records, children_lost;
+	uint64_t step_error_ns, step_jumps, step_contradictions; /* OSP_SESSION_STEP_* */
 	bool ended;  /* its recorder closed the books; false: under way, or cut off */
 	void *texts; /* owned: what the rows above point to */
 };

@@ -189,6 +189,19 @@ struct osp_clock_row {
 /* Settings that count what no page of the books has; not there = none. */
 #define OSP_SESSION_BAD_RECORDS	  "bad_records"	  /* records that made no sense */
 #define OSP_SESSION_CHILDREN_LOST "children_lost" /* children that could not be followed */
+/*
+ * Of the times of steps that programs stamp with the CPU's counter: how far they may be off boot
+ * time, how often the counter did not go on as before (suspended, another machine), and how many
+ * records were older than a step in them, so that the step was dated by the record.
+ */
+#define OSP_SESSION_STEP_ERROR		"step_clock_error_ns"
+#define OSP_SESSION_STEP_JUMPS		"step_clock_jumps"
+#define OSP_SESSION_STEP_CONTRADICTIONS "step_clock_contradictions"
+/*
+ * And the key of a process: how many of its steps were stored and forgotten again. The store keeps
+ * these itself, with what it forgets.
+ */
+#define OSP_SESSION_FORGOTTEN "forgotten_steps."
 struct osp_session_row {
 	const char *name, *value;
 };

@@ -226,6 +226,10 @@ bool sqlite_decode_is_amended(const struct sqlite_bundle *b, size_t i);
 /* Operation i, in the arena; heads: without steps and attributes. */
 int sqlite_decode_row(struct sqlite_store *s, const struct sqlite_bundle *b, size_t i, bool heads,
 		      struct osp_arena *arena, struct osp_row *row, struct sqlite_version *v);
+
+/* How many steps operation i has. */
+int sqlite_decode_step_count(struct sqlite_store *s, const struct sqlite_bundle *b, size_t i,
+			     size_t *count);
 int sqlite_decode_edge(struct sqlite_store *s, const struct sqlite_bundle *b, size_t i,
 		       struct osp_arena *arena, struct osp_edge *e);
 

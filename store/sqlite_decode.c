@@ -456,6 +456,18 @@ int sqlite_decode_row(struct sqlite_store *s, const struct sqlite_bundle *b, siz
 	return r ? r : get_attributes(&d, steps);
 }
 
+int sqlite_decode_step_count(struct sqlite_store *s, const struct sqlite_bundle *b, size_t i,
+			     size_t *count)
+{
+	const struct sqlite_shape *shape;
+	uint64_t key = osp_pack_get(head_of(b, i) + OSP_PACK_HEAD_SHAPE, 4);
+	int r = sqlite_shape_get(s, (uint32_t)key, &shape);
+
+	if (!r)
+		*count = shape->step_count;
+	return r;
+}
+
 int sqlite_decode_edge(struct sqlite_store *s, const struct sqlite_bundle *b, size_t i,
 		       struct osp_arena *arena, struct osp_edge *e)
 {

@@ -9,7 +9,56 @@
 
 #include "store/pack.h"
 
-enum { BUNDLES = 4096 }; /* looked at in one call */
+enum {
+	BUNDLES = 4096, /* looked at in one call */
+	PROCESSES = 64, /* whose steps are counted before they are written down */
+};
+
+/* Steps that went, by process. */
+struct forgotten {
+	struct {
+		uint32_t process;
+		uint64_t steps;
+	} rows[PROCESSES];
+	size_t count;
+};
+
+static int write_forgotten(struct sqlite_store *s, struct forgotten *f)
+{
+	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_ADD_FORGOTTEN);
+	int r = st ? 0 : sqlite_fail(s, "forget");
+
+	for (size_t i = 0; !r && i < f->count; i++) {
+		sqlite3_bind_int64(st, 1, f->rows[i].process);
+		sqlite3_bind_int64(st, 2, (int64_t)f->rows[i].steps);
+		r = sqlite_run(s, st);
+	}
+	f->count = 0;
+	return r;
+}
+
+static int count_forgotten(struct sqlite_store *s, struct forgotten *f, uint32_t process,
+			   size_t steps)
+{
+	size_t i = 0;
+	int r;
+
+	while (i < f->count && f->rows[i].process != process)
+		i++;
+	if (i == PROCESSES) {
+		r = write_forgotten(s, f);
+		if (r)
+			return r;
+		i = 0;
+	}
+	if (i == f->count) {
+		f->rows[i].process = process;
+		f->rows[i].steps = 0;
+		f->count++;
+	}
+	f->rows[i].steps += steps;
+	return 0;
+}
 
 static int drop_edges(struct sqlite_store *s, enum sqlite_statement id, uint64_t first,
 		      uint64_t last)
@@ -24,12 +73,14 @@ static int drop_edges(struct sqlite_store *s, enum sqlite_statement id, uint64_t
 }
 
 /* What lies outside the bundle. */
-static int drop_operation(struct sqlite_store *s, const struct sqlite_bundle *b, size_t i)
+static int drop_operation(struct sqlite_store *s, const struct sqlite_bundle *b, size_t i,
+			  struct forgotten *f)
 {
 	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_DROP_AMEND);
 	struct sqlite_version v;
 	struct osp_row row;
 	uint64_t last;
+	size_t steps;
 	int r = st ? sqlite_decode_row(s, b, i, true, &s->batch.arena, &row, &v)
 		   : sqlite_fail(s, "forget");
 
@@ -40,11 +91,13 @@ static int drop_operation(struct sqlite_store *s, const struct sqlite_bundle *b,
 	if (r)
 		return r;
 	last = row.id + row.spans[row.span_count - 1].number;
-	r = drop_edges(s, STATEMENT_DROP_EDGES_FROM, row.id, last);
+	r = sqlite_decode_step_count(s, b, i, &steps);
+	r = r ? r : count_forgotten(s, f, row.process, steps);
+	r = r ? r : drop_edges(s, STATEMENT_DROP_EDGES_FROM, row.id, last);
 	return r ? r : drop_edges(s, STATEMENT_DROP_EDGES_TO, row.id, last);
 }
 
-static int drop_trace(struct sqlite_store *s, int64_t trace)
+static int drop_trace(struct sqlite_store *s, int64_t trace, struct forgotten *f)
 {
 	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_BUNDLES_OF);
 	sqlite3_stmt *drop = sqlite_statement(s, STATEMENT_DROP_TRACE);
@@ -57,7 +110,7 @@ static int drop_trace(struct sqlite_store *s, int64_t trace)
 	while (!r && (code = sqlite3_step(st)) == SQLITE_ROW) {
 		r = sqlite_decode(s, st, &b);
 		for (size_t i = 0; !r && i < b.count; i++)
-			r = drop_operation(s, &b, i);
+			r = drop_operation(s, &b, i, f);
 	}
 	if (!r && code != SQLITE_DONE)
 		r = sqlite_fail(s, "forget");
@@ -119,11 +172,13 @@ int sqlite_forget(struct osp_store *store, int64_t before_ns, bool *more)
 {
 	struct osp_buffer traces = OSP_BUFFER_INIT(BUNDLES * sizeof(int64_t));
 	struct sqlite_store *s = sqlite(store);
+	struct forgotten f = {.count = 0};
 	int r = sqlite_exec(s, "BEGIN");
 
 	r = r ? r : find_traces(s, before_ns, &traces, more);
 	for (size_t i = 0; !r && i < traces.size / sizeof(int64_t); i++)
-		r = drop_trace(s, ((const int64_t *)traces.data)[i]);
+		r = drop_trace(s, ((const int64_t *)traces.data)[i], &f);
+	r = r ? r : write_forgotten(s, &f);
 	if (!r && !*more)
 		r = forget_places(s);
 	r = r ? r : sqlite_exec(s, "COMMIT");

@@ -61,6 +61,8 @@
 		     "offset_ns = ?2, error_ns = ?3, seq = ?4 WHERE ?4 >= seq")                     \
 	X(ADD_SETTING, "INSERT INTO session VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET "          \
 		       "value = ?2, seq = ?3 WHERE ?3 >= seq")                                      \
+	X(ADD_FORGOTTEN, "INSERT INTO session VALUES('" OSP_SESSION_FORGOTTEN "' || ?1, ?2, 0) "    \
+			 "ON CONFLICT DO UPDATE SET value = value + ?2")                            \
 	X(ADD_CATALOGUE, "INSERT INTO catalogue VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET "      \
 			 "text = ?2, seq = ?3 WHERE ?3 >= seq")
 

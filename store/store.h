@@ -51,8 +51,9 @@ int osp_store_flush(struct osp_store *s);
 
 /*
  * Forgets traces of which every stored operation is complete and ended before the time (boot
- * time), with the links from and to their spans; what else is stored stays. One call does a
- * bounded part of the work, oldest first, in one transaction; *more: call again.
+ * time), with the links from and to their spans; what else is stored stays, and the settings
+ * OSP_SESSION_FORGOTTEN count the steps that went. One call does a bounded part of the work, oldest
+ * first, in one transaction; *more: call again.
  */
 int osp_store_forget(struct osp_store *s, int64_t before_ns, bool *more);
 

@@ -114,6 +114,27 @@ static inline struct sample *sample_lossy(void)
 	return s;
 }
 
+/*
+ * Only the last while was kept: of 30 steps that were stored 27 are gone, 20 of the depot and 7 of
+ * the sender. One loss lies in the time that is gone, one in the time that is there.
+ */
+static inline struct sample *sample_forgetful(void)
+{
+	struct sample *s = sample_begin();
+
+	sample_sorted(s, 1, 0, (double[]){4000, 4050, 4200}, 3);
+	sample_page(s, SAMPLE_DEPOT, "sort__accepted", 28, 23, "ring_full", 5, NULL, 0);
+	sample_page(s, SAMPLE_SENDER, "send__began", 7, 7, NULL, 0, NULL, 0);
+	sample_gap(s, SAMPLE_DEPOT, 1000, 1050, 3, "ring_full");
+	sample_gap(s, SAMPLE_DEPOT, 4010, 4100, 2, "ring_full");
+	sample_watched(s, SAMPLE_DEPOT, "sort__accepted");
+	sample_add(s, OSP_PART_SESSION)->session =
+		(struct osp_session_row){OSP_SESSION_FORGOTTEN "2", "20"};
+	sample_add(s, OSP_PART_SESSION)->session =
+		(struct osp_session_row){OSP_SESSION_FORGOTTEN "1", "7"};
+	return s;
+}
+
 /* Takes the last word away. */
 static inline void sample_cut_off(struct sample *s)
 {

@@ -143,11 +143,6 @@ void osp_account_count(struct osp_page *p, const struct osp_counter *counter, bo
 	osp_account_change(p);
 }
 
-/* What is known of a page now: hits = stored + the losses. */
-struct sums {
-	uint64_t lost[OSP_LOSS_COUNT], all_lost, hits;
-};
-
 /*
  * The records of recovered steps were lost, the steps are not. A recovered step that nobody has
  * missed passed its site while that was half attached: then it is a hit that nobody has counted.
@@ -170,10 +165,11 @@ static uint64_t recover(const struct osp_page *p, uint64_t lost[OSP_LOSS_COUNT])
 }
 
 /* Until the kernel has spoken, hits are what is settled: the row closes whenever it is read. */
-static void sum_page(const struct osp_page *p, struct sums *s)
+static void sum_page(const struct osp_page *p, struct osp_page_sums *s)
 {
 	uint64_t uncounted, gap = p->hits > p->records ? p->hits - p->records : 0;
 
+	s->stored = p->stored;
 	memcpy(s->lost, p->lost, sizeof(s->lost));
 	for (int i = 0; p->informed && i < OSP_LOSS_KERNEL_COUNT; i++) {
 		s->lost[i] += p->counter.lost[i];
@@ -191,7 +187,7 @@ static void sum_page(const struct osp_page *p, struct sums *s)
 			     : p->stored + s->all_lost;
 }
 
-/* Only reasons that count something are told: a row is written at every transaction. */
+/* Only reasons that count something are told. */
 static size_t name_losses(const uint64_t lost[OSP_LOSS_COUNT], const char *names[OSP_LOSS_COUNT],
 			  uint64_t counts[OSP_LOSS_COUNT])
 {
@@ -206,25 +202,29 @@ static size_t name_losses(const uint64_t lost[OSP_LOSS_COUNT], const char *names
 	return n;
 }
 
+/* Not of a page that would say what it said: of a hit whose step is still to come, say. */
 static int write_page(struct osp_page *p, int (*sink)(void *, const struct osp_part *), void *arg)
 {
 	const char *names[OSP_LOSS_COUNT];
 	uint64_t counts[OSP_LOSS_COUNT];
-	struct sums s;
+	struct osp_page_sums s;
 	struct osp_part part = {
 		.kind = OSP_PART_LOSS,
 		.loss = {.process = p->process,
 			 .provider = p->point->provider,
 			 .probe = p->point->probe,
-			 .stored = p->stored,
 			 .reasons = names,
 			 .lost = counts},
 	};
 
-	sum_page(p, &s);
-	part.loss.hits = s.hits;
-	part.loss.count = name_losses(s.lost, names, counts);
 	osp_list_remove(&p->in_changed);
+	sum_page(p, &s);
+	if (!memcmp(&s, &p->written, sizeof(s)))
+		return 0;
+	p->written = s;
+	part.loss.hits = s.hits;
+	part.loss.stored = s.stored;
+	part.loss.count = name_losses(s.lost, names, counts);
 	return sink(arg, &part);
 }
 
@@ -245,7 +245,7 @@ void osp_account_sum(const struct osp_account *a, uint64_t lost[OSP_LOSS_COUNT])
 {
 	memset(lost, 0, OSP_LOSS_COUNT * sizeof(*lost));
 	for (struct osp_list *l = a->in_order.next; l != &a->in_order; l = l->next) {
-		struct sums s;
+		struct osp_page_sums s;
 
 		sum_page(osp_list_entry(l, struct osp_page, in_order), &s);
 		for (int i = 0; i < OSP_LOSS_COUNT; i++)

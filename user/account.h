@@ -13,6 +13,12 @@
 #include "store/span.h"
 #include "user/base/list.h"
 
+/* What is known of a page at one time: hits = stored + the losses. */
+struct osp_page_sums {
+	uint64_t hits, stored, all_lost;
+	uint64_t lost[OSP_LOSS_COUNT];
+};
+
 /* The page of one (process, point). */
 struct osp_page {
 	const struct osp_point *point;
@@ -26,6 +32,7 @@ struct osp_page {
 	struct osp_counter counter;    /* the kernel's, if some came */
 	bool informed;		       /* they did */
 	bool counted;		       /* they were its last: nothing is left in the ring */
+	struct osp_page_sums written;  /* what the sink has been told last */
 	struct osp_list in_order;
 	struct osp_list in_changed, *changed; /* pages that the next writing hands out */
 };
@@ -40,7 +47,7 @@ void osp_account_free(struct osp_account **a);
 int osp_account_page(struct osp_account *a, uint32_t slot, uint32_t process, uint16_t point,
 		     struct osp_page **out);
 
-/* The page has changed since it was written. */
+/* The page may say something else than when it was written. */
 static inline void osp_account_change(struct osp_page *p)
 {
 	if (osp_list_empty(&p->in_changed))
@@ -75,8 +82,9 @@ uint64_t osp_account_hits(const struct osp_counter *counter);
 void osp_account_count(struct osp_page *p, const struct osp_counter *counter, bool last);
 
 /*
- * Hands pages that changed since the last time to the sink as loss rows. Before the kernel's counters are in, hits are
- * those whose fate is settled, and ordinals that never came count as ring losses.
+ * Hands pages whose sums are others than the last time to the sink as loss rows. Before the
+ * kernel's counters are in, hits are those whose fate is settled, and ordinals that never came
+ * count as ring losses.
  */
 int osp_account_write(struct osp_account *a, int (*sink)(void *arg, const struct osp_part *part),
 		      void *arg);

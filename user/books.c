@@ -185,6 +185,18 @@ static int take_all(struct osp_books *b, enum osp_part_kind kind,
 	return r < 0 ? r : 0;
 }
 
+/* A file that claims more than was stored is not believed. */
+static void take_forgotten(struct osp_books *b)
+{
+	for (size_t i = 0; i < b->session->forgotten_count; i++) {
+		const struct osp_forgotten *f = &b->session->forgotten[i];
+		uint64_t left = b->stored - b->forgotten;
+
+		if (is_wanted(b, f->process))
+			b->forgotten += f->steps < left ? f->steps : left;
+	}
+}
+
 /* ---- intervals ---- */
 
 static int by_begin(const void *a, const void *b)
@@ -332,6 +344,7 @@ int osp_books_read(struct osp_books **out, const struct osp_session *s, uint32_t
 	if (!has_pid(s, pid))
 		return -ESRCH;
 	r = take_all(b, OSP_PART_LOSS, take_loss);
+	take_forgotten(b);
 	r = r ? r : take_all(b, OSP_PART_GAP, take_gap);
 	r = r ? r : take_all(b, OSP_PART_ATTACH, take_attach);
 	r = r ? r : join_gaps(b);
@@ -339,6 +352,11 @@ int osp_books_read(struct osp_books **out, const struct osp_session *s, uint32_t
 		return r;
 	*out = TAKE_PTR(b);
 	return 0;
+}
+
+bool osp_books_is_forgotten(const struct osp_books *b, const struct osp_books_interval *i)
+{
+	return b->forgotten && (!b->found || i->from_ns < b->first_ns);
 }
 
 bool osp_books_are_whole(const struct osp_books *b)
@@ -367,6 +385,8 @@ static struct osp_books_interval *find_interval(const struct osp_books *b, int64
 
 static void count_row(struct osp_books *b, const struct osp_row *row)
 {
+	if (row->step_count && (!b->found || row->steps[0].time_ns < b->first_ns))
+		b->first_ns = row->steps[0].time_ns;
 	b->found += row->step_count;
 	for (size_t i = 0; i < row->step_count; i++) {
 		int64_t time_ns = row->steps[i].time_ns;

@@ -67,6 +67,7 @@ struct osp_books {
 	const struct osp_session *session; /* borrowed */
 	uint32_t pid;			   /* of the processes they are of; 0 = all */
 	uint64_t hits, stored, lost, missing, chosen;
+	uint64_t forgotten; /* of the stored ones: not in the session any more (--keep-last) */
 	struct osp_books_reason reasons[OSP_BOOKS_REASONS];
 	size_t reason_count;
 	struct osp_books_page *pages; /* owned */
@@ -81,8 +82,8 @@ struct osp_books {
 		to_ns; /* first attach and last detach, boot time; to_ns 0 = not detached */
 	/* filled in by osp_books_count */
 	bool counted;
-	uint64_t found;	 /* steps in the session's rows */
-	int64_t last_ns; /* the last that is known, boot time */
+	uint64_t found;		   /* steps in the session's rows */
+	int64_t first_ns, last_ns; /* the first and the last that is there, boot time */
 	struct osp_books_traces traces;
 	void *texts; /* owned: what the rows above point to */
 };
@@ -110,6 +111,9 @@ bool osp_books_find_gap(const struct osp_books *b, uint32_t process, int64_t fro
  * for the lost partners of its spans.
  */
 bool osp_books_doubt(const struct osp_books *b, const struct osp_trace *t);
+
+/* True if steps of that time may have been forgotten: its share is not known. */
+bool osp_books_is_forgotten(const struct osp_books *b, const struct osp_books_interval *i);
 
 /*
  * True if nothing is missing: the recording ended well, the books close, no step is missing, and

@@ -36,7 +36,8 @@ static const struct argp_option option_table[] = {
 static const char help[] =
 	"Show what a session misses: whether hits = stored + lost holds for every point of every "
 	"process, losses by reason, place and time, the traces they touched, and what that means for "
-	"the numbers. A session without loss gives one line.\v"
+	"the numbers. A session without loss gives one line. What record --keep-last has forgotten again "
+	"is no loss: hits = stored + forgotten + lost.\v"
 	"Steps that are counted as lost without being missed (of points that nobody asked for, of "
 	"copies made by fork) are shown, too, but no reason for --check to end with 1. Without "
 	"--check the exit status tells only whether the session could be read.\n\n"
@@ -76,7 +77,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 /* One line needs no walk through all traces. */
 static bool needs_count(const struct osp_books *b, const struct options *o)
 {
-	return !o->check && (o->json || b->lost || !osp_books_are_whole(b));
+	return !o->check && (o->json || b->lost || b->forgotten || !osp_books_are_whole(b));
 }
 
 static int read_books(struct osp_books **b, const struct osp_session *s, const struct options *o)

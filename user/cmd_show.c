@@ -35,8 +35,9 @@ static const char help[] =
 	"`outspan ls'.\v"
 	"A line below a span that begins with ^ says what its place in the tree rests on, with ? what "
 	"could not be decided, with ! what may be wrong or missing: of an operation that never ended the "
-	"last step that is known, and what became of its process. In JSON, bytes are hexadecimal; such an "
-	"operation has a \"halt\".\n\n"
+	"last step that is known, what became of its process, and which step would have come next. In "
+	"JSON, bytes are hexadecimal; such an operation has a \"halt\"; \"time_error_ns\" is how far times "
+	"of steps may be off.\n\n"
 	"Examples:\n"
 	"  outspan show session.db last\n"
 	"  outspan show -v session.db 8c1f1e2a4b6e\n"
@@ -73,44 +74,64 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static int print_json(struct osp_session *s, const struct osp_span *spans, size_t count, FILE *f)
+static int print_json(const struct osp_render *render, const struct osp_span *spans, size_t count)
 {
-	int64_t start = count ? spans[0].start_ns : 0;
+	struct osp_session *s = render->session;
+	int64_t start = count ? spans[0].start_ns : 0, offset;
+	struct osp_outlook_steps next;
 	struct osp_halt halt;
 	json_t *span;
 	int r = 0;
 
 	for (size_t i = 1; i < count; i++)
 		start = spans[i].start_ns < start ? spans[i].start_ns : start;
-	for (size_t i = 0; !r && i < count && !ferror(f); i++) {
-		span = osp_json_span(s, &spans[i], osp_session_wall_offset(s, start));
-		if (osp_halt_find(s, spans, count, &spans[i], &halt))
-			osp_json_add_halt(span, &halt, osp_session_wall_offset(s, start));
-		r = osp_json_print(f, span);
+	offset = osp_session_wall_offset(s, start);
+	for (size_t i = 0; !r && i < count && !ferror(render->out); i++) {
+		span = osp_json_span(s, &spans[i], offset);
+		if (span && s->step_error_ns)
+			json_object_set_new(span, "time_error_ns",
+					    json_integer((json_int_t)s->step_error_ns));
+		if (osp_halt_find(s, spans, count, &spans[i], &halt)) {
+			r = osp_outlook_find(render->outlook, spans, count, &spans[i], &next);
+			osp_json_add_halt(span, &halt, r ? NULL : &next, offset);
+		}
+		r = r && r != -ENOENT ? json_decref(span), r : osp_json_print(render->out, span);
 	}
 	return r;
 }
 
-static int show(struct osp_session *s, uint64_t key, const struct options *o,
-		const struct osp_render *render)
+static int print_text(struct osp_render *render, const struct osp_span *spans, size_t count)
+{
+	struct osp_trace t;
+	int r = osp_store_trace(render->session->store, spans, count, &t);
+
+	if (r)
+		return r;
+	if (osp_books_doubt(render->books, &t))
+		t.marks |= OSP_MARK_MAY_BE_CUT;
+	return osp_render_spans(render, &t, spans, count);
+}
+
+static int show(uint64_t key, const struct options *o, struct osp_render *render)
 {
 	_cleanup_(osp_cursor_close) struct osp_cursor *c = NULL;
+	_cleanup_(osp_outlook_free) struct osp_outlook *outlook = NULL;
 	_cleanup_free_ struct osp_span *spans = NULL;
-	struct osp_trace t;
-	size_t count;
-	int r = osp_store_spans(s->store, key, &c);
+	struct osp_store *store = render->session->store;
+	uint32_t marks = 0;
+	size_t count = 0;
+	int r = osp_store_spans(store, key, &c);
 
 	r = r ? r : osp_reader_collect(c, &spans, &count);
-	if (!r && o->json)
-		r = print_json(s, spans, count, render->out);
-	else if (!r)
-		r = osp_store_trace(s->store, spans, count, &t);
-	if (!r && !o->json && osp_books_doubt(render->books, &t))
-		t.marks |= OSP_MARK_MAY_BE_CUT;
-	if (!r && !o->json)
-		r = osp_render_spans(render, &t, spans, count);
+	for (size_t i = 0; i < count; i++)
+		marks |= spans[i].marks;
+	if (!r && marks & OSP_MARK_INCOMPLETE)
+		r = osp_outlook_new(&outlook, render->session);
+	render->outlook = outlook;
+	if (!r)
+		r = o->json ? print_json(render, spans, count) : print_text(render, spans, count);
 	if (r)
-		osp_err(0, "%s", r == -ENOMEM ? "no memory" : osp_store_error(s->store));
+		osp_err(0, "%s", r == -ENOMEM ? "no memory" : osp_store_error(store));
 	return r;
 }
 
@@ -138,7 +159,7 @@ int osp_cmd_show(int argc, char **argv)
 	render.out = out.file;
 	render.session = s;
 	render.books = books;
-	r = show(s, key, &o, &render);
+	r = show(key, &o, &render);
 	closed = osp_output_close(&out);
 	return osp_reader_exit(r ? r : closed);
 }

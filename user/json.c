@@ -238,7 +238,17 @@ json_t *osp_json_span(const struct osp_session *s, const struct osp_span *span, 
 	return object;
 }
 
-void osp_json_add_halt(json_t *span, const struct osp_halt *h, int64_t wall_offset)
+static json_t *outlook_json(const struct osp_outlook_steps *steps)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < steps->count; i++)
+		json_array_append_new(list, osp_json_text(steps->next[i]->name));
+	return list;
+}
+
+void osp_json_add_halt(json_t *span, const struct osp_halt *h, const struct osp_outlook_steps *next,
+		       int64_t wall_offset)
 {
 	static const char *const kinds[] = {"open", "died", "replaced"};
 	json_t *o = json_pack("{s:s, s:o, s:I, s:I}", "kind", kinds[h->kind], "after",
@@ -248,6 +258,8 @@ void osp_json_add_halt(json_t *span, const struct osp_halt *h, int64_t wall_offs
 
 	if (o && h->kind == OSP_HALT_DIED)
 		json_object_set_new(o, "exit_code", json_integer(h->exit_code));
+	if (o && next)
+		json_object_set_new(o, "next", outlook_json(next));
 	if (span && o)
 		json_object_set_new(span, "halt", o);
 	else
@@ -314,13 +326,14 @@ static json_t *intervals_json(const struct osp_books *b)
 	for (size_t i = 0; i < b->interval_count; i++) {
 		const struct osp_books_interval *v = &b->intervals[i];
 
-		json_array_append_new(
-			list,
-			json_pack("{s:o, s:o, s:I, s:o, s:I}", "from_ns", wall_time(b, v->from_ns),
-				  "to_ns", wall_time(b, v->to_ns), "steps_lost",
-				  (json_int_t)v->lost, "steps_stored",
-				  b->counted ? json_integer((json_int_t)v->stored) : json_null(),
-				  "processes", (json_int_t)v->processes));
+		json_array_append_new(list, json_pack("{s:o, s:o, s:I, s:o, s:I}", "from_ns",
+						      wall_time(b, v->from_ns), "to_ns",
+						      wall_time(b, v->to_ns), "steps_lost",
+						      (json_int_t)v->lost, "steps_stored",
+						      b->counted && !osp_books_is_forgotten(b, v)
+							      ? json_integer((json_int_t)v->stored)
+							      : json_null(),
+						      "processes", (json_int_t)v->processes));
 	}
 	return list;
 }
@@ -359,12 +372,13 @@ static json_t *counts_json(const struct osp_books *b)
 json_t *osp_json_books(const struct osp_books *b)
 {
 	return json_pack(
-		"{s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		"{s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"whole", osp_books_are_whole(b), "ended", b->session->ended, "closes", !b->open,
-		"hits", (json_int_t)b->hits, "steps_stored", (json_int_t)b->stored, "steps_lost",
-		(json_int_t)b->lost, "steps_missing", (json_int_t)b->missing, "steps_left_out",
-		(json_int_t)b->chosen, "bad_records", (json_int_t)b->session->bad_records,
-		"children_lost", (json_int_t)b->session->children_lost, "from_ns",
+		"hits", (json_int_t)b->hits, "steps_stored", (json_int_t)(b->stored - b->forgotten),
+		"steps_forgotten", (json_int_t)b->forgotten, "steps_lost", (json_int_t)b->lost,
+		"steps_missing", (json_int_t)b->missing, "steps_left_out", (json_int_t)b->chosen,
+		"bad_records", (json_int_t)b->session->bad_records, "children_lost",
+		(json_int_t)b->session->children_lost, "from_ns",
 		b->from_ns ? wall_time(b, b->from_ns) : json_null(), "to_ns",
 		b->session->ended && b->to_ns ? wall_time(b, b->to_ns) : json_null(),
 		"last_step_ns", b->found ? wall_time(b, b->last_ns) : json_null(), "traces",

@@ -6,14 +6,16 @@
 #include "store/session.h"
 #include "user/books.h"
 #include "user/halt.h"
+#include "user/outlook.h"
 
 /* New references; NULL: no memory. */
 json_t *osp_json_trace(const struct osp_session *s, const struct osp_trace *t);
 json_t *osp_json_span(const struct osp_session *s, const struct osp_span *span,
 		      int64_t wall_offset);
 
-/* Adds "halt": where the operation stopped. */
-void osp_json_add_halt(json_t *span, const struct osp_halt *h, int64_t wall_offset);
+/* Adds "halt": where the operation stopped, and "next" to it if that is known (else NULL). */
+void osp_json_add_halt(json_t *span, const struct osp_halt *h, const struct osp_outlook_steps *next,
+		       int64_t wall_offset);
 
 /* All that `outspan losses` says; what books that are not counted do not know is null. */
 json_t *osp_json_books(const struct osp_books *b);

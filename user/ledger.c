@@ -96,7 +96,6 @@ static void put_unknown(const struct osp_ledger *l, const struct osp_session *s)
 	if (s->children_lost)
 		fprintf(l->out, "; unknown: %" PRIu64 " process%s could not be followed",
 			s->children_lost, s->children_lost == 1 ? "" : "es");
-	fputc('\n', l->out);
 }
 
 void osp_ledger_write_verdict(const struct osp_ledger *l, const struct osp_books *b)
@@ -112,12 +111,18 @@ void osp_ledger_write_verdict(const struct osp_ledger *l, const struct osp_books
 			b->hits, plural(b->hits), b->page_count, plural(b->page_count),
 			b->processes, b->processes == 1 ? "" : "es");
 	put_unknown(l, b->session);
+	if (b->forgotten)
+		fprintf(l->out, "; forgotten as asked: %" PRIu64, b->forgotten);
+	fputc('\n', l->out);
 }
 
 static void put_equation(const struct osp_ledger *l, const struct osp_books *b)
 {
-	fprintf(l->out, "%" PRIu64 " hits = %" PRIu64 " stored + %" PRIu64 " lost: ", b->hits,
-		b->stored, b->lost);
+	fprintf(l->out, "%" PRIu64 " hits = %" PRIu64 " stored + ", b->hits,
+		b->stored - b->forgotten);
+	if (b->forgotten)
+		fprintf(l->out, "%" PRIu64 " forgotten + ", b->forgotten);
+	fprintf(l->out, "%" PRIu64 " lost: ", b->lost);
 	if (!b->open)
 		fputs("closes for every point of every process\n", l->out);
 	else
@@ -281,7 +286,9 @@ static void put_interval(const struct osp_ledger *l, const struct osp_books *b,
 
 	fprintf(l->out, "%s  %s %9s %10" PRIu64 "  %s\n", wall_text(l, b, i->from_ns, from),
 		wall_text(l, b, i->to_ns, to), osp_text_duration(took, i->to_ns - i->from_ns),
-		i->lost, share_text(share, i->lost, i->lost + i->stored));
+		i->lost,
+		osp_books_is_forgotten(b, i) ? "forgotten"
+					     : share_text(share, i->lost, i->lost + i->stored));
 	for (size_t k = 0; k < b->reason_count; k++) {
 		if (!(i->reasons >> k & 1))
 			continue;
@@ -383,6 +390,8 @@ static void put_rates(const struct osp_ledger *l, const struct osp_books *b)
 	for (size_t i = 0; i < b->interval_count && b->interval_count <= 3; i++) {
 		const struct osp_books_interval *v = &b->intervals[i];
 
+		if (osp_books_is_forgotten(b, v))
+			continue;
 		put_point(l, "Counts and rates are %s too low between %s and %s.",
 			  share_text(share, v->lost, v->lost + v->stored),
 			  wall_text(l, b, v->from_ns, from), wall_text(l, b, v->to_ns, to));
@@ -403,7 +412,7 @@ static void put_meaning(const struct osp_ledger *l, const struct osp_books *b)
 {
 	uint64_t cut = b->traces.marked[__builtin_ctz(OSP_MARK_MAY_BE_CUT)];
 
-	if (b->missing || b->chosen || b->open || cut || !b->session->ended)
+	if (b->missing || b->chosen || b->forgotten || b->open || cut || !b->session->ended)
 		fputs("\nWhat this means for the numbers:\n", l->out);
 	if (b->missing)
 		put_rates(l, b);
@@ -423,6 +432,13 @@ static void put_meaning(const struct osp_ledger *l, const struct osp_books *b)
 			  "%" PRIu64
 			  " steps were left out on purpose: nothing that is stored lacks them.",
 			  b->chosen);
+	if (b->forgotten)
+		put_point(
+			l,
+			"%" PRIu64
+			" steps were stored and forgotten again, since only the last while was to be "
+			"kept: of single points and processes, STORED counts them, too.",
+			b->forgotten);
 	if (!b->session->ended)
 		put_point(l, "Operations that were open at the cut are incomplete or not there at "
 			     "all; what came later is neither counted nor excluded.");
@@ -430,17 +446,17 @@ static void put_meaning(const struct osp_ledger *l, const struct osp_books *b)
 		put_point(l,
 			  "The points that do not close have hits of which nobody knows what "
 			  "became: a fault of outspan or of the file. Trust no count of theirs.");
-	if (b->found < b->stored)
+	if (b->found < b->stored - b->forgotten)
 		put_point(l,
 			  "The file holds %" PRIu64 " steps and the books say %" PRIu64
-			  " were stored: the file was damaged.",
-			  b->found, b->stored);
+			  " were stored and kept: the file was damaged.",
+			  b->found, b->stored - b->forgotten);
 }
 
 void osp_ledger_write(const struct osp_ledger *l, const struct osp_books *b)
 {
 	osp_ledger_write_verdict(l, b);
-	if (b->lost || b->open)
+	if (b->lost || b->forgotten || b->open)
 		put_equation(l, b);
 	if (!b->counted)
 		return;

@@ -533,11 +533,11 @@ static int tell_stamps(struct osp_pipeline *p)
 
 	if (!osp_stamps_ready(&p->stamps))
 		return 0;
-	r = tell_number(p, "step_clock_error_ns", (uint64_t)p->stamps.worst_ns);
+	r = tell_number(p, OSP_SESSION_STEP_ERROR, (uint64_t)p->stamps.worst_ns);
 	if (!r && p->stamps.jumps)
-		r = tell_number(p, "step_clock_jumps", p->stamps.jumps);
+		r = tell_number(p, OSP_SESSION_STEP_JUMPS, p->stamps.jumps);
 	if (!r && p->stamps.contradictions)
-		r = tell_number(p, "step_clock_contradictions", p->stamps.contradictions);
+		r = tell_number(p, OSP_SESSION_STEP_CONTRADICTIONS, p->stamps.contradictions);
 	return r;
 }
 

@@ -63,7 +63,11 @@ int osp_process_open_mapping(uint32_t pid, const struct osp_mapping *m, int *fd)
 /* A descriptor of the process's memory, for osp_process_peek. -ESRCH, -EACCES. */
 int osp_process_open_memory(uint32_t pid, int *memory);
 
-/* Reads from there. -EIO: not mapped; -ESRCH: the process has ended. */
+/*
+ * Reads from there. -EIO: not mapped, or withheld by a userfaultfd, for which a read of /proc/PID/mem
+ * does not wait (process_vm_readv would, for as long as the process likes); -ESRCH: the process has
+ * ended.
+ */
 int osp_process_peek(int memory, uint64_t address, void *to, size_t size);
 
 /* True if this program runs in the initial pid namespace, whose pids the kernel side gives. */

@@ -29,6 +29,8 @@ enum {
 	PROCESS = 21,
 	DEEPEST = 12, /* levels that are indented */
 	ROOT = 19,    /* columns of a root's name in the listing */
+	MUCH = 100,   /* of a trace's time, that its steps are uncertain by: so many-th part */
+	NEXT = 4,     /* steps that may follow, of an operation that stopped */
 };
 
 static const char *const RED = "\x1b[31m", *const YELLOW = "\x1b[33m", *const DIM = "\x1b[2m",
@@ -409,6 +411,39 @@ static bool put_loss(const struct tree *t, uint32_t process, int64_t start_ns, i
 	return true;
 }
 
+/* "next: response_received, the head of the answer is there" */
+static void put_outlook_step(const struct tree *t, const struct osp_span *s, const char *word,
+			     const struct osp_point *p)
+{
+	FILE *f = t->r->out;
+	size_t at = indent(t, s) + 4 + 6;
+
+	end_note(t, YELLOW);
+	begin_note(t, s, YELLOW, "  ");
+	fprintf(f, "%4s: ", word);
+	at += osp_columns_write(f, p->name, 40);
+	if (p->doc) {
+		fputs(", ", f);
+		osp_columns_write(f, p->doc, WIDTH - 2 - at);
+	}
+}
+
+/* What its last step says it was about to do, and what would have come then. */
+static int put_outlook(const struct tree *t, const struct osp_span *s)
+{
+	struct osp_outlook_steps steps;
+	int r = osp_outlook_find(t->r->outlook, t->spans, t->count, s, &steps);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	put_outlook_step(t, s, "last", steps.last);
+	for (size_t i = 0; i < steps.count && i < NEXT; i++)
+		put_outlook_step(t, s, i ? "or" : "next", steps.next[i]);
+	if (steps.count > NEXT)
+		fprintf(t->r->out, ", or %zu others", steps.count - NEXT);
+	return 0;
+}
+
 /* Where it stopped, if it did. */
 static bool put_halt(const struct tree *t, const struct osp_span *s)
 {
@@ -422,17 +457,22 @@ static bool put_halt(const struct tree *t, const struct osp_span *s)
 	return true;
 }
 
-static void put_mark(const struct tree *t, const struct osp_span *s, size_t mark)
+static int put_mark(const struct tree *t, const struct osp_span *s, size_t mark)
 {
+	bool told = false;
+	int r = 0;
+
 	begin_note(t, s, YELLOW, "! ");
-	if (marks[mark].mark == OSP_MARK_INCOMPLETE && put_halt(t, s)) {
-		end_note(t, YELLOW);
-		return;
+	if (marks[mark].mark == OSP_MARK_INCOMPLETE) {
+		told = put_halt(t, s);
+		r = told ? put_outlook(t, s) : 0;
+	} else if (marks[mark].mark == OSP_MARK_MAY_BE_CUT) {
+		told = put_loss(t, s->process, s->start_ns, s->end_ns);
 	}
-	if (marks[mark].mark != OSP_MARK_MAY_BE_CUT ||
-	    !put_loss(t, s->process, s->start_ns, s->end_ns))
+	if (!told)
 		fputs(marks[mark].phrase, t->r->out);
 	end_note(t, YELLOW);
+	return r;
 }
 
 static int put_notes(const struct tree *t, const struct osp_span *s)
@@ -451,9 +491,9 @@ static int put_notes(const struct tree *t, const struct osp_span *s)
 		end_note(t, YELLOW);
 	}
 	put_clock(t, s);
-	for (size_t i = 0; i < MARKS; i++)
+	for (size_t i = 0; !r && i < MARKS; i++)
 		if (s->marks & marks[i].mark && marks[i].phrase)
-			put_mark(t, s, i);
+			r = put_mark(t, s, i);
 	return r;
 }
 
@@ -552,7 +592,8 @@ static void put_heading(const struct tree *t)
 	colour_off(r, BOLD);
 	fputs("\nstarted ", r->out);
 	put_time(r, trace->start_ns, false);
-	fprintf(r->out, ", took %s, status ",
+	fprintf(r->out, ", took %s%s, status ",
+		trace->marks & OSP_MARK_INCOMPLETE ? "at least " : "",
 		osp_text_duration(text, trace->end_ns - trace->start_ns));
 	colour_on(r, colour);
 	fputs(trace->status == OSP_SPAN_UNSET ? "unset" : status_text(trace->status), r->out);
@@ -560,6 +601,42 @@ static void put_heading(const struct tree *t)
 	fprintf(r->out, "\n%u span%s in %u process%s, %u link%s\n\n", trace->spans,
 		trace->spans == 1 ? "" : "s", trace->processes, trace->processes == 1 ? "" : "es",
 		trace->links, trace->links == 1 ? "" : "s");
+}
+
+/*
+ * How far the trace's times may be off: when that is much for it, or the counter behind the steps
+ * did what one should not do. With -v always.
+ */
+static void put_error(const struct tree *t)
+{
+	const struct osp_session *s = t->r->session;
+	int64_t took_ns = t->trace->end_ns - t->trace->start_ns;
+	bool odd = s->step_jumps || s->step_contradictions;
+	bool much = took_ns >= 0 && s->step_error_ns > (uint64_t)took_ns / MUCH;
+	const char *colour = odd || much ? YELLOW : NULL;
+	FILE *f = t->r->out;
+	char text[24];
+
+	if (!s->step_error_ns || !(odd || much || t->r->verbose))
+		return;
+	colour_on(t->r, colour);
+	fprintf(f, "%stimes of steps are uncertain by %s\n", colour ? "! " : "",
+		osp_text_duration(text, s->step_error_ns > INT64_MAX ? INT64_MAX
+								     : (int64_t)s->step_error_ns));
+	if (s->step_jumps)
+		fprintf(f,
+			"! the clock of the steps jumped %" PRIu64
+			" time%s in this recording (suspended or moved?): times across\n"
+			"  a jump cannot be compared\n",
+			s->step_jumps, s->step_jumps == 1 ? "" : "s");
+	if (s->step_contradictions)
+		fprintf(f,
+			"! %" PRIu64
+			" records in this recording came before their own steps: such a step has the "
+			"time at which\n  it was brought, the order within an operation stays right\n",
+			s->step_contradictions);
+	colour_off(t->r, colour);
+	fputc('\n', f);
 }
 
 /* A mark of the trace that none of its spans has: the recorder did not live to give it. */
@@ -603,10 +680,11 @@ int osp_render_spans(const struct osp_render *render, const struct osp_trace *tr
 
 	osp_map_init(&t.by_id, count + 1, trace->root_id);
 	r = r ? r : index_spans(&t, count);
-	if (!r)
+	if (!r) {
 		put_heading(&t);
-	if (!r)
 		put_doubt(&t, count);
+		put_error(&t);
+	}
 	for (size_t i = 0; !r && i < count && !ferror(render->out); i++) {
 		put_line(&t, &spans[i]);
 		r = put_notes(&t, &spans[i]);

@@ -7,11 +7,13 @@
 
 #include "store/session.h"
 #include "user/books.h"
+#include "user/outlook.h"
 
 struct osp_render {
 	FILE *out;
 	struct osp_session *session;   /* borrowed: for processes, the clock and ends of links */
 	const struct osp_books *books; /* borrowed: what was lost, and when */
+	const struct osp_outlook *outlook; /* borrowed: of what is incomplete, if any is */
 	bool utc;
 	bool colour;
 	bool verbose; /* events and attributes, too */

@@ -607,6 +607,23 @@ static void trace_contexts_keep_every_byte(void **state)
 	osp_cursor_close(&c);
 }
 
+static void expect_setting(struct fixture *f, const char *name, const char *value)
+{
+	struct osp_cursor *c = NULL;
+	struct osp_part part;
+	bool found = false;
+
+	assert_ok(osp_store_parts(f->store, OSP_PART_SESSION, &c));
+	while (!osp_cursor_next_part(c, &part)) {
+		if (strcmp(part.session.name, name))
+			continue;
+		found = true;
+		assert_string_equal(part.session.value, value);
+	}
+	assert_int_equal(found, value[0] != 0);
+	osp_cursor_close(&c);
+}
+
 /* Trace 1 is old, 2 has a young operation, 3 one that is open; a link leads from 2 into 1. */
 static void forgetting_takes_whole_traces_that_are_old(void **state)
 {
@@ -626,6 +643,7 @@ static void forgetting_takes_whole_traces_that_are_old(void **state)
 	struct osp_part late = small_row(&m[5], 0x40000, 2, 20);
 	bool more = true;
 
+	parts[0].row.process = 7;
 	parts[4].row.complete = false;
 	/* in several batches: what is young comes apart from what is old */
 	write_parts(f, parts, 3);
@@ -633,6 +651,8 @@ static void forgetting_takes_whole_traces_that_are_old(void **state)
 	assert_ok(osp_store_forget(f->store, 100, &more));
 	assert_false(more);
 	expect_traces(f, -1, false, "2/2/1/0 3/1/0/0");
+	expect_setting(f, OSP_SESSION_FORGOTTEN "1", "1");
+	expect_setting(f, OSP_SESSION_FORGOTTEN "7", "1");
 	expect_tree(f, 2, "30000<0 40000<30000");
 	expect_tree(f, 1, "");
 
@@ -642,6 +662,7 @@ static void forgetting_takes_whole_traces_that_are_old(void **state)
 	expect_traces(f, -1, false, "2/2/1/0 3/1/0/0 1/1/0/0");
 	assert_ok(osp_store_forget(f->store, 100, &more));
 	expect_traces(f, -1, false, "3/1/0/0");
+	expect_setting(f, OSP_SESSION_FORGOTTEN "1", "4");
 }
 
 static void saved_session_is_the_same(void **state)

@@ -541,6 +541,66 @@ static void recording_that_was_not_closed_reads_the_same(void **state)
 	free(text[1]);
 }
 
+/* The views cut long operations into pieces: nothing may be lost or moved where two meet. */
+static void views_unpack_operations_of_any_length(void **state)
+{
+	enum { STEPS = 1300 };
+	static struct osp_step steps[STEPS];
+	static struct osp_attribute values[2 * STEPS];
+	struct osp_row_span spans[2] = {
+		{.kind_name = "work", .kind = OSP_SPAN_INTERNAL},
+		{.number = 3, .kind_name = "piece", .kind = OSP_SPAN_CLIENT}};
+	struct osp_part part = {.kind = OSP_PART_ROW,
+				.row = {.id = 0x70000,
+					.trace = 1,
+					.process = 1,
+					.complete = true,
+					.spans = spans,
+					.span_count = 2,
+					.steps = steps,
+					.step_count = STEPS,
+					.attributes = values}};
+	struct fixture *f = *state;
+
+	/* step i lies 7 i behind the start, in the nested span unless 3 divides i; every fifth has the
+	   value i, those from 500 to 999 have -i as well */
+	for (int i = 0; i < STEPS; i++) {
+		size_t at = part.row.attribute_count;
+
+		steps[i] = (struct osp_step){.time_ns = 1000 + 7 * i,
+					     .name = i % 2 ? "odd" : "even",
+					     .span = i % 3 != 0,
+					     .first_attribute = (uint32_t)at};
+		if (i % 5 == 0)
+			values[at++] =
+				(struct osp_attribute){"fifth", {.type = OSP_VALUE_I64, .i64 = i}};
+		if (i >= 500 && i < 1000)
+			values[at++] =
+				(struct osp_attribute){"minus", {.type = OSP_VALUE_I64, .i64 = -i}};
+		steps[i].attribute_count = (uint32_t)(at - part.row.attribute_count);
+		part.row.attribute_count = at;
+	}
+	for (int i = 0; i < 2; i++) {
+		spans[i].name = "long";
+		spans[i].start_ns = 1000;
+		spans[i].end_ns = 1000 + 7 * STEPS;
+	}
+	open_store(f, OSP_STORE_CREATE);
+	assert_ok(osp_store_write(f->store, &part, 1));
+	close_store(f, true);
+	expect_query(f,
+		     "SELECT count(*), count(DISTINCT seq), sum(after_ns = 7 * seq), "
+		     "sum(name = iif(seq % 2, 'odd', 'even')), "
+		     "sum(span_id = '000000000007000' || iif(seq % 3, '3', '0')) FROM event",
+		     "1300|1300|1300|1300|1300");
+	expect_query(f,
+		     "SELECT name, count(*), count(DISTINCT seq), "
+		     "sum(value = iif(name = 'minus', -seq, seq)), "
+		     "sum(span_id = '000000000007000' || iif(seq % 3, '3', '0')) "
+		     "FROM attribute GROUP BY name",
+		     "fifth|260|260|260|260\nminus|500|500|500|500");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -563,6 +623,7 @@ int main(void)
 		TEST(orphan_of_a_session_without_end_is_incomplete),
 		TEST(reader_sees_the_session_as_it_was_when_it_opened),
 		TEST(recording_that_was_not_closed_reads_the_same),
+		TEST(views_unpack_operations_of_any_length),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,6 +115,8 @@ def test_what_hangs_is_shown_while_it_hangs_and_at_the_end(case):
     check_delivering(spans)
     for kind, step in (("notify", "sending_request"), ("handle_notify", "sending_receive")):
         assert (spans[kind]["halt"]["kind"], spans[kind]["halt"]["after"]) == ("open", step), spans[kind]
+        assert spans[kind]["halt"]["next"] == ["network_error", "response_received"], spans[kind]
+    assert "next: network_error, the subscriber could not be reached" in held.text(), held.text()
     assert "no step since sending_receive, " in held.text() and " so far" in held.text(), held.text()
     session = held.recorder.stop()
     os.kill(held.system.broadcaster.pid, signal.SIGCONT)

@@ -152,12 +152,18 @@ def test_what_is_kept_stays_as_large_as_it_is_however_long_it_goes(case):
     db = sqlite3.connect(recorder.file)
     settings = dict(db.execute("SELECT name, value FROM session"))
     books = db.execute("SELECT hits, stored, lost FROM losses").fetchall()
+    process, = db.execute("SELECT DISTINCT process FROM losses").fetchone()
     here, = db.execute("SELECT count(*) FROM span").fetchone()
     print(f"# {rounds * 5000} operations in {sizes[-1][0]:.1f} s, {here} at the end; largest size {early}, then {late} bytes")
     assert late <= 1.3 * early and here < rounds * 5000 / 2, sizes
     assert here >= 5000, "what came last is there"
     assert settings["kept_since"] < settings["ended"]
     assert all(h == s + lost for h, s, lost in books) and sum(b[1] for b in books) == rounds * 15000, books
+    there, = db.execute("SELECT count(*) FROM event").fetchone()
+    forgotten = settings[f"forgotten_steps.{process}"]
+    assert there + int(forgotten) == rounds * 15000, (there, forgotten, rounds)
+    said = case.run("outspan", "losses", recorder.file).text()
+    assert f"{rounds * 15000} hits = {there} stored + {forgotten} forgotten + 0 lost: closes" in said and "damaged" not in said, said
     assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
     db.close()
 

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "tests/sample_losses.h"
+#include "tests/sample_halt.h"
 #include "user/command.h"
 
 static char directory[] = "/tmp/outspan-golden-XXXXXX", session[64], out_path[64], err_path[64];
@@ -208,6 +208,62 @@ static int use_first_session(void **state)
 	return 0;
 }
 
+/* The catalogue of the session tells what an operation that stopped was about to do, and what next. */
+static void what_stopped_is_told_with_what_was_to_come(void **state)
+{
+	(void)state;
+	use_session(sample_halt(), "halt");
+	expect_golden("show --utc @ #1", "show_halt.txt");
+	expect_narrow();
+	assert_int_equal(run("show --json @ #1"), 0);
+	assert_non_null(strstr(output, "\"after\":\"handing\""));
+	assert_non_null(strstr(output, "\"silent_ns\":5000000000"));
+	assert_non_null(strstr(output, "\"next\":[\"accepted\",\"handed\",\"refused\"]"));
+	/* its begin is not known; the last step says what may follow */
+	assert_int_equal(run("show @ #2"), 0);
+	assert_non_null(strstr(output, "\n    next: accepted\n"));
+	/* not in the catalogue: nothing is made up */
+	assert_int_equal(run("show @ #3"), 0);
+	assert_non_null(strstr(output, "no step since handing"));
+	assert_null(strstr(output, "next"));
+	assert_int_equal(run("show --json @ #3"), 0);
+	assert_null(strstr(output, "next"));
+}
+
+/* A trace of 3 ms; what its clock is said to be off. */
+static void use_clock(const char *name, const char *error_ns, const char *jumps,
+		      const char *records)
+{
+	const struct osp_session_row rows[] = {{OSP_SESSION_STEP_ERROR, error_ns},
+					       {OSP_SESSION_STEP_JUMPS, jumps},
+					       {OSP_SESSION_STEP_CONTRADICTIONS, records}};
+	struct sample *s = sample_lossless();
+
+	for (int i = 0; i < 3; i++)
+		sample_add(s, OSP_PART_SESSION)->session = rows[i];
+	use_session(s, name);
+}
+
+static void uncertain_times_are_told_where_they_matter(void **state)
+{
+	(void)state;
+	use_clock("good-clock", "29000", "0", "0");
+	assert_int_equal(run("show @ #1"), 0);
+	assert_null(strstr(output, "uncertain"));
+	assert_int_equal(run("show -v @ #1"), 0);
+	assert_non_null(strstr(output, "\ntimes of steps are uncertain by 29.0 us\n"));
+	assert_int_equal(run("show --json @ #1"), 0);
+	assert_non_null(strstr(output, "\"time_error_ns\":29000"));
+	use_clock("poor-clock", "31000", "0", "0");
+	assert_int_equal(run("show @ #1"), 0);
+	assert_non_null(strstr(output, "\n! times of steps are uncertain by 31.0 us\n\n"));
+	use_clock("bad-clock", "18446744073709551615", "1", "31");
+	assert_int_equal(run("show @ #1"), 0);
+	assert_non_null(strstr(output, "\n! the clock of the steps jumped 1 time in"));
+	assert_non_null(strstr(output, "\n! 31 records in this recording came before their own"));
+	expect_narrow();
+}
+
 static void books_look_as_checked_by_hand(void **state)
 {
 	(void)state;
@@ -222,6 +278,14 @@ static void books_look_as_checked_by_hand(void **state)
 	expect_golden("losses --utc --process 4001 @", "losses_process.txt");
 	expect_narrow();
 	expect_golden("losses --json @", "losses.json");
+	use_session(sample_forgetful(), "forgetful");
+	expect_golden("losses --utc @", "losses_forgotten.txt");
+	expect_narrow();
+	assert_int_equal(run("losses --process 4002 @"), 0);
+	assert_non_null(strstr(output, "\n28 hits = 3 stored + 20 forgotten + 5 lost: closes"));
+	assert_int_equal(run("losses --check --process 4001 @"), 0);
+	assert_string_equal(output, "no step is missing: 7 hits of 1 point in 1 process; "
+				    "forgotten as asked: 7\n");
 	use_session(sample_killed(), "killed");
 	assert_int_equal(run("losses @"), 0);
 	assert_non_null(strstr(output, "no step is missing: 4 hits of 1 point in 1 process\n"));
@@ -430,6 +494,8 @@ int main(void)
 		cmocka_unit_test_setup(trees_look_as_checked_by_hand, use_first_session),
 		cmocka_unit_test_setup(last_and_prefix_name_the_same_trace, use_first_session),
 		cmocka_unit_test_setup(json_has_the_promised_shapes, use_first_session),
+		cmocka_unit_test(uncertain_times_are_told_where_they_matter),
+		cmocka_unit_test(what_stopped_is_told_with_what_was_to_come),
 		cmocka_unit_test_setup(books_look_as_checked_by_hand, use_first_session),
 		cmocka_unit_test_setup(broken_books_are_told, use_first_session),
 		cmocka_unit_test_setup(losses_at_impossible_times_do_no_harm, use_first_session),
