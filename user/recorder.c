@@ -432,11 +432,15 @@ static int read_trial(struct recorder *r)
 
 static int start(struct recorder *r)
 {
-	int e = osp_trial_start(&r->trial, false);
+	int e = r->o->command ? osp_launch_new(&r->launch, r->o->command) : 0;
 
+	/*
+	 * The ring must be drained when the targets keep every CPU busy, and links made and tried
+	 * all the more: not permitted is no harm. The command has its own priority by now.
+	 */
+	setpriority(PRIO_PROCESS, 0, -20);
+	e = e ? e : osp_trial_start(&r->trial, false);
 	e = e ? e : find_targets(r);
-	if (!e && r->o->command)
-		e = osp_launch_new(&r->launch, r->o->command);
 	e = e ? e : open_loader(r);
 	e = e ? e : open_session(r);
 	e = e ? e : open_loop(r);
@@ -446,8 +450,6 @@ static int start(struct recorder *r)
 		return e;
 	for (size_t i = 0; i < r->wanted_count; i++)
 		osp_follow_want(r->follow, &r->wanted[i]);
-	/* The ring must be drained when the targets keep every CPU busy; not permitted is no harm. */
-	setpriority(PRIO_PROCESS, 0, -20);
 	r->began_ns = osp_feed_now();
 	r->began_ticks = osp_clock_counter();
 	e = open_keep(r);
