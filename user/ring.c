@@ -51,9 +51,12 @@ static int take_record(void *arg, void *data, size_t size)
 	return r->error < 0 || !r->left ? DRAIN_FULL : 0;
 }
 
+/*
+ * A CPU that does nothing but pass points was seen to fill 110 MB/s (a record for each step) to
+ * 260 MB/s (carried): 16 MiB are 150 to 60 ms of that. Each 16 MiB cost 4 ms at the start.
+ */
 enum {
-	CHOSEN_PER_CPU =
-		16 << 20, /* 0.1 s of some 150 MB/s, the most that one CPU was seen to fill */
+	CHOSEN_PER_CPU = 16 << 20,
 	CHOSEN_LEAST = 1 << 20,
 	CHOSEN_MOST = 64 << 20, /* twice that would take longer to make than the rest of a start */
 	CHOSEN_PART = 64,	/* of the available memory */
