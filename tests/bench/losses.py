@@ -138,7 +138,8 @@ def show(s):
     for (title, count), runs in sorted(s.losses.items(), key=lambda x: x[0][1]):
         rows.append([title, count, Figure(r["truth"] / r["wall_s"] / 1e6 for r in runs).cell(2),
                      Figure(r["truth"] - r["delivered"] for r in runs).cell(), agreement(runs),
-                     cpu_per_event(runs).cell(), Figure(r["fixed_ns"] / 1e6 for r in runs).cell(1), Figure(r["bytes"] / max(1, r["delivered"]) for r in runs).cell(1)])
+                     cpu_per_event(runs).cell(), Figure(r["fixed_ns"] / 1e6 for r in runs).cell(1),
+                     Figure(r["bytes"] / max(1, r["delivered"]) for r in runs).cell(1)])
     print_table("(c) As fast as the producers go; what was lost is counted by the programs themselves",
                 ["traced by", "producers", "M steps/s", "steps lost", "books", "its ns/step", "fixed, ms", "bytes/step"], rows)
     print("  books: whether the session tells, point by point, of the hits that the programs counted; ns, bytes: per stored step;")
