@@ -13,6 +13,7 @@
 #include "user/builtin.h"
 #include "user/command.h"
 #include "user/recorder.h"
+#include "user/ring.h"
 
 enum {
 	MAX_TARGETS = 256,
@@ -80,7 +81,8 @@ static const struct argp_option option_table[] = {
 	 "do not ask the programs to send trace context to each other", 2},
 	{"catalogue", KEY_CATALOGUE, "FILE", 0, "also trace what this catalogue describes", 2},
 	{"ring-size", KEY_RING, "BYTES", 0,
-	 "kernel buffer, 64K to 1G, a power of two (default: 16M)", 2},
+	 "kernel buffer, 64K to 1G, a power of two (default: 16M to 64M, by CPUs and free memory)",
+	 2},
 	{"overload", KEY_OVERLOAD, "POLICY", 0,
 	 "what is lost when steps come too fast: drop-newest (default) or, as far as possible, the "
 	 "oldest that wait: keep-last",
@@ -410,9 +412,7 @@ int osp_cmd_record(int argc, char **argv)
 		option_table, parse_option, "[-- COMMAND [ARGUMENT...]]", doc, NULL, NULL, NULL};
 	struct osp_buffer line = OSP_BUFFER_INIT(4096);
 	struct osp_catalogue *catalogue = NULL;
-	struct options o = {.record = {.wanted = {.level = OSP_LEVEL_DETAIL},
-				       .ring_bytes = 16 << 20,
-				       .keep = {.most = 10}},
+	struct options o = {.record = {.wanted = {.level = OSP_LEVEL_DETAIL}, .keep = {.most = 10}},
 			    .topic_text = OSP_BUFFER_INIT(4096),
 			    .where_text = OSP_BUFFER_INIT(4096)};
 	bool usage;
@@ -428,6 +428,9 @@ int osp_cmd_record(int argc, char **argv)
 	r = osp_builtin_catalogue(&catalogue, o.catalogues, o.catalogue_count);
 	if (r)
 		return OSP_EXIT_FAILED;
+	if (!o.record.ring_bytes)
+		o.record.ring_bytes =
+			o.record.aggregate ? OSP_RING_NOTICES : osp_ring_choose_here();
 	o.record.catalogue = catalogue;
 	o.record.command_line = osp_buffer_text(&line);
 	r = read_choice(&o, catalogue);

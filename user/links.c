@@ -50,48 +50,64 @@ static void block_signals(sigset_t *before)
 	sigprocmask(SIG_SETMASK, &all, before);
 }
 
-/* Every step-th descriptor from `first` on. */
-static void close_some(const int *fds, size_t count, size_t first, size_t step)
+/* Every step-th descriptor from `first` on: what one closer does. */
+struct share {
+	const int *fds;
+	size_t count, first, step;
+	_Alignas(16) char stack[8192];
+};
+
+static int close_share(void *arg)
 {
-	for (size_t i = first; i < count; i += step)
-		close(fds[i]);
+	const struct share *s = arg;
+
+	for (size_t i = s->first; i < s->count; i += s->step)
+		close(s->fds[i]);
+	return 0;
 }
 
 /*
- * A child that shares this process's table of descriptors, so that a link it closes is closed.
- * -1: there can be none.
+ * A child that shares this process's descriptors, so that a link it closes is closed, and its
+ * memory: to copy the tables of all that is mapped would take longer than the rest. It does
+ * nothing but close. -1: there can be none.
  */
-static pid_t start_closer(const int *fds, size_t count, size_t first, size_t step)
+static pid_t start_closer(struct share *s)
 {
-	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
-
-	if (!pid) {
-		close_some(fds, count, first, step);
-		_exit(0);
-	}
-	return pid;
+	return clone(close_share, s->stack + sizeof(s->stack), CLONE_FILES | CLONE_VM | SIGCHLD, s);
 }
 
 /*
- * While the children are at it this process may be ended at any time: they hold the table, too. It
- * closes the shares itself whose child could not be made.
+ * While the children are at it this process may be ended at any time: they hold descriptors and
+ * memory, too. It closes the shares itself whose child could not be made.
  */
 static void close_side_by_side(const int *fds, size_t count)
 {
-	size_t shares = count < CLOSERS ? count : CLOSERS;
+	static struct share shares[CLOSERS]; /* outlives the call: a stack must */
+	size_t n = count < CLOSERS ? count : CLOSERS;
 	pid_t closers[CLOSERS];
 	sigset_t before;
 
 	block_signals(&before);
-	for (size_t i = 0; i < shares; i++)
-		closers[i] = start_closer(fds, count, i, shares);
-	for (size_t i = 0; i < shares; i++)
+	for (size_t i = 0; i < n; i++) {
+		shares[i].fds = fds;
+		shares[i].count = count;
+		shares[i].first = i;
+		shares[i].step = n;
+		closers[i] = start_closer(&shares[i]);
+	}
+	for (size_t i = 0; i < n; i++)
 		if (closers[i] < 0)
-			close_some(fds, count, i, shares);
+			close_share(&shares[i]);
 	sigprocmask(SIG_SETMASK, &before, NULL);
-	for (size_t i = 0; i < shares; i++)
+	for (size_t i = 0; i < n; i++)
 		while (closers[i] > 0 && waitpid(closers[i], NULL, 0) < 0 && errno == EINTR)
 			;
+}
+
+static void close_each(const int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
 }
 
 static void free_links(struct osp_links *l)
@@ -129,7 +145,7 @@ static void free_all(struct osp_links *all[], size_t count, bool close_links)
 		if (!all[i])
 			continue;
 		if (close_links)
-			close_some(all[i]->multi, all[i]->multi_count, 0, 1);
+			close_each(all[i]->multi, all[i]->multi_count);
 		free_links(all[i]);
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
@@ -176,7 +192,7 @@ static void close_links_first(const int *links, size_t n, const int *files, size
 			memcpy(kept + n, files, n_files * sizeof(*kept));
 		keep_only(kept, n + n_files);
 	}
-	close_some(links, n, 0, 1);
+	close_each(links, n);
 }
 
 void osp_links_abandon_all(struct osp_links *all[], size_t count, const int *files, size_t n_files)

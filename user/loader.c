@@ -161,23 +161,37 @@ static bool joins_a_trace(const struct osp_catalogue *c, const struct osp_point 
 	return false;
 }
 
+/* false: it cannot be read, and is refused at each of its sites (binary.c). */
+static bool make_shape(const struct osp_loader *l, const struct osp_point *p,
+		       const struct osp_wanted *wanted, const struct osp_wanted *before,
+		       struct osp_shape *out)
+{
+	if (osp_shape_fill(out, p))
+		return false;
+	if (out->kind != OSP_SHAPE_FOREIGN)
+		out->size = joins_a_trace(l->catalogue, p);
+	out->fire =
+		osp_form_use(wanted, p) == OSP_USE_TRAP || osp_form_use(before, p) == OSP_USE_TRAP;
+	return true;
+}
+
 /* Points that trap; while sites are switched, those of before and those to come. */
 static int fill_shapes(struct osp_loader *l, const struct osp_wanted *wanted,
 		       const struct osp_wanted *before)
 {
-	for (uint32_t i = 0; i < l->catalogue->point_count; i++) {
-		struct osp_shape shape;
+	struct osp_shape *shapes _cleanup_free_ = NULL;
+	uint32_t *points _cleanup_free_ = NULL, n = 0;
 
-		/* A point that cannot be read is refused at each of its sites (binary.c). */
-		if (osp_shape_fill(&shape, l->catalogue->points[i]))
-			continue;
-		if (shape.kind != OSP_SHAPE_FOREIGN)
-			shape.size = joins_a_trace(l->catalogue, l->catalogue->points[i]);
-		shape.fire = osp_form_use(wanted, l->catalogue->points[i]) == OSP_USE_TRAP ||
-			     osp_form_use(before, l->catalogue->points[i]) == OSP_USE_TRAP;
-		if (bpf_map_update_elem(bpf_map__fd(l->bpf->maps.shapes), &i, &shape, BPF_ANY))
-			return osp_err(-errno, "fill the map of shapes");
-	}
+	shapes = calloc(l->catalogue->point_count + 1, sizeof(*shapes));
+	points = calloc(l->catalogue->point_count + 1, sizeof(*points));
+	if (!shapes || !points)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < l->catalogue->point_count; i++)
+		if (make_shape(l, l->catalogue->points[i], wanted, before, &shapes[n]))
+			points[n++] = i;
+	/* One call: there can be thousands. */
+	if (n && bpf_map_update_batch(bpf_map__fd(l->bpf->maps.shapes), points, shapes, &n, NULL))
+		return osp_err(-errno, "fill the map of shapes");
 	return 0;
 }
 
@@ -190,6 +204,7 @@ static int map_counters(struct osp_loader *l)
 	p = mmap(NULL, l->counters_bytes, PROT_READ, MAP_SHARED, bpf_map__fd(map), 0);
 	if (p == MAP_FAILED)
 		return osp_err(-errno, "map the counters");
+	madvise(p, l->counters_bytes, MADV_DONTFORK); /* no child needs it, and it is large */
 	l->counters = p;
 	return 0;
 }

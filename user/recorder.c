@@ -53,6 +53,7 @@ enum {
 };
 
 static const int64_t hung_ns = 1000 * 1000 * 1000;
+static const int64_t full_again_ns = 60ll * 1000 * 1000 * 1000; /* between two warnings */
 
 struct recorder {
 	const struct osp_recorder_options *o;
@@ -78,6 +79,7 @@ struct recorder {
 	int epoll, timer, signals;
 	int64_t began_ns, ticks;
 	uint64_t children_told;
+	int64_t full_ns;      /* when it was told that the ring was nearly full; 0 = never */
 	int64_t told_ns;      /* when a reading of the clocks was told for what hangs */
 	uint64_t began_ticks; /* of the CPU's counter */
 	int64_t forget_ns;    /* what ended before is on its way out */
@@ -224,11 +226,29 @@ static int discard_oldest(struct recorder *r)
 	return n < 0 ? n : 0;
 }
 
+/* While something can be done about it: the ring cannot grow. */
+static void tell_nearly_full(struct recorder *r)
+{
+	size_t bytes, capacity;
+
+	osp_ring_fill(osp_loader_ring(r->loader), &bytes, &capacity);
+	if (bytes <= capacity / 4 * 3 ||
+	    (r->full_ns && osp_feed_now() - r->full_ns < full_again_ns))
+		return;
+	r->full_ns = osp_feed_now();
+	osp_warn(
+		"the ring of %zu KiB is nearly full, and what does not fit is lost - give a larger --ring-size, or record less: --light, --level essential, --sample 1/N, or --overhead PERCENT, which does so by itself",
+		capacity >> 10);
+}
+
 /* One bounded drain, one transaction. Returns the number of records. */
 static int drain(struct recorder *r)
 {
-	int e = discard_oldest(r);
-	int n = e ? e : osp_ring_drain(osp_loader_ring(r->loader), DRAIN_MAX, on_record, r);
+	int e, n;
+
+	tell_nearly_full(r);
+	e = discard_oldest(r);
+	n = e ? e : osp_ring_drain(osp_loader_ring(r->loader), DRAIN_MAX, on_record, r);
 
 	e = n < 0 ? n : osp_follow_settle(r->follow);
 	e = e ? e : commit(r);
@@ -412,11 +432,15 @@ static int read_trial(struct recorder *r)
 
 static int start(struct recorder *r)
 {
-	int e = osp_trial_start(&r->trial, false);
+	int e = r->o->command ? osp_launch_new(&r->launch, r->o->command) : 0;
 
+	/*
+	 * The ring must be drained when the targets keep every CPU busy, and links made and tried
+	 * all the more: not permitted is no harm. The command has its own priority by now.
+	 */
+	setpriority(PRIO_PROCESS, 0, -20);
+	e = e ? e : osp_trial_start(&r->trial, false);
 	e = e ? e : find_targets(r);
-	if (!e && r->o->command)
-		e = osp_launch_new(&r->launch, r->o->command);
 	e = e ? e : open_loader(r);
 	e = e ? e : open_session(r);
 	e = e ? e : open_loop(r);
@@ -426,8 +450,6 @@ static int start(struct recorder *r)
 		return e;
 	for (size_t i = 0; i < r->wanted_count; i++)
 		osp_follow_want(r->follow, &r->wanted[i]);
-	/* The ring must be drained when the targets keep every CPU busy; not permitted is no harm. */
-	setpriority(PRIO_PROCESS, 0, -20);
 	r->began_ns = osp_feed_now();
 	r->began_ticks = osp_clock_counter();
 	e = open_keep(r);

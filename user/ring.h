@@ -35,5 +35,18 @@ int osp_ring_fd(const struct osp_ring *r);
  */
 int osp_ring_timeout_ms(const struct osp_ring *r);
 
+/*
+ * Bytes for a ring, which cannot grow later: what programs that keep so many CPUs busy fill in
+ * about a tenth of a second, but no more than is made quickly, nor than a small part of the
+ * available memory (0 = not known). A power of two.
+ */
+size_t osp_ring_choose(unsigned int cpus, uint64_t available_bytes);
+
+/* The same for this machine as it is now. */
+size_t osp_ring_choose_here(void);
+
+/* For notices of processes alone, when steps do not leave the kernel. */
+enum { OSP_RING_NOTICES = 1 << 20 };
+
 /* Bytes in the ring that were not drained, and its size. */
 void osp_ring_fill(const struct osp_ring *r, size_t *bytes, size_t *capacity);

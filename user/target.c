@@ -336,6 +336,18 @@ static bool shares_binary(const struct osp_targets *t, const struct osp_found *f
 	return false;
 }
 
+/* By its number alone: no file is opened. */
+static int note_shared(void *arg, const struct osp_mapping *m)
+{
+	const struct osp_targets *t = arg;
+
+	for (size_t i = 0; i < t->binary_count; i++)
+		if (t->binaries[i]->known && osp_binary_has_mapping(t->binaries[i], m))
+			return 1;
+	return 0;
+}
+
+/* Every process of the machine is looked at, which must be cheap: most share nothing. */
 int osp_targets_add_bystanders(struct osp_targets *t, struct osp_binaries *b)
 {
 	uint32_t *pids _cleanup_free_ = NULL;
@@ -347,6 +359,7 @@ int osp_targets_add_bystanders(struct osp_targets *t, struct osp_binaries *b)
 		return osp_err(r, "list the processes in /proc");
 	for (size_t i = 0; !r && i < n; i++) {
 		if (pids[i] == (uint32_t)getpid() || has_found(t, pids[i]) ||
+		    osp_process_mappings(pids[i], note_shared, t) <= 0 ||
 		    osp_found_read(&f, b, pids[i]))
 			continue;
 		if (shares_binary(t, &f))

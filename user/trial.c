@@ -1,14 +1,16 @@
 /*
  * The trial at the start. The recorder and doctor start it first and ask for its result when they
  * need it: a link that the kernel refuses costs a grace period (50 ms and more), as does closing
- * one, and all of that is the child's time. What may go wrong in a hit goes wrong in children of
- * that child. The program that is attached does nothing. Owns the child and a pipe from it.
+ * one, and all of that is the time of two children, side by side. What may go wrong in a hit goes
+ * wrong in children of theirs. The program that is attached does nothing. Owns the children and a
+ * pipe from each.
  */
 #include "user/trial.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <signal.h>
@@ -22,9 +24,11 @@
 enum { BATCHES = 5, BATCH = 100, LEAST_NS = 20 };
 enum { PASSES = 64, PATTERN = 0x5a17, FORKED_DIED = 1, RED_ZONE = 2, NOT_TRIED = 3 };
 
+enum part { HIT, WIDE, PARTS };
+
 struct osp_trial {
-	pid_t child;
-	int answer; /* end of a pipe: the result comes here */
+	pid_t children[PARTS];
+	int answers[PARTS]; /* ends of pipes: each tells the part of the result that it found */
 };
 
 const char *osp_wide_to_str(enum osp_wide w)
@@ -205,16 +209,17 @@ static enum osp_wide try_wide(int program, enum osp_wide_bytes bytes)
 
 #endif
 
-/* ---- the child ---- */
+/* ---- the children ---- */
 
-static void try_all(int answer, bool five)
+static void try_part(enum part part, int answer, bool five)
 {
 	int program = osp_kernel_load_empty();
 	struct osp_trial_result result = {0};
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (program >= 0) {
+	if (program >= 0 && part == HIT)
 		result.empty_ns = time_empty_hit(program);
+	if (program >= 0 && part == WIDE) {
 		result.wide[OSP_WIDE_10] = try_wide(program, OSP_WIDE_10);
 		if (five)
 			result.wide[OSP_WIDE_5] = try_wide(program, OSP_WIDE_5);
@@ -222,24 +227,33 @@ static void try_all(int answer, bool five)
 	_exit(write(answer, &result, sizeof(result)) != sizeof(result));
 }
 
-int osp_trial_start(struct osp_trial **out, bool five)
+static int start_part(struct osp_trial *t, enum part part, bool five)
 {
-	struct osp_trial *t = calloc(1, sizeof(*t));
 	int answer[2];
 
-	if (!t)
-		return -ENOMEM;
-	if (pipe2(answer, O_CLOEXEC)) {
-		free(t);
+	if (pipe2(answer, O_CLOEXEC))
 		return -errno;
-	}
-	t->answer = answer[0];
-	t->child = fork();
-	if (!t->child)
-		try_all(answer[1], five);
+	t->answers[part] = answer[0];
+	t->children[part] = fork();
+	if (!t->children[part])
+		try_part(part, answer[1], five);
 	close(answer[1]);
-	*out = t;
 	return 0;
+}
+
+int osp_trial_start(struct osp_trial **out, bool five)
+{
+	struct osp_trial *t _cleanup_(osp_trial_free) = calloc(1, sizeof(*t));
+	int r = t ? 0 : -ENOMEM;
+
+	for (int i = 0; t && i < PARTS; i++)
+		t->answers[i] = -1;
+	/* The longer one first. */
+	r = r ? r : start_part(t, WIDE, five);
+	r = r ? r : start_part(t, HIT, five);
+	if (!r)
+		*out = TAKE_PTR(t);
+	return r;
 }
 
 void osp_trial_read(struct osp_trial *t, struct osp_trial_result *out)
@@ -247,8 +261,10 @@ void osp_trial_read(struct osp_trial *t, struct osp_trial_result *out)
 	struct osp_trial_result r;
 
 	*out = (struct osp_trial_result){0};
-	if (read(t->answer, &r, sizeof(r)) == sizeof(r))
-		*out = r;
+	if (read(t->answers[HIT], &r, sizeof(r)) == sizeof(r))
+		out->empty_ns = r.empty_ns;
+	if (read(t->answers[WIDE], &r, sizeof(r)) == sizeof(r))
+		memcpy(out->wide, r.wide, sizeof(out->wide));
 }
 
 /* A child that is still closing its links is left to itself. */
@@ -256,9 +272,11 @@ void osp_trial_free(struct osp_trial **t)
 {
 	if (!*t)
 		return;
-	close((*t)->answer);
-	if ((*t)->child > 0)
-		waitpid((*t)->child, NULL, WNOHANG);
+	for (int i = 0; i < PARTS; i++) {
+		osp_cleanup_close(&(*t)->answers[i]);
+		if ((*t)->children[i] > 0)
+			waitpid((*t)->children[i], NULL, WNOHANG);
+	}
 	free(*t);
 	*t = NULL;
 }

@@ -41,6 +41,9 @@ FIGURES = [
     ("stop_ms_300_sites", "stop, 300 sites in one process, ms", "<= 60"),
     ("start_ms_over_bare", "start over bare libbpf, ms", "<= 50"),
 ]
+# Seconds that each part takes about on two quiet CPUs: (quick, whole). Busy ones need twice that.
+TAKES = {"detached": (20, 150), "rates": (70, 500), "losses": (50, 250), "broadcaster": (35, 300), "pipeline": (10, 150), "store": (15, 120),
+         "startstop": (10, 40)}
 PARTS = {"detached": detached, "rates": rates, "losses": losses, "broadcaster": broadcaster}
 
 
@@ -85,9 +88,15 @@ def run_program(s, name):
 
 # ---- what is told --------------------------------------------------------------------------------
 
+def shares_core(facts):
+    return "no other" if facts["cpus_of_first_core"] == "0" else f"CPUs {facts['cpus_of_first_core']}"
+
+
 def show_ratios(s, facts, seconds):
     print("outspan benchmarks: medians of rounds in turn, least..most beside them; nothing here passes or fails")
     for line in (f"{facts['cpu']}, {facts['cpus']} CPUs, Linux {facts['kernel']}, attached by {facts['attach_form']}",
+                 f"L2 {facts['l2']} a core, L3 {facts['l3']} for CPUs {facts['cpus_of_first_l3']}; CPU 0 is on one core with "
+                 f"{shares_core(facts)}",
                  f"load average {facts['load_before']:.2f} before, {facts['load_after']:.2f} after; took {seconds:.0f} s"
                  f"{', quick: expect noise' if s.quick else ''}",
                  f"{facts['lttng']}; {facts['bpftrace']}; {facts['perf']}"):
@@ -123,6 +132,7 @@ def main():
     begin = time.monotonic()
     facts = suite.machine(s)
     names = a.only.split(",") if a.only else [*PARTS, *programs(s)]
+    say(f"about {sum(TAKES[n][not a.quick] for n in names) / 60:.1f} min on a quiet machine")
     try:
         for name in names:
             say(f"{time.monotonic() - begin:4.0f} s  {name}")

@@ -85,7 +85,7 @@ def one(s, build, tracer, messages):
 
 def run(s):
     s.broadcaster = {}
-    for number in range(s.seconds(2, 7)):
+    for number in range(s.seconds(4, 9)):
         for title, build, tracer in in_turn(number, cases(s)):
             say(f"broadcaster: round {number + 1}: {title}")
             try:

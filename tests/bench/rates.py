@@ -9,7 +9,7 @@ from tracers import Detached, Nobody, forms, peers
 STEPS = 46  # of a message
 RATES = {"1k": 1000, "10k": 10000, "100k": 100000, "500k": 500000, "max": 0}  # steps per second
 PEER_RATES = ("100k", "max")
-REPEATS = 3  # of a run at the maximum, which is short; the one in the middle counts
+REPEATS = 5  # of a run at the maximum, which is short; the one in the middle counts
 WARM = (100, 1000)  # messages, per second
 WHOLE = 90  # per cent of the steps that must arrive for a cost to be compared
 

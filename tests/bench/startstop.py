@@ -22,7 +22,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 POINTS = 20  # of an operation: a site each
-RING = 16 << 20
+RING = 16 << 20  # of the bare load; outspan chooses its own
 
 
 def run(*command):
@@ -100,8 +100,7 @@ def one_bare(place, points):
 
 def one_recording(out, place, yaml, targets, options):
     pids = [x for t in targets for x in ("-p", str(t.pid))]
-    p, start = until_ready(f"{out}/outspan", "record", *pids, "--catalogue", yaml, "-o", f"{place}/session.db", "--overwrite",
-                           "--ring-size", f"{RING >> 20}M", *options)
+    p, start = until_ready(f"{out}/outspan", "record", *pids, "--catalogue", yaml, "-o", f"{place}/session.db", "--overwrite", *options)
     begin = time.monotonic()
     p.send_signal(signal.SIGINT)
     said = p.stderr.read()

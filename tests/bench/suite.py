@@ -237,10 +237,18 @@ def machine(suite):
             return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.splitlines()[0].strip()
         except (OSError, IndexError):
             return "not installed"
+    def of_cpu(cpu, path):
+        try:
+            return first(f"/sys/devices/system/cpu/cpu{cpu}/{path}", r"(.*)")
+        except OSError:
+            return "unknown"
+    caches = {of_cpu(0, f"cache/index{i}/level"): of_cpu(0, f"cache/index{i}/size") for i in (2, 3)}
     doctor = subprocess.run([suite.program("outspan"), "doctor"], capture_output=True, text=True, check=False).stdout
     form = re.search(r"^\w+ +attaching to a running process +(.*)", doctor, re.M)
     return {
         "cpu": first("/proc/cpuinfo", r"^model name\s*: (.*)"), "cpus": os.cpu_count(), "kernel": os.uname().release,
+        "l2": caches.get("2", "unknown"), "l3": caches.get("3", "unknown"),
+        "cpus_of_first_core": of_cpu(0, "topology/thread_siblings_list"), "cpus_of_first_l3": of_cpu(0, "cache/index3/shared_cpu_list"),
         "attach_form": form[1] if form else "unknown", "load_before": os.getloadavg()[0],
         "lttng": version("lttng", "--version"), "bpftrace": version("bpftrace", "--version"), "perf": version("perf", "--version"),
     }

@@ -33,6 +33,21 @@ class Detached(Nobody):
     title, variant = "points, nobody looks", "outspan"
 
 
+def end(p, pipe, number):
+    """Asks a tracer to end: what it said last, and the CPU ns of its whole life."""
+    os.kill(p.pid, number)
+    said = pipe.read().decode(errors="replace")
+    pipe.close()
+    return said, finish(p)
+
+
+def use_up(path):
+    """The size of a file that is needed no more."""
+    size = os.path.getsize(path)
+    os.unlink(path)
+    return size
+
+
 class Outspan:
     variant = "outspan"
 
@@ -49,16 +64,10 @@ class Outspan:
         self.at_ready = cpu_ns(self.p.pid)
 
     def stop(self):
-        os.kill(self.p.pid, signal.SIGINT)
-        said = self.p.stderr.read().decode()
-        cpu = finish(self.p) - self.at_ready
-        self.p.stderr.close()
+        said, cpu = end(self.p, self.p.stderr, signal.SIGINT)
         if self.p.returncode:
             raise Skip(f"outspan record ended with {self.p.returncode}: {said[-300:]}")
-        size = os.path.getsize(self.file)
-        books = self.books()
-        os.unlink(self.file)
-        return {"cpu_ns": cpu, "bytes": size, **books}
+        return {"cpu_ns": cpu - self.at_ready, **self.books(), "bytes": use_up(self.file)}
 
     def books(self):
         """What the session says of its steps; expected counts are the programs' own."""
@@ -135,18 +144,9 @@ class Lttng:
             finish(self.daemon, signal.SIGTERM)
 
 
-class Queue:
+class Queue(Nobody):
     """In the program itself: its counts come with its end."""
     title, variant, cpu = "queue + SQLite thread", "queue", None
-
-    def __init__(self, suite):
-        self.suite = suite
-
-    def start(self, app):
-        pass
-
-    def stop(self):
-        return {}
 
 
 NOP = b"\x90" if os.uname().machine == "x86_64" else b"\x1f\x20\x03\xd5"  # what a probe is while nobody looks
@@ -196,16 +196,13 @@ class Bpftrace:
         Sites(app.path).wait_for_traps(app, self.p)
 
     def stop(self):
-        os.kill(self.p.pid, signal.SIGINT)
-        self.p.stderr.read()
-        self.p.stderr.close()
-        cpu = finish(self.p)
+        _, cpu = end(self.p, self.p.stderr, signal.SIGINT)
         with open(self.out, "rb") as f:
             text = f.read()
-        os.unlink(self.out)
+        size = use_up(self.out)
         if self.what == "count()":
             return {"delivered": sum(int(n) for n in re.findall(rb"^@\[.*\]: (\d+)", text, re.M)), "cpu_ns": cpu}
-        return {"delivered": text.count(b"\nE ") + text.startswith(b"E "), "cpu_ns": cpu, "bytes": len(text)}
+        return {"delivered": text.count(b"\nE ") + text.startswith(b"E "), "cpu_ns": cpu, "bytes": size}
 
 
 FIELDS = {
@@ -255,16 +252,11 @@ class Perf:
         Sites(app.path).wait_for_traps(app, self.p)
 
     def stop(self):
-        os.kill(self.p.pid, signal.SIGINT)
-        self.p.stderr.read()
-        self.p.stderr.close()
-        cpu = finish(self.p)
+        _, cpu = end(self.p, self.p.stderr, signal.SIGINT)
         stats = self.perf("report", "--stats", "-i", self.out)
-        size = os.path.getsize(self.out)
         self.close()
         events = re.search(r"^\s+SAMPLE events:\s+(\d+)", stats, re.M)
-        os.unlink(self.out)
-        return {"delivered": int(events[1]) if events else 0, "cpu_ns": cpu, "bytes": size}
+        return {"delivered": int(events[1]) if events else 0, "cpu_ns": cpu, "bytes": use_up(self.out)}
 
     def close(self):
         """Its events are the kernel's, not the namespace's."""
@@ -284,13 +276,9 @@ class Stock:
         self.at_ready = cpu_ns(self.p.pid)
 
     def stop(self):
-        os.kill(self.p.pid, signal.SIGTERM)
-        said = json.loads(self.p.stdout.read())
-        self.p.stdout.close()
-        cpu = finish(self.p) - self.at_ready
-        size = os.path.getsize(self.file)
-        os.unlink(self.file)
-        return {"delivered": said["rows"], "lost": said["dropped"], "cpu_ns": cpu, "bytes": size}
+        said, cpu = end(self.p, self.p.stdout, signal.SIGTERM)
+        told = json.loads(said)
+        return {"delivered": told["rows"], "lost": told["dropped"], "cpu_ns": cpu - self.at_ready, "bytes": use_up(self.file)}
 
 
 def peers(suite):

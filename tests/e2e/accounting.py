@@ -170,6 +170,7 @@ def test_ring_full(case):
         os.kill(recorder.pid, signal.SIGCONT)
         tally.ask("run 5 1")
         books = stop(case, recorder).check(tally.truth)
+        assert recorder.process.err.count(b"warning: the ring of 64 KiB is nearly full") == 1, recorder.process.err
         by_point = books.reasons()
         assert set(by_point) == {"run__begun", "run__passed", "run__ended"}, by_point
         assert all(set(r) == {"ring_full"} and r["ring_full"] > 1000 for r in by_point.values()), (form, by_point)

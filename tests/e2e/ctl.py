@@ -61,7 +61,8 @@ def test_status_tells_what_the_recorder_has_done(case):
     now = stream.wait_until(all_steps, "every step of the logs is in the status")
     assert now["traces"] == 23 and now["operations"] == 23 * 4 and now["spans"] == 23 * 9, now
     assert now["lost"] == 0 and now["recording_ns"] > before["recording_ns"] and now["cpu_ns"] >= before["cpu_ns"], now
-    assert 0 <= now["ring_used_bytes"] <= now["ring_bytes"] == 16 << 20, now
+    ring = now["ring_bytes"]
+    assert 0 <= now["ring_used_bytes"] <= ring and 1 << 20 <= ring <= 64 << 20, now
     hits = sum(sum(stream.expected_hits(p).values()) for p in programs)
     assert now["operations"] <= now["hits"] <= hits and set(now["slow_down_percent"]) == {str(p.pid) for p in programs}, now
     assert all(0 < x < 100 for x in now["slow_down_percent"].values()), now
@@ -70,7 +71,7 @@ def test_status_tells_what_the_recorder_has_done(case):
         assert line in text.splitlines(), text
     session = recorder.stop()
     session.check_books()
-    assert len(session.traces) == 23
+    assert len(session.traces) == 23 and session.settings["ring_bytes"] == str(ring)
     assert ctl(case, recorder.file, "status", status=1).err.decode() == f"error: no recorder is writing {recorder.file}\n"
     system.stop()
 

@@ -162,6 +162,16 @@ def test_the_end_of_the_command_that_was_started_ends_a_recording(case):
     assert len(ids) == 3
 
 
+def test_the_recorder_goes_before_others_and_the_command_it_starts_does_not(case):
+    broadcaster = pubsub.start_broadcaster(case, auth=[])
+    recorder = start_recording(case, [broadcaster])
+    assert os.getpriority(os.PRIO_PROCESS, recorder.pid) == -20
+    assert os.getpriority(os.PRIO_PROCESS, broadcaster.pid) == os.getpriority(os.PRIO_PROCESS, 0)
+    assert recorder.stop(signal.SIGINT) == 0, said(recorder)
+    started = case.run("outspan", "record", "-o", case.path("command.db"), "--", "nice").text()  # it says its own
+    assert started == f"{os.getpriority(os.PRIO_PROCESS, 0)}\n", started
+
+
 def test_ready_is_told_on_stderr_and_to_a_service_manager(case):
     pair = pubsub.Pair(case, [["--exact", "a/b"]], auth=[])
     for address, name in ((case.path("notify.socket"), case.path("notify.socket")), (f"\0outspan-{os.getpid()}", f"@outspan-{os.getpid()}")):
