@@ -37,7 +37,7 @@ int osp_ring_timeout_ms(const struct osp_ring *r);
 
 /*
  * Bytes for a ring, which cannot grow later: what programs that keep so many CPUs busy fill in
- * about a tenth of a second, but no more than is made quickly, nor than a small part of the
+ * 60 to 90 ms of all that its CPUs can pass, but no more than is made quickly, nor than a small part of the
  * available memory (0 = not known). A power of two.
  */
 size_t osp_ring_choose(unsigned int cpus, uint64_t available_bytes);
