@@ -68,6 +68,7 @@ enum {
 	OSP_RECORD_FORKED = 1,	/* STEP: of a child's copy of its parent's operation */
 	OSP_RECORD_CLEARED = 2, /* STEP, LEFT: all steps of the block since it was cleared last */
 	OSP_RECORD_PEEKED = 4,	/* LEFT: read by the recorder from a process that lives on */
+	OSP_RECORD_UNTIMED = 8, /* STEP: time_ns is not its own, but of a record before it */
 	OSP_RECORD_REASON = 8,	/* not a flag: bits from here on: reason of the latest loss, + 1 */
 };
 
@@ -87,9 +88,9 @@ enum {
  */
 struct osp_record {
 	__u16 kind;	 /* enum osp_record_kind */
-	__u16 flags;	 /* OSP_RECORD_FORKED, OSP_RECORD_CLEARED, OSP_RECORD_REASON */
+	__u16 flags;	 /* OSP_RECORD_FORKED and so on, OSP_RECORD_REASON */
 	__s32 data_size; /* bytes behind the header that hold data, or -errno */
-	__u64 time_ns;	 /* boot time, read after the space was reserved */
+	__u64 time_ns;	 /* boot time, read after the space was reserved; OSP_RECORD_UNTIMED */
 	__u64 start_ns;	 /* start_boottime of the thread group: identity with pid and exec_id */
 	__u32 pid;	 /* thread group id in the initial pid namespace */
 	__u32 tid;

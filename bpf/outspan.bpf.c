@@ -23,11 +23,11 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define ENOTSUP 95
 
 /* Knobs, set before load. */
-const volatile __u32 cfg_points = 1;	    /* points of the catalogue: the counters' row */
-const volatile bool cfg_admit = false;	    /* whoever hits an attached site is a member */
-const volatile bool cfg_all = false;	    /* every exec on the machine is reported */
-const volatile bool cfg_children = true;    /* children of members are members */
-const volatile __u64 cfg_wake_ns = 5000000; /* at most one wake-up of the recorder in this time */
+const volatile __u32 cfg_points = 1;	   /* points of the catalogue: the counters' row */
+const volatile bool cfg_admit = false;	   /* whoever hits an attached site is a member */
+const volatile bool cfg_all = false;	   /* every exec on the machine is reported */
+const volatile bool cfg_children = true;   /* children of members are members */
+const volatile __u64 cfg_wake_jiffies = 1; /* at most one wake-up of the recorder in this time */
 
 const volatile bool cfg_aggregate = false; /* steps are counted and do not leave the kernel */
 
@@ -35,7 +35,8 @@ const volatile bool cfg_aggregate = false; /* steps are counted and do not leave
 __u64 histograms_full = 0;	 /* operations that could not be timed */
 __u64 sample_below = 1ull << 32; /* see sample.h */
 __u32 next_process = 1;		 /* slot for the next process */
-__u64 woken_ns = 0;		 /* when the recorder was last woken */
+__u64 woken_jiffies = 0;	 /* when the recorder was last woken */
+__u64 timed_ns = 0;		 /* boot time of a record that is there */
 __u64 notices_lost = 0;		 /* forks, execs, exits, maps that did not fit into the ring */
 __u64 children_lost = 0; /* children that did not fit into `members`: their hits are unknown */
 __u64 strangers = 0;	 /* hits of processes that are no members */
@@ -186,25 +187,29 @@ static __always_inline bool hit_has_slot(const struct hit *h)
 }
 
 /*
- * The time, read after the space was reserved, and whether to wake the recorder. In this order
- * no record can be left in the ring of a recorder that sleeps: see user/ring.c.
+ * Whether to wake the recorder, decided after the space was reserved: in this order no record can
+ * be left in the ring of a recorder that sleeps, see user/ring.c. Jiffies cost a load, a clock 50 ns.
  */
-static __always_inline __u64 record_time(struct osp_record *r)
+static __always_inline __u64 record_wake(void)
 {
-	__u64 now = bpf_ktime_get_boot_ns();
+	__u64 now = bpf_jiffies64();
 
-	r->time_ns = now;
-	if (now - woken_ns < cfg_wake_ns)
+	if (now - woken_jiffies < cfg_wake_jiffies)
 		return BPF_RB_NO_WAKEUP;
-	woken_ns = now;
+	woken_jiffies = now;
 	return BPF_RB_FORCE_WAKEUP;
 }
 
-/* Fills what every hit has. Returns the flags to submit with. */
-static __always_inline __u64 record_fill(struct osp_record *r, struct hit *h, __u16 kind)
+static __always_inline __u64 record_time(struct osp_record *r)
 {
-	__u64 wake = record_time(r);
+	r->time_ns = bpf_ktime_get_boot_ns();
+	timed_ns = r->time_ns;
+	return record_wake();
+}
 
+/* Fills what every hit has but its time. */
+static __always_inline void record_fill(struct osp_record *r, struct hit *h, __u16 kind)
+{
 	r->kind = kind;
 	r->flags = (__u16)(h->member->reason << OSP_RECORD_REASON);
 	r->start_ns = member_start(h->member);
@@ -217,7 +222,6 @@ static __always_inline __u64 record_fill(struct osp_record *r, struct hit *h, __
 	r->point = (__u16)h->point;
 	r->numbers = (__u16)h->numbers;
 	r->site = h->site;
-	return wake;
 }
 
 #include "bpf/sample.h"
@@ -270,10 +274,26 @@ static __always_inline bool call_clears(const struct call *c)
 	return c->used >> 62 & 1;
 }
 
+/*
+ * The program's own stamp tells when it was. That the kernel's clock is asked as well, now and then,
+ * limits what a program can claim, and calibrates: user/stamp.h.
+ */
+static __always_inline __u64 step_time(struct osp_record *r)
+{
+	__u64 wake = record_wake();
+
+	if (wake == BPF_RB_FORCE_WAKEUP)
+		timed_ns = bpf_ktime_get_boot_ns();
+	else
+		r->flags |= OSP_RECORD_UNTIMED;
+	r->time_ns = timed_ns;
+	return wake;
+}
+
+/* Returns the flags to submit with. */
 static __always_inline __u64 step_fill(struct osp_record *r, struct hit *h, const struct call *c)
 {
-	__u64 wake = record_fill(r, h, OSP_RECORD_STEP);
-
+	record_fill(r, h, OSP_RECORD_STEP);
 	r->flags |= c->used >> 63 | (call_clears(c) ? OSP_RECORD_CLEARED : 0);
 	r->op_id = c->op_id;
 	r->block = c->block;
@@ -282,7 +302,7 @@ static __always_inline __u64 step_fill(struct osp_record *r, struct hit *h, cons
 	r->nested = (__u16)(c->packed >> 48);
 	r->stamp = c->stamp;
 	r->value = c->value;
-	return wake;
+	return step_time(r);
 }
 
 /* ---- steps that cannot be brought ---- */
@@ -656,7 +676,8 @@ static __always_inline void foreign_write(const struct foreign *f, struct hit *h
 		hit_lose(h, OSP_LOSS_RING_FULL);
 		return;
 	}
-	wake = record_fill(r, h, OSP_RECORD_FOREIGN);
+	wake = record_time(r);
+	record_fill(r, h, OSP_RECORD_FOREIGN);
 	r->op_id = 0;
 	r->sequence = 0;
 	r->number = 0;

@@ -25,7 +25,7 @@
 
 #include "gen/outspan.skel.h"
 
-enum { RING_DEFAULT = 16 << 20, SLOT_FIRST = 1 };
+enum { RING_DEFAULT = 16 << 20, SLOT_FIRST = 1, WAKE_NS = 5000000 };
 
 struct osp_loader {
 	const struct osp_catalogue *catalogue; /* borrowed: the caller's, outlives the loader */
@@ -70,6 +70,7 @@ static int configure(struct osp_loader *l, const struct osp_loader_options *o,
 	int r;
 
 	s->rodata->cfg_points = (uint32_t)points;
+	s->rodata->cfg_wake_jiffies = osp_ring_jiffies(WAKE_NS);
 	s->rodata->cfg_admit = o->admit;
 	s->rodata->cfg_all = o->all;
 	s->rodata->cfg_children = !o->no_children;
@@ -196,8 +197,8 @@ static int map_counters(struct osp_loader *l)
 
 static int open_ring(struct osp_loader *l)
 {
-	int r = osp_ring_open(&l->ring, bpf_map__fd(l->bpf->maps.events), &l->bpf->bss->woken_ns,
-			      l->bpf->rodata->cfg_wake_ns);
+	int r = osp_ring_open(&l->ring, bpf_map__fd(l->bpf->maps.events),
+			      &l->bpf->bss->woken_jiffies, l->bpf->rodata->cfg_wake_jiffies);
 
 	return r ? osp_err(r, "open the ring") : 0;
 }
