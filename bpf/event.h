@@ -222,18 +222,6 @@ struct osp_site_spec {
 };
 
 /*
- * A process the kernel side knows: the hash map `members`, by pid (thread group). User space adds
- * targets, the fork hook their children, and, with cfg_admit, the first hit anybody else.
- */
-struct osp_member {
-	__u64 start_ns; /* 0: added by user space, filled in at the first use */
-	__u64 lost;	/* as in struct osp_record */
-	__u32 exec_id;
-	__u32 process; /* slot; 0 = came after the last slot was taken: counted, not recorded */
-	__u32 reason, padding; /* of the latest loss, + 1; 0 = none yet */
-};
-
-/*
  * Hits and losses: the array map `counters`, at process * points + point, where `points` is the
  * number of points of the session's catalogue. Row 0 belongs to the processes without a slot.
  */
@@ -248,4 +236,3 @@ _Static_assert(sizeof(struct osp_block_head) == 56, "head of a block");
 _Static_assert(sizeof(struct osp_foreign_value) == 16, "foreign value");
 _Static_assert(sizeof(struct osp_shape) == 56, "shape");
 _Static_assert(sizeof(struct osp_site_spec) == 192, "site");
-_Static_assert(sizeof(struct osp_member) == 32, "member");
