@@ -68,6 +68,7 @@ enum {
 	OSP_RECORD_FORKED = 1,	/* STEP: of a child's copy of its parent's operation */
 	OSP_RECORD_CLEARED = 2, /* STEP, LEFT: all steps of the block since it was cleared last */
 	OSP_RECORD_PEEKED = 4,	/* LEFT: read by the recorder from a process that lives on */
+	OSP_RECORD_UNTIMED = 8, /* STEP: time_ns is not its own, but of a record before it */
 	OSP_RECORD_REASON = 8,	/* not a flag: bits from here on: reason of the latest loss, + 1 */
 };
 
@@ -87,9 +88,9 @@ enum {
  */
 struct osp_record {
 	__u16 kind;	 /* enum osp_record_kind */
-	__u16 flags;	 /* OSP_RECORD_FORKED, OSP_RECORD_CLEARED, OSP_RECORD_REASON */
+	__u16 flags;	 /* OSP_RECORD_FORKED and so on, OSP_RECORD_REASON */
 	__s32 data_size; /* bytes behind the header that hold data, or -errno */
-	__u64 time_ns;	 /* boot time, read after the space was reserved */
+	__u64 time_ns;	 /* boot time, read after the space was reserved; OSP_RECORD_UNTIMED */
 	__u64 start_ns;	 /* start_boottime of the thread group: identity with pid and exec_id */
 	__u32 pid;	 /* thread group id in the initial pid namespace */
 	__u32 tid;
@@ -221,18 +222,6 @@ struct osp_site_spec {
 };
 
 /*
- * A process the kernel side knows: the hash map `members`, by pid (thread group). User space adds
- * targets, the fork hook their children, and, with cfg_admit, the first hit anybody else.
- */
-struct osp_member {
-	__u64 start_ns; /* 0: added by user space, filled in at the first use */
-	__u64 lost;	/* as in struct osp_record */
-	__u32 exec_id;
-	__u32 process; /* slot; 0 = came after the last slot was taken: counted, not recorded */
-	__u32 reason, padding; /* of the latest loss, + 1; 0 = none yet */
-};
-
-/*
  * Hits and losses: the array map `counters`, at process * points + point, where `points` is the
  * number of points of the session's catalogue. Row 0 belongs to the processes without a slot.
  */
@@ -247,4 +236,3 @@ _Static_assert(sizeof(struct osp_block_head) == 56, "head of a block");
 _Static_assert(sizeof(struct osp_foreign_value) == 16, "foreign value");
 _Static_assert(sizeof(struct osp_shape) == 56, "shape");
 _Static_assert(sizeof(struct osp_site_spec) == 192, "site");
-_Static_assert(sizeof(struct osp_member) == 32, "member");

@@ -80,7 +80,7 @@ __noinline int block_drop(__u32 slot, __u64 op_id)
 }
 
 /* One record with room for `room` bytes (a constant) of steps. False: it could not be written. */
-static __always_inline bool left_write(const struct osp_member *m, __u32 pid, const struct block *b,
+static __always_inline bool left_write(const struct osp_member *m, const struct block *b,
 				       __u32 sequence, __u32 size, const __u32 room)
 {
 	struct osp_record *r = bpf_ringbuf_reserve(&events, sizeof(*r) + room, 0);
@@ -92,7 +92,7 @@ static __always_inline bool left_write(const struct osp_member *m, __u32 pid, co
 	wake = record_time(r);
 	r->kind = OSP_RECORD_LEFT;
 	r->start_ns = m->start_ns;
-	r->pid = pid;
+	r->pid = m->pid;
 	r->tid = b->tid;
 	r->exec_id = m->exec_id;
 	r->process = m->process;
@@ -117,16 +117,15 @@ static __always_inline bool left_write(const struct osp_member *m, __u32 pid, co
  * Brings what is new in a block since it was brought last. The address may be that of a frame that
  * has returned: nothing is believed but a head that is still this operation's.
  */
-__noinline int left_bring(__u32 pid, __u32 at)
+__noinline int left_bring(__u32 slot, __u32 at)
 {
-	struct osp_member *m = bpf_map_lookup_elem(&members, &pid);
+	struct osp_member *m = member_at(slot);
 	struct osp_block_head head;
 	struct blocks *blocks_of;
 	struct block *b;
 	bool written = false;
-	__u32 slot, size;
+	__u32 size;
 
-	slot = m ? m->process : 0;
 	blocks_of = bpf_map_lookup_elem(&blocks, &slot);
 	if (!m || !blocks_of || at >= BLOCKS)
 		return -EINVAL;
@@ -142,7 +141,7 @@ __noinline int left_bring(__u32 pid, __u32 at)
 		return 0;
 #define X(room)                                                                                    \
 	if (size <= room) {                                                                        \
-		written = left_write(m, pid, b, head.sequence, size, room);                        \
+		written = left_write(m, b, head.sequence, size, room);                             \
 		goto out;                                                                          \
 	}
 	OSP_STEP_CLASSES(X)
@@ -154,7 +153,7 @@ out:
 }
 
 /* All blocks of the current process, which dies. */
-static __always_inline void left_bring_all(__u32 pid, const struct osp_member *m)
+static __always_inline void left_bring_all(const struct osp_member *m)
 {
 	__u32 slot = m->process;
 	struct blocks *b = bpf_map_lookup_elem(&blocks, &slot);
@@ -163,5 +162,5 @@ static __always_inline void left_bring_all(__u32 pid, const struct osp_member *m
 		return;
 	for (__u32 i = 0; i < BLOCKS; i++)
 		if (b->at[i].op_id)
-			left_bring(pid, i);
+			left_bring(slot, i);
 }

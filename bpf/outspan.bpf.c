@@ -15,6 +15,7 @@
 
 #include "bpf/event.h"
 #include "bpf/histogram.h"
+#include "bpf/member.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -23,11 +24,11 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define ENOTSUP 95
 
 /* Knobs, set before load. */
-const volatile __u32 cfg_points = 1;	    /* points of the catalogue: the counters' row */
-const volatile bool cfg_admit = false;	    /* whoever hits an attached site is a member */
-const volatile bool cfg_all = false;	    /* every exec on the machine is reported */
-const volatile bool cfg_children = true;    /* children of members are members */
-const volatile __u64 cfg_wake_ns = 5000000; /* at most one wake-up of the recorder in this time */
+const volatile __u32 cfg_points = 1;	   /* points of the catalogue: the counters' row */
+const volatile bool cfg_admit = false;	   /* whoever hits an attached site is a member */
+const volatile bool cfg_all = false;	   /* every exec on the machine is reported */
+const volatile bool cfg_children = true;   /* children of members are members */
+const volatile __u64 cfg_wake_jiffies = 1; /* at most one wake-up of the recorder in this time */
 
 const volatile bool cfg_aggregate = false; /* steps are counted and do not leave the kernel */
 
@@ -35,23 +36,16 @@ const volatile bool cfg_aggregate = false; /* steps are counted and do not leave
 __u64 histograms_full = 0;	 /* operations that could not be timed */
 __u64 sample_below = 1ull << 32; /* see sample.h */
 __u32 next_process = 1;		 /* slot for the next process */
-__u64 woken_ns = 0;		 /* when the recorder was last woken */
+__u64 woken_jiffies = 0;	 /* when the recorder was last woken */
+__u64 timed_ns = 0;		 /* boot time of a record that is there */
 __u64 notices_lost = 0;		 /* forks, execs, exits, maps that did not fit into the ring */
-__u64 children_lost = 0; /* children that did not fit into `members`: their hits are unknown */
-__u64 strangers = 0;	 /* hits of processes that are no members */
+__u64 children_lost = 0;	 /* children with a pid beyond `pids`: their hits are unknown */
+__u64 strangers = 0;		 /* hits of processes that are no members */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 24);
 } events SEC(".maps");
-
-/* Wider than the slots, so that a process without one is still known (and its hits counted). */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4 * OSP_EVENT_PROCESSES);
-	__type(key, __u32);
-	__type(value, struct osp_member);
-} members SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -82,35 +76,7 @@ struct {
 	__type(value, struct osp_numbers);
 } numbers SEC(".maps");
 
-/* ---- members ---- */
-
-static __always_inline __u32 slot_new(void)
-{
-	__u32 slot;
-
-	if (next_process >= OSP_EVENT_PROCESSES)
-		return 0;
-	slot = __sync_fetch_and_add(&next_process, 1);
-	return slot < OSP_EVENT_PROCESSES ? slot : 0;
-}
-
-/* Makes the current process a member; another thread of it may be doing the same. */
-static __noinline struct osp_member *member_admit(__u32 pid)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct osp_member fresh = {.start_ns = task->group_leader->start_boottime};
-
-	fresh.process = slot_new();
-	bpf_map_update_elem(&members, &pid, &fresh, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&members, &pid);
-}
-
-static __always_inline __u64 member_start(struct osp_member *m)
-{
-	if (!m->start_ns)
-		m->start_ns = bpf_get_current_task_btf()->group_leader->start_boottime;
-	return m->start_ns;
-}
+#include "bpf/admit.h"
 
 /* ---- hits and records ---- */
 
@@ -123,7 +89,7 @@ struct hit {
 
 static __always_inline struct osp_counter *counter_find(const struct osp_member *m, __u32 point)
 {
-	__u32 at = (m ? m->process : 0) * cfg_points + point;
+	__u32 at = m->process * cfg_points + point;
 
 	return bpf_map_lookup_elem(&counters, &at);
 }
@@ -131,8 +97,6 @@ static __always_inline struct osp_counter *counter_find(const struct osp_member 
 /* The reason first: a record that tells of the loss tells why. */
 static __always_inline void member_lose(struct osp_member *m, __u32 reason)
 {
-	if (!m)
-		return;
 	m->reason = reason + 1;
 	__sync_fetch_and_add(&m->lost, 1);
 }
@@ -163,13 +127,15 @@ static __always_inline bool hit_find(struct hit *h, void *ctx)
 	h->numbers = (__u16)(cookie >> 16);
 	h->site = cookie >> 32;
 	h->ordinal = 0;
-	h->member = bpf_map_lookup_elem(&members, &h->pid);
+	h->member = member_find(h->pid);
 	if (!h->member) {
 		if (!cfg_admit) {
 			__sync_fetch_and_add(&strangers, 1);
 			return false;
 		}
 		h->member = member_admit(h->pid);
+		if (!h->member)
+			return false;
 	}
 	h->counter = counter_find(h->member, h->point);
 	return h->counter;
@@ -182,29 +148,33 @@ static __always_inline void hit_count(struct hit *h)
 
 static __always_inline bool hit_has_slot(const struct hit *h)
 {
-	return h->member && h->member->process;
+	return h->member->process;
 }
 
 /*
- * The time, read after the space was reserved, and whether to wake the recorder. In this order
- * no record can be left in the ring of a recorder that sleeps: see user/ring.c.
+ * Whether to wake the recorder, decided after the space was reserved: in this order no record can
+ * be left in the ring of a recorder that sleeps, see user/ring.c. Jiffies cost a load, a clock 50 ns.
  */
-static __always_inline __u64 record_time(struct osp_record *r)
+static __always_inline __u64 record_wake(void)
 {
-	__u64 now = bpf_ktime_get_boot_ns();
+	__u64 now = bpf_jiffies64();
 
-	r->time_ns = now;
-	if (now - woken_ns < cfg_wake_ns)
+	if (now - woken_jiffies < cfg_wake_jiffies)
 		return BPF_RB_NO_WAKEUP;
-	woken_ns = now;
+	woken_jiffies = now;
 	return BPF_RB_FORCE_WAKEUP;
 }
 
-/* Fills what every hit has. Returns the flags to submit with. */
-static __always_inline __u64 record_fill(struct osp_record *r, struct hit *h, __u16 kind)
+static __always_inline __u64 record_time(struct osp_record *r)
 {
-	__u64 wake = record_time(r);
+	r->time_ns = bpf_ktime_get_boot_ns();
+	timed_ns = r->time_ns;
+	return record_wake();
+}
 
+/* Fills what every hit has but its time. */
+static __always_inline void record_fill(struct osp_record *r, struct hit *h, __u16 kind)
+{
 	r->kind = kind;
 	r->flags = (__u16)(h->member->reason << OSP_RECORD_REASON);
 	r->start_ns = member_start(h->member);
@@ -217,7 +187,6 @@ static __always_inline __u64 record_fill(struct osp_record *r, struct hit *h, __
 	r->point = (__u16)h->point;
 	r->numbers = (__u16)h->numbers;
 	r->site = h->site;
-	return wake;
 }
 
 #include "bpf/sample.h"
@@ -270,10 +239,26 @@ static __always_inline bool call_clears(const struct call *c)
 	return c->used >> 62 & 1;
 }
 
+/*
+ * The program's own stamp tells when it was. That the kernel's clock is asked as well, now and then,
+ * limits what a program can claim, and calibrates: user/stamp.h.
+ */
+static __always_inline __u64 step_time(struct osp_record *r)
+{
+	__u64 wake = record_wake();
+
+	if (wake == BPF_RB_FORCE_WAKEUP)
+		timed_ns = bpf_ktime_get_boot_ns();
+	else
+		r->flags |= OSP_RECORD_UNTIMED;
+	r->time_ns = timed_ns;
+	return wake;
+}
+
+/* Returns the flags to submit with. */
 static __always_inline __u64 step_fill(struct osp_record *r, struct hit *h, const struct call *c)
 {
-	__u64 wake = record_fill(r, h, OSP_RECORD_STEP);
-
+	record_fill(r, h, OSP_RECORD_STEP);
 	r->flags |= c->used >> 63 | (call_clears(c) ? OSP_RECORD_CLEARED : 0);
 	r->op_id = c->op_id;
 	r->block = c->block;
@@ -282,7 +267,7 @@ static __always_inline __u64 step_fill(struct osp_record *r, struct hit *h, cons
 	r->nested = (__u16)(c->packed >> 48);
 	r->stamp = c->stamp;
 	r->value = c->value;
-	return wake;
+	return step_time(r);
 }
 
 /* ---- steps that cannot be brought ---- */
@@ -292,7 +277,7 @@ enum { STEPS_MAX = OSP_EVENT_DATA / OSP_EVENT_STEP_HEAD };
 /* A call whose steps cannot be brought. */
 struct losing {
 	__u64 block, start, end;
-	__u32 pid, numbers, sequence, reason;
+	__u32 process, numbers, sequence, reason;
 	__u32 forked, padding;
 };
 
@@ -333,9 +318,8 @@ __noinline int carried_lose(const struct losing *l, const struct osp_record_step
 	/* What trapped by itself was counted there. */
 	if (shape && shape->fire && s->flags & OSP_STEP_FIRED)
 		return 0;
-	reason = l->pid;
-	m = bpf_map_lookup_elem(&members, &reason);
-	counter = counter_find(m, key);
+	m = member_at(l->process);
+	counter = m ? counter_find(m, key) : NULL;
 	reason = l->reason;
 	if (!counter || reason >= OSP_LOSS_KERNEL_COUNT)
 		return -EINVAL;
@@ -370,7 +354,7 @@ static __always_inline void step_lose(struct hit *h, const struct call *c,
 	struct losing l = {.block = c->block,
 			   .start = call_start(c),
 			   .end = call_end(c),
-			   .pid = h->pid,
+			   .process = h->member->process,
 			   .numbers = h->numbers,
 			   .sequence = (__u32)c->packed,
 			   .reason = reason,
@@ -656,7 +640,8 @@ static __always_inline void foreign_write(const struct foreign *f, struct hit *h
 		hit_lose(h, OSP_LOSS_RING_FULL);
 		return;
 	}
-	wake = record_fill(r, h, OSP_RECORD_FOREIGN);
+	wake = record_time(r);
+	record_fill(r, h, OSP_RECORD_FOREIGN);
 	r->op_id = 0;
 	r->sequence = 0;
 	r->number = 0;
@@ -772,22 +757,26 @@ SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
 	struct notice n = {.kind = OSP_RECORD_FORK, .pid = child->tgid, .tid = child->pid};
-	__u32 pid = parent->tgid;
+	__u32 pid = parent->tgid, *entry;
 	struct osp_member *m;
 
 	if (pid == n.pid || !cfg_children)
 		return 0;
-	m = bpf_map_lookup_elem(&members, &pid);
+	m = member_find(pid);
 	if (!m)
 		return 0;
+	entry = pid_entry(n.pid);
+	if (!entry) {
+		__sync_fetch_and_add(&children_lost, 1);
+		return 0;
+	}
 	n.before = m->process;
 	n.value = pid;
 	n.member.start_ns = child->start_boottime;
-	n.member.process = slot_new();
-	if (bpf_map_update_elem(&members, &n.pid, &n.member, BPF_ANY))
-		__sync_fetch_and_add(&children_lost, 1);
-	else
-		notice_write(&n);
+	n.member.pid = n.pid;
+	member_make(&n.member);
+	*entry = n.member.process + 1;
+	notice_write(&n);
 	return 0;
 }
 
@@ -796,20 +785,21 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, pid_t old_pid, struct linux_binprm *program)
 {
 	struct notice n = {.kind = OSP_RECORD_EXEC, .pid = task->tgid, .tid = task->pid};
-	struct osp_member *m = bpf_map_lookup_elem(&members, &n.pid);
+	struct osp_member *m = member_find(n.pid);
+	__u32 *entry = pid_entry(n.pid);
 
-	if (!m) {
+	if (!m || !entry) {
 		n.member.start_ns = task->group_leader->start_boottime;
 		if (cfg_all)
 			notice_write_exec(&n, task, program);
 		return 0;
 	}
 	n.before = m->process;
-	member_start(m);
-	m->process = slot_new();
-	m->lost = 0;
-	m->exec_id++;
-	n.member = *m;
+	n.member.start_ns = member_start(m);
+	n.member.exec_id = m->exec_id + 1;
+	n.member.pid = n.pid;
+	member_make(&n.member);
+	*entry = n.member.process + 1;
 	notice_write_exec(&n, task, program);
 	return 0;
 }
@@ -830,9 +820,9 @@ int BPF_PROG(on_signal, int number, struct kernel_siginfo *info, struct k_sigact
 
 	if (action->sa.sa_handler || (number < 32 && SPARED >> number & 1))
 		return 0;
-	m = bpf_map_lookup_elem(&members, &pid);
+	m = member_find(pid);
 	if (m)
-		left_bring_all(pid, m);
+		left_bring_all(m);
 	return 0;
 }
 
@@ -842,17 +832,18 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
 	struct notice n = {.kind = OSP_RECORD_EXIT, .pid = task->tgid, .tid = task->pid};
-	struct osp_member *m = bpf_map_lookup_elem(&members, &n.pid);
+	struct osp_member *m = member_find(n.pid);
+	__u32 *entry = pid_entry(n.pid);
 
-	if (!m || task->signal->live.counter)
+	if (!m || !entry || task->signal->live.counter)
 		return 0;
 	member_start(m);
-	left_bring_all(n.pid, m);
+	left_bring_all(m);
 	n.member = *m;
 	n.value = (__u32)(task->signal->flags & GROUP_EXIT ? task->signal->group_exit_code
 							   : task->group_leader->exit_code);
-	/* Two last threads may both see no other alive: the one that deletes reports. */
-	if (!bpf_map_delete_elem(&members, &n.pid))
+	/* Two last threads may both see no other alive: the one that takes it out reports. */
+	if (__sync_lock_test_and_set(entry, 0))
 		notice_write(&n);
 	return 0;
 }
@@ -862,7 +853,7 @@ int on_mapped(struct pt_regs *ctx)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	struct notice n = {.kind = OSP_RECORD_MAPPED, .pid = id >> 32, .tid = (__u32)id};
-	struct osp_member *m = bpf_map_lookup_elem(&members, &n.pid);
+	struct osp_member *m = member_find(n.pid);
 
 	if (!m)
 		return 0;

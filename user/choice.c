@@ -151,7 +151,7 @@ static void look_at_all(struct osp_choice *c, const struct osp_record *record, s
 {
 	struct osp_decoder decoder;
 	struct osp_event event;
-	int r = osp_decode_start(&decoder, &c->with, record, size);
+	int r = osp_decode_start(&decoder, &c->with, record, size, (int64_t)record->time_ns);
 
 	if (r)
 		return;

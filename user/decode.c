@@ -18,8 +18,19 @@ bool osp_decode_has_steps(const struct osp_record *record)
 	       record->kind == OSP_RECORD_LEFT;
 }
 
+int64_t osp_decode_time(const struct osp_decode_with *with, const struct osp_record *record,
+			int64_t seen_ns)
+{
+	int64_t before = (int64_t)record->time_ns, at = before;
+
+	if (record->flags & OSP_RECORD_UNTIMED && record->stamp && osp_stamps_ready(with->stamps))
+		at = osp_stamps_time(with->stamps, record->stamp);
+	at = at < seen_ns ? at : seen_ns;
+	return at > before ? at : before;
+}
+
 int osp_decode_start(struct osp_decoder *d, struct osp_decode_with *with,
-		     const struct osp_record *record, size_t size)
+		     const struct osp_record *record, size_t size, int64_t time_ns)
 {
 	const struct osp_catalogue *c = with->catalogue;
 	size_t room = size - sizeof(*record);
@@ -37,8 +48,10 @@ int osp_decode_start(struct osp_decoder *d, struct osp_decode_with *with,
 			osp_numbers_table(with->numbers, record->numbers, c->points[record->point]),
 		.data = (const uint8_t *)(record + 1),
 		.size = record->data_size > 0 ? (size_t)record->data_size : 0,
-		.stepless = c->points[record->point]->spill || record->kind == OSP_RECORD_LEFT};
-	if (record->stamp && osp_stamps_ready(with->stamps))
+		.stepless = c->points[record->point]->spill || record->kind == OSP_RECORD_LEFT,
+		.time_ns = time_ns};
+	if (record->stamp && !(record->flags & OSP_RECORD_UNTIMED) &&
+	    osp_stamps_ready(with->stamps))
 		osp_stamps_check(with->stamps, record->stamp, (int64_t)record->time_ns);
 	return 0;
 }
@@ -51,8 +64,7 @@ int osp_decode_start(struct osp_decoder *d, struct osp_decode_with *with,
 static inline int64_t step_time(const struct osp_decoder *d, uint64_t stamp)
 {
 	const struct osp_record *r = d->record;
-	int64_t time_ns = (int64_t)r->time_ns, at;
-
+	int64_t time_ns = d->time_ns, at;
 	bool ready = osp_stamps_ready(d->with->stamps);
 
 	if (!(r->kind == OSP_RECORD_LEFT && !r->stamp && ready) && (!r->stamp || stamp > r->stamp))
@@ -60,7 +72,8 @@ static inline int64_t step_time(const struct osp_decoder *d, uint64_t stamp)
 	if (ready)
 		at = osp_stamps_time(d->with->stamps, stamp);
 	else
-		at = r->stamp - stamp < r->time_ns ? time_ns - (int64_t)(r->stamp - stamp) : 0;
+		at = r->stamp - stamp < (uint64_t)time_ns ? time_ns - (int64_t)(r->stamp - stamp)
+							  : 0;
 	return at < time_ns ? at : time_ns;
 }
 
@@ -331,8 +344,8 @@ static bool may_be_run(const struct osp_decoder *d)
 	const struct osp_record *r = d->record;
 	struct osp_record_step s;
 
-	if (r->kind != OSP_RECORD_STEP || r->flags != OSP_RECORD_CLEARED || !r->op_id ||
-	    d->size < 2 * sizeof(s))
+	if (r->kind != OSP_RECORD_STEP || (r->flags & ~OSP_RECORD_UNTIMED) != OSP_RECORD_CLEARED ||
+	    !r->op_id || d->size < 2 * sizeof(s))
 		return false;
 	memcpy(&s, d->data, sizeof(s));
 	return s.size < d->size - sizeof(s);
@@ -377,7 +390,7 @@ bool osp_decode_run(const struct osp_decoder *decoder, struct osp_run *run)
 	if (!may_be_run(&d))
 		return false;
 	run->count = run->fired = 0;
-	run->time_ns = (int64_t)d.record->time_ns;
+	run->time_ns = d.time_ns;
 	run->least_ns = INT64_MAX;
 	run->most_ns = INT64_MIN;
 	while (d.size)

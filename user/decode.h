@@ -31,15 +31,25 @@ struct osp_decoder {
 	bool stepless;			   /* the header tells of no step */
 	bool trapped; /* the step that the header tells of has come, or failed to */
 	bool done;
-	bool broken; /* a step made no sense, and where the next one begins is unknown */
+	bool broken;	 /* a step made no sense, and where the next one begins is unknown */
+	int64_t time_ns; /* of the record */
 };
 
 /*
- * Starts on a record of `size` bytes (8-aligned, borrowed until the decoder is done with).
+ * When the record was made; seen_ns: when it was found in the ring. What is marked UNTIMED was made
+ * when its stamp says, but a program may have forged that: not before the time that the record
+ * tells, and not after it was seen.
+ */
+int64_t osp_decode_time(const struct osp_decode_with *with, const struct osp_record *record,
+			int64_t seen_ns);
+
+/*
+ * Starts on a record of `size` bytes (8-aligned, borrowed until the decoder is done with), made
+ * at time_ns.
  * -EBADMSG: it is shorter than it says, or of a kind or point that nobody knows.
  */
 int osp_decode_start(struct osp_decoder *d, struct osp_decode_with *with,
-		     const struct osp_record *record, size_t size);
+		     const struct osp_record *record, size_t size, int64_t time_ns);
 
 /*
  * The next step: 0 got one, 1 no more. -EBADMSG: a step that cannot be decoded; event->point says

@@ -212,9 +212,9 @@ int osp_feed_meet(struct osp_feed *f, const struct osp_record *record, size_t si
 }
 
 static int push_record(struct osp_feed *f, enum osp_input_kind kind,
-		       const struct osp_record *record, size_t size)
+		       const struct osp_record *record, size_t size, int64_t seen_ns)
 {
-	struct osp_input in = {.kind = kind, .time_ns = (int64_t)record->time_ns};
+	struct osp_input in = {.kind = kind, .time_ns = seen_ns};
 	int r = 0;
 
 	if (record->process && !osp_feed_knows(f, record->process))
@@ -226,14 +226,16 @@ static int push_record(struct osp_feed *f, enum osp_input_kind kind,
 	return osp_feed_input(f, &in);
 }
 
-int osp_feed_record(struct osp_feed *f, const struct osp_record *record, size_t size)
+int osp_feed_record(struct osp_feed *f, const struct osp_record *record, size_t size,
+		    int64_t seen_ns)
 {
-	return push_record(f, OSP_INPUT_RECORD, record, size);
+	return push_record(f, OSP_INPUT_RECORD, record, size, seen_ns);
 }
 
-int osp_feed_discard(struct osp_feed *f, const struct osp_record *record, size_t size)
+int osp_feed_discard(struct osp_feed *f, const struct osp_record *record, size_t size,
+		     int64_t seen_ns)
 {
-	return push_record(f, OSP_INPUT_DISCARD, record, size);
+	return push_record(f, OSP_INPUT_DISCARD, record, size, seen_ns);
 }
 
 int osp_feed_tick(struct osp_feed *f)
@@ -380,7 +382,8 @@ int osp_feed_peek(struct osp_feed *f, bool all, size_t *hung_count)
 	*hung_count = n;
 	for (size_t i = 0; !r && i < n; i++)
 		if (!osp_peek_read(&hung[i], osp_feed_now(), record))
-			r = osp_feed_record(f, record, sizeof(*record) + (size_t)record->data_size);
+			r = osp_feed_record(f, record, sizeof(*record) + (size_t)record->data_size,
+					    (int64_t)record->time_ns);
 	return r;
 }
 

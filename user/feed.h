@@ -36,8 +36,10 @@ int64_t osp_feed_now(void);
  * Pushes one input. What is not known of its process is asked of /proc and pushed before it. A
  * discarded record of steps only counts as lost; a notice must not be discarded.
  */
-int osp_feed_record(struct osp_feed *f, const struct osp_record *record, size_t size);
-int osp_feed_discard(struct osp_feed *f, const struct osp_record *record, size_t size);
+int osp_feed_record(struct osp_feed *f, const struct osp_record *record, size_t size,
+		    int64_t seen_ns);
+int osp_feed_discard(struct osp_feed *f, const struct osp_record *record, size_t size,
+		     int64_t seen_ns);
 int osp_feed_input(struct osp_feed *f, const struct osp_input *in);
 
 /* A process with a slot, before its first record. Asks /proc. */

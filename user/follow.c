@@ -306,7 +306,8 @@ static int meet(struct osp_follow *f, const struct osp_record *record, size_t si
 	return osp_feed_sites(f->feed, record->process, &found);
 }
 
-int osp_follow_record(struct osp_follow *f, const struct osp_record *record, size_t size)
+int osp_follow_record(struct osp_follow *f, const struct osp_record *record, size_t size,
+		      int64_t seen_ns)
 {
 	int r = 0;
 
@@ -329,19 +330,20 @@ int osp_follow_record(struct osp_follow *f, const struct osp_record *record, siz
 	}
 	if (r || !record->process)
 		return r;
-	return osp_feed_record(f->feed, record, size);
+	return osp_feed_record(f->feed, record, size, seen_ns);
 }
 
-int osp_follow_discard(struct osp_follow *f, const struct osp_record *record, size_t size)
+int osp_follow_discard(struct osp_follow *f, const struct osp_record *record, size_t size,
+		       int64_t seen_ns)
 {
 	bool steps = record->kind == OSP_RECORD_STEP || record->kind == OSP_RECORD_FOREIGN;
 	int r = 0;
 
 	if (!steps || !record->process)
-		return osp_follow_record(f, record, size);
+		return osp_follow_record(f, record, size, seen_ns);
 	if (!osp_feed_knows(f->feed, record->process))
 		r = meet(f, record, size);
-	return r ? r : osp_feed_discard(f->feed, record, size);
+	return r ? r : osp_feed_discard(f->feed, record, size, seen_ns);
 }
 
 static int find_one(void *arg, uint32_t pid, const struct osp_member *m)

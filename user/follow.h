@@ -37,10 +37,12 @@ int osp_follow_launch(struct osp_follow *f, struct osp_binaries *b, const struct
 int osp_follow_tell(struct osp_follow *f, size_t sites);
 
 /* One record of the ring: its process is made known first, then it is fed. */
-int osp_follow_record(struct osp_follow *f, const struct osp_record *record, size_t size);
+int osp_follow_record(struct osp_follow *f, const struct osp_record *record, size_t size,
+		      int64_t seen_ns);
 
 /* The same, but steps in it are discarded: they count as lost. */
-int osp_follow_discard(struct osp_follow *f, const struct osp_record *record, size_t size);
+int osp_follow_discard(struct osp_follow *f, const struct osp_record *record, size_t size,
+		       int64_t seen_ns);
 
 /* After a drain: looks again at the processes that called exec or mapped something. */
 int osp_follow_settle(struct osp_follow *f);

@@ -77,7 +77,7 @@ struct osp_input_numbers {
 
 struct osp_input {
 	enum osp_input_kind kind;
-	int64_t time_ns; /* boot time; a record's own time stands in the record */
+	int64_t time_ns; /* boot time; of a record: when it was in the ring, at the latest */
 	union {
 		struct {
 			const struct osp_record *record; /* borrowed; data behind it */

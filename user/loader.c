@@ -25,15 +25,16 @@
 
 #include "gen/outspan.skel.h"
 
-enum { RING_DEFAULT = 16 << 20, SLOT_FIRST = 1 };
+enum { RING_DEFAULT = 16 << 20, SLOT_FIRST = 1, WAKE_NS = 5000000 };
 
 struct osp_loader {
 	const struct osp_catalogue *catalogue; /* borrowed: the caller's, outlives the loader */
 	struct outspan_bpf *bpf;
 	struct osp_attach *attach;
 	struct osp_ring *ring;
-	const struct osp_counter *counters; /* mapping of the map */
-	size_t counters_bytes;
+	const struct osp_counter *counters; /* mappings of the maps of these names */
+	struct osp_member *members;
+	struct osp_pids *pids;
 	struct osp_wanted wanted;
 	int measuring; /* descriptor while the kernel measures run times, or -1 */
 };
@@ -61,6 +62,19 @@ static bool has_foreign(const struct osp_catalogue *c)
 	return false;
 }
 
+/* Of the map of pids, for as many as there can be. */
+static uint32_t count_pages(void)
+{
+	unsigned int most = 1u << 22; /* no kernel has more */
+	FILE *f = fopen("/proc/sys/kernel/pid_max", "re");
+
+	if (f && fscanf(f, "%u", &most) != 1)
+		osp_debug("kernel.pid_max cannot be read");
+	if (f)
+		fclose(f);
+	return most / OSP_EVENT_PIDS + 1;
+}
+
 static int configure(struct osp_loader *l, const struct osp_loader_options *o,
 		     enum osp_attach_form form)
 {
@@ -70,6 +84,7 @@ static int configure(struct osp_loader *l, const struct osp_loader_options *o,
 	int r;
 
 	s->rodata->cfg_points = (uint32_t)points;
+	s->rodata->cfg_wake_jiffies = osp_ring_jiffies(WAKE_NS);
 	s->rodata->cfg_admit = o->admit;
 	s->rodata->cfg_all = o->all;
 	s->rodata->cfg_children = !o->no_children;
@@ -79,6 +94,8 @@ static int configure(struct osp_loader *l, const struct osp_loader_options *o,
 	if (!r)
 		r = bpf_map__set_max_entries(s->maps.counters,
 					     (uint32_t)points * OSP_EVENT_PROCESSES);
+	if (!r)
+		r = bpf_map__set_max_entries(s->maps.pids, count_pages());
 	if (!r && o->aggregate)
 		r = bpf_map__set_max_entries(s->maps.histograms, OSP_HISTOGRAM_KEYS);
 	/* Its five size classes take the verifier half of the start-up time. */
@@ -195,24 +212,41 @@ static int fill_shapes(struct osp_loader *l, const struct osp_wanted *wanted,
 	return 0;
 }
 
-static int map_counters(struct osp_loader *l)
+static size_t map_bytes(const struct bpf_map *map)
 {
-	struct bpf_map *map = l->bpf->maps.counters;
-	void *p;
+	return (size_t)bpf_map__max_entries(map) * bpf_map__value_size(map);
+}
 
-	l->counters_bytes = (size_t)bpf_map__max_entries(map) * sizeof(struct osp_counter);
-	p = mmap(NULL, l->counters_bytes, PROT_READ, MAP_SHARED, bpf_map__fd(map), 0);
+static int map_values(const struct bpf_map *map, int protection, void **out)
+{
+	void *p = mmap(NULL, map_bytes(map), protection, MAP_SHARED, bpf_map__fd(map), 0);
+
 	if (p == MAP_FAILED)
-		return osp_err(-errno, "map the counters");
-	madvise(p, l->counters_bytes, MADV_DONTFORK); /* no child needs it, and it is large */
-	l->counters = p;
+		return osp_err(-errno, "map the %s", bpf_map__name(map));
+	madvise(p, map_bytes(map), MADV_DONTFORK); /* no child needs it, and some are large */
+	*out = p;
 	return 0;
+}
+
+static void unmap_values(const struct bpf_map *map, const void *values)
+{
+	if (values)
+		munmap((void *)values, map_bytes(map));
+}
+
+static int map_all(struct osp_loader *l)
+{
+	const int both = PROT_READ | PROT_WRITE;
+	int r = map_values(l->bpf->maps.counters, PROT_READ, (void **)&l->counters);
+
+	r = r ? r : map_values(l->bpf->maps.members, both, (void **)&l->members);
+	return r ? r : map_values(l->bpf->maps.pids, both, (void **)&l->pids);
 }
 
 static int open_ring(struct osp_loader *l)
 {
-	int r = osp_ring_open(&l->ring, bpf_map__fd(l->bpf->maps.events), &l->bpf->bss->woken_ns,
-			      l->bpf->rodata->cfg_wake_ns);
+	int r = osp_ring_open(&l->ring, bpf_map__fd(l->bpf->maps.events),
+			      &l->bpf->bss->woken_jiffies, l->bpf->rodata->cfg_wake_jiffies);
 
 	return r ? osp_err(r, "open the ring") : 0;
 }
@@ -285,7 +319,7 @@ int osp_loader_open(struct osp_loader **out, const struct osp_catalogue *c,
 	if (!r)
 		r = fill_shapes(l, &o->wanted, &o->wanted);
 	if (!r)
-		r = map_counters(l);
+		r = map_all(l);
 	if (!r)
 		r = open_ring(l);
 	if (!r)
@@ -304,8 +338,11 @@ void osp_loader_close(struct osp_loader **l)
 	osp_loader_measure(*l, false);
 	osp_attach_free(&(*l)->attach);
 	osp_ring_close(&(*l)->ring);
-	if ((*l)->counters)
-		munmap((void *)(*l)->counters, (*l)->counters_bytes);
+	if ((*l)->bpf) {
+		unmap_values((*l)->bpf->maps.counters, (*l)->counters);
+		unmap_values((*l)->bpf->maps.members, (*l)->members);
+		unmap_values((*l)->bpf->maps.pids, (*l)->pids);
+	}
 	outspan_bpf__destroy((*l)->bpf);
 	free(*l);
 	*l = NULL;
@@ -331,49 +368,89 @@ static bool has_ended(int pidfd)
 	return poll(&p, 1, 0) > 0;
 }
 
+/* Says which member it is; NULL: no pid was so large when the map was made. */
+static uint32_t *pid_entry(struct osp_loader *l, uint32_t pid)
+{
+	uint32_t page = pid / OSP_EVENT_PIDS;
+
+	return page < bpf_map__max_entries(l->bpf->maps.pids)
+		       ? &l->pids[page].member[pid % OSP_EVENT_PIDS]
+		       : NULL;
+}
+
+/* What the entry says then. Its fork, or a hit of its own, may make it a member meanwhile. */
+static uint32_t enter_member(struct osp_loader *l, uint32_t *entry, uint32_t pid)
+{
+	uint32_t which = __atomic_load_n(entry, __ATOMIC_ACQUIRE), slot;
+
+	if (which)
+		return which;
+	slot = take_slot(l);
+	if (slot)
+		l->members[slot] = (struct osp_member){.process = slot, .pid = pid};
+	return __atomic_compare_exchange_n(entry, &which, slot + 1, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_ACQUIRE)
+		       ? slot + 1
+		       : which;
+}
+
 int osp_loader_add_member(struct osp_loader *l, uint32_t pid, uint32_t *slot)
 {
-	int map = bpf_map__fd(l->bpf->maps.members);
 	int pidfd _cleanup_close_ = (int)syscall(SYS_pidfd_open, pid, 0);
-	struct osp_member m = {0};
+	uint32_t *entry = pid_entry(l, pid), which;
 
 	if (pidfd < 0)
 		return -errno;
-	if (bpf_map_lookup_elem(map, &pid, &m)) {
-		m = (struct osp_member){.process = take_slot(l)};
-		if (bpf_map_update_elem(map, &pid, &m, BPF_NOEXIST) && errno != EEXIST)
-			return osp_err(-errno, "watch process %u - too many processes", pid);
-		/* Its fork, or a hit of its own, may have made it a member in between. */
-		if (bpf_map_lookup_elem(map, &pid, &m))
-			return -ESRCH;
-	}
+	if (!entry)
+		return osp_err(-ERANGE, "watch process %u - kernel.pid_max was raised: start again",
+			       pid);
+	which = enter_member(l, entry, pid);
+	*slot = which - 1;
+	if (!has_ended(pidfd))
+		return 0;
 	/* Had it ended before the map knew it, nobody would take it out again. */
-	if (has_ended(pidfd)) {
-		bpf_map_delete_elem(map, &pid);
-		return -ESRCH;
-	}
-	*slot = m.process;
-	return 0;
+	__atomic_compare_exchange_n(entry, &which, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+	return -ESRCH;
 }
 
-int osp_loader_members(struct osp_loader *l,
-		       int (*fn)(void *arg, uint32_t pid, const struct osp_member *m), void *arg)
+static uint32_t slots_taken(const struct osp_loader *l)
 {
-	int map = bpf_map__fd(l->bpf->maps.members);
-	uint32_t pid, *last = NULL, next;
-	struct osp_member m;
+	uint32_t next = __atomic_load_n(&l->bpf->data->next_process, __ATOMIC_RELAXED);
+
+	return next < OSP_EVENT_PROCESSES ? next : OSP_EVENT_PROCESSES;
+}
+
+typedef int (*member_fn)(void *arg, uint32_t pid, const struct osp_member *m);
+
+/* Those without a slot, which there are when no slot is left. */
+static int walk_slotless(struct osp_loader *l, member_fn fn, void *arg)
+{
+	uint32_t pages = bpf_map__max_entries(l->bpf->maps.pids);
 	int r = 0;
 
-	/* Members come and go meanwhile; the number of steps is bounded all the same. */
-	for (int i = 0; !r && i < 16 * OSP_EVENT_PROCESSES; i++) {
-		if (bpf_map_get_next_key(map, last, &next))
-			break;
-		pid = next;
-		last = &pid;
-		if (!bpf_map_lookup_elem(map, &pid, &m))
-			r = fn(arg, pid, &m);
-	}
+	if (slots_taken(l) < OSP_EVENT_PROCESSES)
+		return 0;
+	for (uint32_t pid = 0; !r && pid < pages * OSP_EVENT_PIDS; pid++)
+		if (__atomic_load_n(pid_entry(l, pid), __ATOMIC_RELAXED) == 1)
+			r = fn(arg, pid, &l->members[0]);
 	return r;
+}
+
+int osp_loader_members(struct osp_loader *l, member_fn fn, void *arg)
+{
+	int r = 0;
+
+	for (uint32_t slot = SLOT_FIRST; !r && slot < slots_taken(l); slot++) {
+		uint32_t pid = __atomic_load_n(&l->members[slot].pid, __ATOMIC_RELAXED);
+		uint32_t *entry = pid_entry(l, pid);
+		struct osp_member m;
+
+		if (!entry || __atomic_load_n(entry, __ATOMIC_ACQUIRE) != slot + 1)
+			continue;
+		m = l->members[slot];
+		r = fn(arg, pid, &m);
+	}
+	return r ? r : walk_slotless(l, fn, arg);
 }
 
 /* ---- counters ---- */
@@ -388,12 +465,9 @@ int osp_loader_counters(struct osp_loader *l,
 				  const struct osp_counter *c),
 			void *arg)
 {
-	uint32_t slots = __atomic_load_n(&l->bpf->data->next_process, __ATOMIC_RELAXED);
-	uint32_t points = l->bpf->rodata->cfg_points;
+	uint32_t slots = slots_taken(l), points = l->bpf->rodata->cfg_points;
 	int r = 0;
 
-	if (slots > OSP_EVENT_PROCESSES)
-		slots = OSP_EVENT_PROCESSES;
 	for (uint32_t s = 0; s < slots; s++)
 		for (uint32_t p = 0; !r && p < points; p++) {
 			const struct osp_counter *c = &l->counters[(size_t)s * points + p];
@@ -408,12 +482,8 @@ int osp_loader_counters(struct osp_loader *l,
 
 void osp_loader_stats(const struct osp_loader *l, struct osp_loader_stats *out)
 {
-	uint32_t next = __atomic_load_n(&l->bpf->data->next_process, __ATOMIC_RELAXED);
-
-	if (next > OSP_EVENT_PROCESSES)
-		next = OSP_EVENT_PROCESSES;
 	*out = (struct osp_loader_stats){
-		.processes = next - SLOT_FIRST,
+		.processes = slots_taken(l) - SLOT_FIRST,
 		.notices_lost = __atomic_load_n(&l->bpf->bss->notices_lost, __ATOMIC_RELAXED),
 		.children_lost = __atomic_load_n(&l->bpf->bss->children_lost, __ATOMIC_RELAXED),
 		.untimed = __atomic_load_n(&l->bpf->bss->histograms_full, __ATOMIC_RELAXED),

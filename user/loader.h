@@ -17,6 +17,7 @@
 
 #include "bpf/event.h"
 #include "bpf/histogram.h"
+#include "bpf/member.h"
 #include "probes/catalogue.h"
 #include "user/binary.h"
 #include "user/form.h"

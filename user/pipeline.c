@@ -49,6 +49,7 @@ struct osp_pipeline {
 	struct osp_choice *choice; /* NULL: everything is taken */
 	struct osp_tracee *tracee; /* whose record is on its way */
 	struct osp_page *page;	   /* of the record's point */
+	int64_t time_ns;	   /* when the record was made */
 	bool walks;		   /* steps are taken one by one, always */
 	struct osp_run run;	   /* the steps of the record, if taken at once */
 	bool started, stopped;
@@ -242,7 +243,7 @@ static int lose_step(struct osp_pipeline *p, const struct osp_record *record,
 	if (reason == OSP_LOSS_OVERLOAD)
 		osp_roster_add_discarded(p->tracee, 1);
 	osp_account_lose(page, reason);
-	return lose_at(p, p->tracee, record->op_id, (int64_t)record->time_ns, reason);
+	return lose_at(p, p->tracee, record->op_id, p->time_ns, reason);
 }
 
 /* One step of a record; r is what decode says of it. A fork's copy holds the parent's steps, too. */
@@ -326,7 +327,7 @@ static int push_decoded(struct osp_pipeline *p, const struct osp_record *record,
 {
 	struct osp_decoder decoder;
 	struct osp_event event;
-	int r = osp_decode_start(&decoder, &p->with, record, size);
+	int r = osp_decode_start(&decoder, &p->with, record, size, p->time_ns);
 
 	if (r)
 		return 0;
@@ -350,7 +351,7 @@ static int lose_unseen(struct osp_pipeline *p, const struct osp_record *record,
 		       struct osp_page *page, enum osp_loss_reason reason)
 {
 	osp_account_lose(page, reason);
-	return lose_at(p, p->tracee, record->op_id, (int64_t)record->time_ns, reason);
+	return lose_at(p, p->tracee, record->op_id, p->time_ns, reason);
 }
 
 static bool is_discarded(const struct osp_pipeline *p)
@@ -385,7 +386,9 @@ static int push_steps(struct osp_pipeline *p, const struct osp_record *record, s
 	}
 	stepless = record->kind == OSP_RECORD_LEFT || p->catalogue->points[record->point]->spill;
 	peeked = record->kind == OSP_RECORD_LEFT && record->flags & OSP_RECORD_PEEKED;
-	r = is_discarded(p) || peeked ? 0 : osp_roster_add_step(p->roster, p->tracee, record);
+	r = is_discarded(p) || peeked
+		    ? 0
+		    : osp_roster_add_step(p->roster, p->tracee, record, p->time_ns);
 	if (!r)
 		r = page_of(p, record->point, &page);
 	if (r)
@@ -443,6 +446,7 @@ static int push_record(struct osp_pipeline *p, const struct osp_input *in)
 		return 0;
 	}
 	p->records++;
+	p->time_ns = osp_decode_time(&p->with, record, in->time_ns);
 	notice = !osp_decode_has_steps(record);
 	/* Slot 0 stands for processes that are not recorded: their exec is the recorder's affair. */
 	if (notice && !record->process)

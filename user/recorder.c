@@ -188,18 +188,18 @@ static int commit(struct recorder *r)
 	return e ? e : osp_batch_flush(r->batch);
 }
 
-static int on_record(void *arg, const struct osp_record *record, size_t size)
+static int on_record(void *arg, const struct osp_record *record, size_t size, int64_t seen_ns)
 {
 	struct recorder *r = arg;
 
-	return osp_follow_record(r->follow, record, size);
+	return osp_follow_record(r->follow, record, size, seen_ns);
 }
 
-static int on_discarded(void *arg, const struct osp_record *record, size_t size)
+static int on_discarded(void *arg, const struct osp_record *record, size_t size, int64_t seen_ns)
 {
 	struct recorder *r = arg;
 
-	return osp_follow_discard(r->follow, record, size);
+	return osp_follow_discard(r->follow, record, size, seen_ns);
 }
 
 /*

@@ -2,11 +2,14 @@
  * Drains the kernel ring. Fed by the kernel side, feeds the recorder's pipeline; the library's
  * consumer walks the ring, this file bounds it and decides how long to sleep.
  *
- * The kernel side wakes us at most once in wake_ns, since a wake-up costs ten times what a record
- * does. So a record may lie in the ring unannounced. It reserves, then reads the clock, then
- * decides; we read the clock, then the positions. If less than wake_ns has passed since the last
- * wake-up, or something is in the ring, we sleep no longer than wake_ns. Else every record not
- * yet in the ring will find that wake_ns has passed, and wake us. Owns the mappings.
+ * The kernel side wakes us at most once in so many jiffies, since a wake-up costs ten times what a
+ * record does. So a record may lie in the ring unannounced. It reserves, then reads the jiffies,
+ * then decides; we read the clock, then the positions. If less than that has passed since the last
+ * wake-up, or something is in the ring, we sleep no longer than that. Else every record not yet in
+ * the ring will find that it has passed, and wake us. Owns the mappings.
+ *
+ * We cannot read jiffies, but the coarse clock is set right after them: when it is two ticks further
+ * than the exact clock was when we saw the last wake-up noted, the jiffies are at least one.
  */
 #include "user/ring.h"
 
@@ -25,15 +28,28 @@ enum { DRAIN_FULL = -ENOBUFS }; /* what ends a bounded walk of the library's */
 
 struct osp_ring {
 	struct ring_buffer *buffer;
-	const volatile __u64 *woken_ns; /* borrowed: the loader's mapping */
-	uint64_t wake_ns;
+	const volatile __u64 *woken; /* borrowed: the loader's mapping */
+	uint64_t woken_seen;
+	int64_t woken_seen_ns; /* when that was first seen */
+	int64_t wake_ns, tick_ns;
 	uint64_t *consumed, *produced; /* pages with the ring's positions */
 	size_t capacity;
 	osp_ring_fn fn; /* during a drain: */
 	void *arg;
 	size_t left, done;
+	uint64_t seen;	 /* what lies before this position was in the ring ... */
+	int64_t seen_ns; /* ... at this time */
 	int error;
 };
+
+/* Looked at again when the walk gets there: most walks look once. */
+static void look_at_ring(struct osp_ring *r)
+{
+	if (__atomic_load_n(r->consumed, __ATOMIC_RELAXED) < r->seen)
+		return;
+	r->seen = __atomic_load_n(r->produced, __ATOMIC_ACQUIRE);
+	r->seen_ns = osp_clock_read(CLOCK_BOOTTIME);
+}
 
 static int take_record(void *arg, void *data, size_t size)
 {
@@ -45,7 +61,8 @@ static int take_record(void *arg, void *data, size_t size)
 		return 0;
 	if (record->data_size > 0)
 		whole += (size_t)record->data_size;
-	r->error = r->fn(r->arg, record, whole < size ? whole : size);
+	look_at_ring(r);
+	r->error = r->fn(r->arg, record, whole < size ? whole : size, r->seen_ns);
 	r->done++;
 	r->left--;
 	return r->error < 0 || !r->left ? DRAIN_FULL : 0;
@@ -114,15 +131,34 @@ static int map_positions(struct osp_ring *r, int map)
 	return 0;
 }
 
-int osp_ring_open(struct osp_ring **out, int map, const volatile __u64 *woken_ns, uint64_t wake_ns)
+/* The coarse clock advances with the jiffies. */
+static int64_t tick_ns(void)
+{
+	struct timespec t = {0};
+
+	clock_getres(CLOCK_MONOTONIC_COARSE, &t);
+	return t.tv_nsec ? t.tv_nsec : 10000000;
+}
+
+uint64_t osp_ring_jiffies(int64_t ns)
+{
+	int64_t tick = tick_ns();
+
+	return (uint64_t)((ns + tick - 1) / tick);
+}
+
+int osp_ring_open(struct osp_ring **out, int map, const volatile __u64 *woken, uint64_t jiffies)
 {
 	struct osp_ring *r = calloc(1, sizeof(*r));
 	int e;
 
 	if (!r)
 		return -ENOMEM;
-	r->woken_ns = woken_ns;
-	r->wake_ns = wake_ns;
+	r->woken = woken;
+	r->woken_seen = *woken;
+	r->woken_seen_ns = osp_clock_read(CLOCK_MONOTONIC);
+	r->tick_ns = tick_ns();
+	r->wake_ns = (int64_t)jiffies * r->tick_ns;
 	r->buffer = ring_buffer__new(map, take_record, r, NULL);
 	e = r->buffer ? map_positions(r, map) : -errno;
 	if (e) {
@@ -178,16 +214,21 @@ void osp_ring_fill(const struct osp_ring *r, size_t *bytes, size_t *capacity)
 	*capacity = r->capacity;
 }
 
-int osp_ring_timeout_ms(const struct osp_ring *r)
+int osp_ring_timeout_ms(struct osp_ring *r)
 {
-	uint64_t woken = *r->woken_ns, now;
+	uint64_t woken = *r->woken;
 	size_t bytes, capacity;
+	int64_t now;
 
 	/* In this order: see above. */
-	now = (uint64_t)osp_clock_read(CLOCK_BOOTTIME);
+	if (woken != r->woken_seen) {
+		r->woken_seen = woken;
+		r->woken_seen_ns = osp_clock_read(CLOCK_MONOTONIC);
+	}
+	now = osp_clock_read(CLOCK_MONOTONIC_COARSE);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	osp_ring_fill(r, &bytes, &capacity);
-	if (!bytes && now > woken && now - woken >= r->wake_ns)
+	if (!bytes && now - r->woken_seen_ns >= r->wake_ns + 2 * r->tick_ns)
 		return -1;
-	return (int)(r->wake_ns / 1000000u) + 1;
+	return (int)(r->wake_ns / 1000000) + 1;
 }

@@ -11,14 +11,18 @@
 struct osp_ring;
 
 /*
- * `map` is the ring's descriptor (the caller's), woken_ns where the kernel side notes its last
- * wake-up, wake_ns how long it then gives none.
+ * `map` is the ring's descriptor (the caller's), `woken` where the kernel side notes in jiffies when
+ * it last woke us, `jiffies` how long it then does not.
  */
-int osp_ring_open(struct osp_ring **out, int map, const volatile __u64 *woken_ns, uint64_t wake_ns);
+int osp_ring_open(struct osp_ring **out, int map, const volatile __u64 *woken, uint64_t jiffies);
 void osp_ring_close(struct osp_ring **r);
 
-/* A record and its data, `size` bytes in all, borrowed for the call. Negative ends the drain. */
-typedef int (*osp_ring_fn)(void *arg, const struct osp_record *record, size_t size);
+/*
+ * A record and its data, `size` bytes in all, borrowed for the call; at seen_ns (boot time) it was
+ * in the ring. Negative ends the drain.
+ */
+typedef int (*osp_ring_fn)(void *arg, const struct osp_record *record, size_t size,
+			   int64_t seen_ns);
 
 /*
  * Hands on at most `max` records and frees their space, one by one. Returns how many, or what fn
@@ -33,12 +37,15 @@ int osp_ring_fd(const struct osp_ring *r);
  * How long to wait for osp_ring_fd at most: -1 as long as it takes, if nothing can be lying in
  * the ring that no wake-up will announce; else some ms. To be asked before every wait.
  */
-int osp_ring_timeout_ms(const struct osp_ring *r);
+int osp_ring_timeout_ms(struct osp_ring *r);
+
+/* How many jiffies there are in at least so many ns. */
+uint64_t osp_ring_jiffies(int64_t ns);
 
 /*
  * Bytes for a ring, which cannot grow later: what programs that keep so many CPUs busy fill in
- * 60 to 90 ms of all that its CPUs can pass, but no more than is made quickly, nor than a small part of the
- * available memory (0 = not known). A power of two.
+ * 60 to 90 ms, but no more than is made quickly, nor than a small part of the available memory
+ * (0 = not known). A power of two.
  */
 size_t osp_ring_choose(unsigned int cpus, uint64_t available_bytes);
 

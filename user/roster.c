@@ -552,9 +552,9 @@ static const char *record_reason(const struct osp_record *record)
 	return reasons[reason && reason <= OSP_LOSS_KERNEL_COUNT ? reason - 1 : OSP_LOSS_RING_FULL];
 }
 
-int osp_roster_add_step(struct osp_roster *r, struct osp_tracee *t, const struct osp_record *record)
+int osp_roster_add_step(struct osp_roster *r, struct osp_tracee *t, const struct osp_record *record,
+			int64_t time_ns)
 {
-	int64_t time_ns = (int64_t)record->time_ns;
 	uint64_t kernel_lost = record->lost > t->kernel_lost ? record->lost : t->kernel_lost;
 	const char *reason = name_gap(t, kernel_lost, record_reason(record));
 	int e;

@@ -98,9 +98,9 @@ int osp_roster_add_fork(struct osp_roster *r, const struct osp_record *record);
 /* The process ended (exit code as in wait(2)) or became another by exec. */
 int osp_roster_end(struct osp_roster *r, struct osp_tracee *t, int64_t time_ns, int32_t code);
 
-/* Takes a step's record into account: finds out whether the process lost steps before it. */
-int osp_roster_add_step(struct osp_roster *r, struct osp_tracee *t,
-			const struct osp_record *record);
+/* Takes a step's record, made at time_ns, into account: finds out whether the process lost steps before it. */
+int osp_roster_add_step(struct osp_roster *r, struct osp_tracee *t, const struct osp_record *record,
+			int64_t time_ns);
 
 /*
  * A step of the process came and cannot be kept: its time is part of a gap of that reason, and its

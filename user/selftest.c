@@ -137,11 +137,12 @@ static void clear_examination(struct examination *e)
 	osp_catalogue_free(&e->catalogue);
 }
 
-static int take_record(void *arg, const struct osp_record *r, size_t size)
+static int take_record(void *arg, const struct osp_record *r, size_t size, int64_t seen_ns)
 {
 	struct osp_selftest *out = arg;
 	struct osp_foreign_value v;
 
+	(void)seen_ns;
 	out->fork_seen = out->fork_seen || r->kind == OSP_RECORD_FORK;
 	out->exit_seen = out->exit_seen || r->kind == OSP_RECORD_EXIT;
 	if (r->kind != OSP_RECORD_FOREIGN || size < sizeof(*r) + sizeof(v))

@@ -311,7 +311,7 @@ static int decode_batch(const struct bench *b)
 		struct osp_decoder d;
 		struct osp_event e;
 
-		if (osp_decode_start(&d, &with, r, size))
+		if (osp_decode_start(&d, &with, r, size, (int64_t)r->time_ns))
 			return -EBADMSG;
 		while (!osp_decode_next(&d, &e))
 			;

@@ -11,8 +11,8 @@ import subprocess
 import sys
 
 ALLOWED = {
-    1: "map_lookup_elem", 2: "map_update_elem", 3: "map_delete_elem", 14: "get_current_pid_tgid",
-    112: "probe_read_user", 113: "probe_read_kernel", 114: "probe_read_user_str", 115: "probe_read_kernel_str",
+    1: "map_lookup_elem", 2: "map_update_elem", 14: "get_current_pid_tgid",
+    118: "jiffies64", 112: "probe_read_user", 113: "probe_read_kernel", 114: "probe_read_user_str", 115: "probe_read_kernel_str",
     125: "ktime_get_boot_ns", 131: "ringbuf_reserve", 132: "ringbuf_submit",
     133: "ringbuf_discard",
     158: "get_current_task_btf", 174: "get_attach_cookie",

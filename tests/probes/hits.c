@@ -169,8 +169,9 @@ static void print_step(const struct osp_record *r, const void *arguments, size_t
 
 	print_head(r, h.catalogue->points[r->point], size);
 	osp_text_hex(hex, arguments, size > 700 ? 0 : size);
-	printf(" flags=%u op=%llx sequence=%u number=%u value=%llu %s\n", r->flags & 0xff, r->op_id,
-	       r->sequence, r->number, r->value, hex);
+	printf(" flags=%u op=%llx sequence=%u number=%u value=%llu %s\n",
+	       r->flags & (OSP_RECORD_FORKED | OSP_RECORD_CLEARED), r->op_id, r->sequence,
+	       r->number, r->value, hex);
 }
 
 static const struct osp_point *point_of(const struct osp_record *r, uint16_t number)
@@ -259,11 +260,12 @@ static int take_hit(const struct osp_record *r)
 	return 0;
 }
 
-static int take(void *arg, const struct osp_record *r, size_t size)
+static int take(void *arg, const struct osp_record *r, size_t size, int64_t seen_ns)
 {
 	static const char *const names[] = {"", "", "", "fork", "exec", "exit", "mapped"};
 
 	(void)arg;
+	(void)seen_ns;
 	if (r->data_size > 0 && size != sizeof(*r) + (size_t)r->data_size)
 		return -EBADMSG;
 	if (r->kind <= OSP_RECORD_FOREIGN)

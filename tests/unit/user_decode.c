@@ -87,7 +87,7 @@ static int start(struct osp_decoder *d, size_t size)
 
 	osp_stamps_init(&stamps);
 	with = (struct osp_decode_with){&catalogue, numbers, &stamps};
-	return osp_decode_start(d, &with, &bytes.record, size);
+	return osp_decode_start(d, &with, &bytes.record, size, (int64_t)bytes.record.time_ns);
 }
 
 static int decode_size(struct osp_event *e, size_t size)
@@ -539,6 +539,150 @@ static void foreign_tables_that_point_outside_are_refused(void **state)
 	assert_false(e.values[0].present);
 }
 
+/* ---- times ---- */
+
+static struct osp_stamps clocks;
+
+/* The counter counts ns, and stood at 0 when boot time was 5000. */
+static void begin_times(uint64_t before_ns, uint64_t stamp)
+{
+	osp_stamps_init(&clocks);
+	osp_stamps_add(&clocks, 1000, 6000, 6000);
+	osp_stamps_add(&clocks, 1001000, 1006000, 1006000);
+	begin(OSP_RECORD_STEP, 1);
+	bytes.record.flags = OSP_RECORD_UNTIMED;
+	bytes.record.time_ns = before_ns;
+	bytes.record.stamp = stamp;
+	bytes.record.sequence = 2;
+}
+
+static struct osp_decode_with with_clocks(void)
+{
+	return (struct osp_decode_with){&catalogue, numbers, &clocks};
+}
+
+/* When the record was made, that was in the ring at seen_ns. */
+static int64_t record_time(int64_t seen_ns)
+{
+	struct osp_decode_with with = with_clocks();
+
+	return osp_decode_time(&with, &bytes.record, seen_ns);
+}
+
+/* The time of its only step, or of the first of those that it carries. */
+static int64_t step_time(int64_t seen_ns)
+{
+	struct osp_decode_with with = with_clocks();
+	struct osp_decoder d;
+	struct osp_event e;
+
+	bytes.record.data_size = (int32_t)used;
+	assert_int_equal(osp_decode_start(&d, &with, &bytes.record, sizeof(bytes.record) + used,
+					  record_time(seen_ns)),
+			 0);
+	assert_int_equal(osp_decode_next(&d, &e), 0);
+	return e.time_ns;
+}
+
+static void what_has_no_time_of_its_own_was_made_when_its_stamp_says(void **state)
+{
+	(void)state;
+	begin_times(2000000, 2100000);
+	assert_int_equal(record_time(3000000), 2105000);
+	assert_int_equal(step_time(3000000), 2105000);
+	/* What has one keeps it, whatever its stamp says. */
+	bytes.record.flags = 0;
+	assert_int_equal(record_time(3000000), 2000000);
+}
+
+/* A program may stamp what it likes. */
+static void a_stamp_of_the_future_is_no_later_than_the_record_was_seen(void **state)
+{
+	(void)state;
+	begin_times(2000000, 1ull << 62);
+	assert_int_equal(record_time(3000000), 3000000);
+	assert_int_equal(step_time(3000000), 3000000);
+	bytes.record.stamp = UINT64_MAX;
+	assert_int_equal(record_time(3000000), 3000000);
+}
+
+static void carried_steps_are_no_later_than_that_either(void **state)
+{
+	size_t at;
+
+	(void)state;
+	begin_times(2000000, UINT64_MAX);
+	at = begin_step(1, 1, 0);
+	bytes.data[0] = UINT64_MAX - 1; /* its stamp */
+	add_u64(0);
+	end_step(at);
+	assert_int_equal(step_time(3000000), 3000000);
+}
+
+/* The step is of whatever past it claims; the record, and what was lost before it, is not. */
+static void a_stamp_of_the_past_leaves_the_record_behind_the_one_before(void **state)
+{
+	(void)state;
+	begin_times(2000000, 1);
+	assert_int_equal(record_time(3000000), 2000000);
+	assert_int_equal(step_time(3000000), 5001);
+}
+
+static void a_stamp_that_stands_still_does_not_stop_the_records(void **state)
+{
+	(void)state;
+	for (uint64_t before = 2000000; before < 9000000; before += 1000000) {
+		begin_times(before, 2500000);
+		assert_int_equal(record_time((int64_t)before + 900000),
+				 before > 2000000 ? (int64_t)before : 2505000);
+	}
+}
+
+/* Times of a damaged capture: the record's own stands. */
+static void a_record_is_not_seen_before_it_was_there(void **state)
+{
+	(void)state;
+	begin_times(2000000, 2100000);
+	assert_int_equal(record_time(7), 2000000);
+}
+
+/* A record before it would contradict every stamp behind that. */
+static void only_records_with_a_time_of_their_own_calibrate(void **state)
+{
+	(void)state;
+	begin_times(2000000, 2100000);
+	step_time(3000000);
+	assert_int_equal(clocks.contradictions, 0);
+	assert_true(clocks.envelope_ns == INT64_MAX);
+	bytes.record.flags = 0;
+	step_time(3000000);
+	assert_int_equal(clocks.contradictions, 1);
+}
+
+/* It is nothing doubtful. */
+static void a_flush_without_a_time_of_its_own_is_taken_at_once(void **state)
+{
+	static struct osp_run run;
+	struct osp_decode_with with = with_clocks();
+	struct osp_decoder d;
+
+	(void)state;
+	begin_times(2000000, 2100000);
+	bytes.record.flags |= OSP_RECORD_CLEARED;
+	for (uint32_t i = 1; i <= 2; i++) {
+		size_t at = begin_step(i, 1, 0);
+
+		add_u64(0);
+		end_step(at);
+	}
+	bytes.record.data_size = (int32_t)used;
+	assert_int_equal(osp_decode_start(&d, &with, &bytes.record, sizeof(bytes.record) + used,
+					  record_time(3000000)),
+			 0);
+	assert_true(osp_decode_run(&d, &run));
+	assert_int_equal(run.time_ns, 2105000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -557,6 +701,14 @@ int main(void)
 		cmocka_unit_test(foreign_arguments_follow_their_table),
 		cmocka_unit_test(foreign_values_that_were_cut_off_say_so),
 		cmocka_unit_test(foreign_tables_that_point_outside_are_refused),
+		cmocka_unit_test(what_has_no_time_of_its_own_was_made_when_its_stamp_says),
+		cmocka_unit_test(a_stamp_of_the_future_is_no_later_than_the_record_was_seen),
+		cmocka_unit_test(carried_steps_are_no_later_than_that_either),
+		cmocka_unit_test(a_stamp_of_the_past_leaves_the_record_behind_the_one_before),
+		cmocka_unit_test(a_stamp_that_stands_still_does_not_stop_the_records),
+		cmocka_unit_test(a_record_is_not_seen_before_it_was_there),
+		cmocka_unit_test(only_records_with_a_time_of_their_own_calibrate),
+		cmocka_unit_test(a_flush_without_a_time_of_its_own_is_taken_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, make_numbers, free_numbers);

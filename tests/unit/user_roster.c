@@ -63,7 +63,7 @@ static struct osp_tracee *step(uint32_t slot, uint64_t time_ns, uint64_t lost)
 
 	assert_int_equal(osp_roster_find(roster, &r, &t), 0);
 	if (t)
-		assert_int_equal(osp_roster_add_step(roster, t, &r), 0);
+		assert_int_equal(osp_roster_add_step(roster, t, &r, (int64_t)r.time_ns), 0);
 	return t;
 }
 
@@ -145,15 +145,15 @@ static void a_record_tells_why_its_process_lost_steps(void **state)
 	(void)state;
 	r.lost = 2;
 	r.flags = (OSP_LOSS_BLOCK_FULL + 1) << OSP_RECORD_REASON | OSP_RECORD_CLEARED;
-	assert_int_equal(osp_roster_add_step(roster, t, &r), 0);
+	assert_int_equal(osp_roster_add_step(roster, t, &r, (int64_t)r.time_ns), 0);
 	r.time_ns = 200;
-	assert_int_equal(osp_roster_add_step(roster, t, &r), 0);
+	assert_int_equal(osp_roster_add_step(roster, t, &r, (int64_t)r.time_ns), 0);
 	assert_int_equal(seen.count, 2);
 	assert_string_equal(seen.parts[1].gap.reason, "block_full");
 	/* one that cannot be: an older capture, or a damaged one */
 	r.lost = 3;
 	r.flags = 99 << OSP_RECORD_REASON;
-	assert_int_equal(osp_roster_add_step(roster, t, &r), 0);
+	assert_int_equal(osp_roster_add_step(roster, t, &r, (int64_t)r.time_ns), 0);
 	assert_int_equal(osp_roster_flush_gaps(roster), 0);
 	assert_string_equal(seen.parts[2].gap.reason, "ring_full");
 }
