@@ -9,6 +9,7 @@ import re
 import sqlite3
 import struct
 import subprocess
+import time
 
 import yaml
 
@@ -274,6 +275,26 @@ def test_the_governor_steps_down_until_the_limit_is_kept_or_nothing_is_left(case
     assert all(t["by"] == "governor" and (t["share"] > 0.02) == (i < 9) for i, t in enumerate(told)), told
     assert settings["overhead_limit"] == "0.02"
     assert not [r for r in rows(recorder.file, "SELECT probe, hits, stored, lost FROM losses") if r[1] != r[2] + r[3]]
+
+
+def test_a_recorder_that_has_lost_many_ends_stops_soon_and_waits_for_no_producer(case):
+    ticker = failures.start_ticker(case, failures.build_ticker(case))
+    recorder = stream.Recorder(case, "f.db", "--catalogue", failures.TICKER + ".yaml", "--immediate", "--ring-size", "64K",
+                               pids=[ticker.pid])
+    ticker.line("spin")
+    # those are stored when they have been open for five seconds, and again when the recording ends
+    stream.wait_until(lambda: ctl.ask(recorder, "status")["open"] >= 1000, "many operations lost their ends")
+    stream.wait_until(lambda: rows(recorder.file, "SELECT count(*) > 1000 FROM bundle WHERE duration_ns IS NULL")[0][0],
+                      "they are stored as open")
+    recorder.ask_to_stop()
+    assert recorder.process.wait(10) == 0  # took a twentieth of that
+    print(f"# stopped in {(time.time_ns() - recorder.stopped_at) / 1e9:.2f} s")
+    at = len(ticker.out)
+    ticker.line("")
+    ticker.wait_for(r"^(\d+)$", "out", after=at)
+    books = rows(recorder.file, "SELECT probe, hits, stored, lost FROM losses")
+    assert books and all(hits == n + lost for _, hits, n, lost in books), books
+    assert sum(lost for *_, lost in books), "the ring was full"
 
 
 def test_what_makes_no_sense_is_refused(case):
