@@ -33,15 +33,6 @@ struct sqlite_shape {
 		*fields; /* entries (store/pack.h), behind this in one block */
 };
 
-/*
- * Where an operation lies that is not complete, and so will be opened again, if that is far from the
- * first of its block. It may be wrong: then it lies somewhere between those of its block.
- */
-struct sqlite_hint {
-	uint64_t id;
-	int64_t bundle;
-};
-
 /* Where the operations of a block of ids lie. What it says may be too much, never too little. */
 struct sqlite_place {
 	uint64_t block;	     /* id / 2^22 */
@@ -100,7 +91,7 @@ struct sqlite_store {
 	uint32_t shape_keys, thread_keys;	    /* given so far */
 	int64_t bundle_keys;
 	struct osp_map places; /* block -> struct sqlite_place, of the writer */
-	struct osp_map hints;  /* id -> struct sqlite_hint, of the writer */
+	struct osp_map hints;  /* id -> where it lies: see sqlite_place.c */
 	struct sqlite_place *dirty;
 	int64_t forgotten; /* bundles up to this key were looked at by sqlite_forget */
 	int64_t placed;	   /* the table of places knows of bundles up to this key */

@@ -17,6 +17,15 @@ enum {
 	NEAR = 64, /* bundles: looked through in less time than a hint is worth */
 };
 
+/*
+ * Where an operation lies that is not complete, and so will be opened again, if that is far from the
+ * first of its block. It may be wrong: then it lies somewhere between those of its block.
+ */
+struct hint {
+	uint64_t id;
+	int64_t bundle;
+};
+
 static uint64_t bit_of(uint64_t id)
 {
 	return 1ull << (id >> OPERATION_BITS & 63);
@@ -73,7 +82,7 @@ static void drop_hint(struct sqlite_store *s, uint64_t id)
 /* A bundle that cannot be remembered is searched for. */
 static void add_hint(struct sqlite_store *s, uint64_t id, int64_t bundle)
 {
-	struct sqlite_hint *h = osp_map_find(&s->hints, &id, sizeof(id));
+	struct hint *h = osp_map_find(&s->hints, &id, sizeof(id));
 
 	if (h) {
 		h->bundle = bundle;
@@ -82,7 +91,7 @@ static void add_hint(struct sqlite_store *s, uint64_t id, int64_t bundle)
 	h = malloc(sizeof(*h));
 	if (!h)
 		return;
-	*h = (struct sqlite_hint){id, bundle};
+	*h = (struct hint){id, bundle};
 	if (osp_map_add(&s->hints, &h->id, sizeof(h->id), h))
 		free(h);
 }
@@ -107,7 +116,7 @@ int sqlite_place_add(struct sqlite_store *s, const struct osp_row *row, int64_t 
 
 int64_t sqlite_place_hint(const struct sqlite_store *s, uint64_t id)
 {
-	const struct sqlite_hint *h = osp_map_find(&s->hints, &id, sizeof(id));
+	const struct hint *h = osp_map_find(&s->hints, &id, sizeof(id));
 
 	return h ? h->bundle : 0;
 }
@@ -174,7 +183,7 @@ void sqlite_place_clear(struct sqlite_store *s)
 {
 	struct sqlite_place *p;
 
-	struct sqlite_hint *h;
+	struct hint *h;
 
 	for (size_t at = 0; (p = osp_map_next(&s->places, &at));)
 		free(p);
@@ -191,7 +200,7 @@ void sqlite_place_clear(struct sqlite_store *s)
 static void forget_hints(struct sqlite_store *s, int64_t first)
 {
 	struct osp_map kept;
-	struct sqlite_hint *h;
+	struct hint *h;
 
 	osp_map_init(&kept, SQLITE_HINTS, 0x68696e74);
 	for (size_t at = 0; (h = osp_map_next(&s->hints, &at));)
