@@ -139,7 +139,7 @@ static int open_session(struct recorder *r)
 		e = osp_batch_new(&r->batch, r->store, BATCH_BYTES);
 	if (!e)
 		e = osp_feed_open(&r->feed, r->o->catalogue, r->batch, r->o->raw);
-	if (!e && (r->o->chosen.topics || r->o->chosen.where))
+	if (!e && (r->o->chosen.topics || r->o->chosen.where || r->o->chosen.limit.most))
 		e = osp_feed_choose(r->feed, &r->o->chosen);
 	return e;
 }

@@ -135,6 +135,43 @@ def test_conditions_take_what_they_hold_for(case):
     check_left_out(session, 10, "filtered")
 
 
+def check_limit(case, *form):
+    """Two topics, one of them seldom: what is beyond the limit is left out as whole messages."""
+    session, pair, entries = two_topics(case, "--limit", "3/s:topic", *form)
+    everything = [e for topic in entries.values() for e in topic]
+    stored = identifiers(session)
+    kept = {topic: [e for e in of if e["identifier"] in stored] for topic, of in entries.items()}
+    for entry in kept["a/b"]:
+        check_publish(session, pair, entry, EXACT)
+    assert len(session.traces) == len(stored) == sum(map(len, kept.values())), (len(session.traces), kept)
+    assert all(len(t.spans) == 6 and t.line["processes"] == 3 and not t.marks() for t in session.traces), session.traces
+    check_left_out(session, len(kept["a/b"]) + len(kept["a/other"]), "limited")
+    # each message is decided about where its first operation ends: within the same seconds as it was published
+    (first, last), = session.sql("SELECT min(start_ns), max(start_ns + duration_ns) FROM bundle")
+    for topic, of in kept.items():
+        assert 3 <= len(of) <= 3 * ((last - first) // 1000000000 + 2), (topic, len(of), last - first)
+    assert len(everything) == MESSAGES and len(stored) < MESSAGES, len(stored)
+    assert session.sql("SELECT value FROM session WHERE name = 'limit'") == [("3/s:topic",)]
+
+
+def test_a_limit_takes_whole_traces_of_each_topic(case):
+    check_limit(case)
+
+
+def test_a_limit_takes_them_in_the_light_form(case):
+    check_limit(case, "--light")
+
+
+def test_a_limit_takes_them_in_the_immediate_form(case):
+    check_limit(case, "--immediate")
+
+
+def test_limits_that_mean_nothing_are_refused(case):
+    for limit in ("topic", "0/s:topic", "-1/s:topic", "5/s:", "5/m:topic", "5:topic", "5/s:no_such_argument", "99999999999/s:topic"):
+        said = case.run("outspan", "record", "--all", "--limit", limit, status=2).err.decode()
+        assert "--limit" in said, (limit, said)
+
+
 def test_aggregates_count_and_time_without_traces(case):
     pair = Pair(case, [["--exact", "a/b"]])
     recorder = Recorder(case, pair.programs, "--aggregate")
