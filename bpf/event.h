@@ -31,8 +31,7 @@ enum {
 	X(SAMPLED, "sampled", "left out on request: sampling")                                     \
 	X(AGGREGATED, "aggregated", "counted and timed only, as --aggregate asks")                 \
 	X(DECODE, "decode_error", "the record did not have the layout of its point")               \
-	X(FORKED, "forked_copy",                                                                   \
-	  "a step of an operation copied by fork, which belongs to the parent")                    \
+	X(FORKED, "forked_copy", "a step of an operation that fork copied: it is the parent's")    \
 	X(FILTERED, "filtered",                                                                    \
 	  "a step that only another recorder wants, and that came with steps of ours")             \
 	X(LATE, "late", "the step came after its operation was closed")                            \
