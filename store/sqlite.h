@@ -201,7 +201,6 @@ int sqlite_place_add(struct sqlite_store *s, const struct osp_row *row, int64_t 
 
 /* The bundle where to look first; 0: it is near the first of its block, or not known. */
 int64_t sqlite_place_hint(const struct sqlite_store *s, uint64_t id);
-
 int sqlite_place_add_edge(struct sqlite_store *s, uint64_t id);
 bool sqlite_place_has_edge(struct sqlite_store *s, uint64_t id);
 
