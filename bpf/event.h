@@ -28,11 +28,10 @@ enum {
 	X(BLOCK_FULL, "block_full", "the steps were larger than a record can be")                  \
 	X(STEPS_UNKNOWN, "steps_unknown",                                                          \
 	  "an operation's stamped steps could not be read: how many they were is unknown")         \
-	X(SAMPLED, "sampled", "left out on request: sampling or a rate limit")                     \
+	X(SAMPLED, "sampled", "left out on request: sampling")                                     \
 	X(AGGREGATED, "aggregated", "counted and timed only, as --aggregate asks")                 \
 	X(DECODE, "decode_error", "the record did not have the layout of its point")               \
-	X(FORKED, "forked_copy",                                                                   \
-	  "a step of an operation copied by fork, which belongs to the parent")                    \
+	X(FORKED, "forked_copy", "a step of an operation that fork copied: it is the parent's")    \
 	X(FILTERED, "filtered",                                                                    \
 	  "a step that only another recorder wants, and that came with steps of ours")             \
 	X(LATE, "late", "the step came after its operation was closed")                            \
@@ -41,7 +40,8 @@ enum {
 	X(STEPS_FULL, "steps_full", "more steps in one operation than the recorder holds")         \
 	X(DUPLICATE, "duplicate", "the step of its operation had come before")                     \
 	X(OVERLOAD, "overload",                                                                    \
-	  "the ring was filling up: the oldest were discarded, as --overload keep-last asks")
+	  "the ring was filling up: the oldest were discarded, as --overload keep-last asks")      \
+	X(LIMITED, "limited", "left out on request: more in a second than --limit takes")
 
 enum osp_loss_reason {
 #define X(id, name, help) OSP_LOSS_##id,

@@ -20,7 +20,8 @@ enum {
 	SQLITE_PROBES = 65536,		 /* (process, probe) pairs that are known to have losses */
 	SQLITE_THREADS = 65536,		 /* stored again under another number */
 	SQLITE_PLACES = 1 << 21,	 /* blocks of 64 operations whose place is known */
-	SQLITE_PLACE_BUNDLES = 256,	 /* bundles between two writings of the places */
+	SQLITE_HINTS = 1 << 20, /* operations that are searched for in one bundle, not a range */
+	SQLITE_PLACE_BUNDLES = 256, /* bundles between two writings of the places */
 };
 
 /* A shape as the file has it. */
@@ -90,6 +91,7 @@ struct sqlite_store {
 	uint32_t shape_keys, thread_keys;	    /* given so far */
 	int64_t bundle_keys;
 	struct osp_map places; /* block -> struct sqlite_place, of the writer */
+	struct osp_map hints;  /* id -> where it lies: see sqlite_place.c */
 	struct sqlite_place *dirty;
 	int64_t forgotten; /* bundles up to this key were looked at by sqlite_forget */
 	int64_t placed;	   /* the table of places knows of bundles up to this key */
@@ -195,7 +197,10 @@ void sqlite_shape_clear(struct sqlite_store *s);
 /* ---- sqlite_place.c ---- */
 /* Whether the operation may be stored; then its bundle is one of [first, last]. */
 const struct sqlite_place *sqlite_place_find(struct sqlite_store *s, uint64_t id);
-int sqlite_place_add(struct sqlite_store *s, uint64_t id, int64_t bundle);
+int sqlite_place_add(struct sqlite_store *s, const struct osp_row *row, int64_t bundle);
+
+/* The bundle where to look first; 0: it is near the first of its block, or not known. */
+int64_t sqlite_place_hint(const struct sqlite_store *s, uint64_t id);
 int sqlite_place_add_edge(struct sqlite_store *s, uint64_t id);
 bool sqlite_place_has_edge(struct sqlite_store *s, uint64_t id);
 

@@ -225,30 +225,40 @@ static bool holds(const struct sqlite_bundle *b, uint64_t id)
 	return false;
 }
 
-/* Searches the bundles between those of the block for the one that holds the operation. */
-static int open_bundle(struct sqlite_store *s, uint64_t id, const struct sqlite_place *place)
+/* Searches these bundles for the one that holds the operation. *found = 0: none does. */
+static int open_bundle(struct sqlite_store *s, uint64_t id, int64_t first, int64_t last,
+		       int64_t *found)
 {
 	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_FIND_BUNDLE);
 	struct sqlite_bundle b = {.key = 0};
-	int64_t found = 0;
 	int r = 0, code = SQLITE_DONE;
 
+	*found = 0;
 	if (!st)
 		return sqlite_fail(s, "write");
-	sqlite3_bind_int64(st, 1, place->first);
-	sqlite3_bind_int64(st, 2, place->last);
+	sqlite3_bind_int64(st, 1, first);
+	sqlite3_bind_int64(st, 2, last);
 	sqlite_bind_id(st, 3, id);
-	while (!r && !found && (code = sqlite3_step(st)) == SQLITE_ROW) {
+	while (!r && !*found && (code = sqlite3_step(st)) == SQLITE_ROW) {
 		r = sqlite_decode(s, st, &b);
 		if (r || !holds(&b, id))
 			continue;
-		found = b.key;
+		*found = b.key;
 		r = take_bundle(s, &b);
 	}
-	if (!r && !found && code != SQLITE_DONE)
+	if (!r && !*found && code != SQLITE_DONE)
 		r = sqlite_fail(s, "write");
 	sqlite3_reset(st);
-	return r || !found ? r : drop(s, STATEMENT_DROP_BUNDLE, found);
+	return r || !*found ? r : drop(s, STATEMENT_DROP_BUNDLE, *found);
+}
+
+/* Without a hint, or with a wrong one, among all between the first and the last of its block. */
+static int open_stored(struct sqlite_store *s, uint64_t id, const struct sqlite_place *place)
+{
+	int64_t hint = sqlite_place_hint(s, id), found = 0;
+	int r = hint ? open_bundle(s, id, hint, hint, &found) : 0;
+
+	return r || found ? r : open_bundle(s, id, place->first, place->last, &found);
 }
 
 /* The member with the id; a stored operation becomes one. *out = NULL: there is none. */
@@ -261,7 +271,7 @@ static int get_member(struct sqlite_store *s, uint64_t id, struct sqlite_member 
 	place = *out ? NULL : sqlite_place_find(s, id);
 	if (!place)
 		return 0;
-	r = open_bundle(s, id, place);
+	r = open_stored(s, id, place);
 	*out = sqlite_batch_find(&s->batch, id);
 	return r;
 }

@@ -501,7 +501,7 @@ int sqlite_encode(struct sqlite_store *s, const uint32_t *members, size_t count,
 	s->bundle_keys++;
 	for (size_t i = 0; !r && i < count; i++) {
 		r = encode_member(s, &list[members[i]], start_ns);
-		r = r ? r : sqlite_place_add(s, list[members[i]].row.id, s->bundle_keys);
+		r = r ? r : sqlite_place_add(s, &list[members[i]].row, s->bundle_keys);
 	}
 	for (uint32_t i = first_link; !r && i; i = s->batch.links[i - 1].next)
 		r = encode_link(s, &s->batch.links[i - 1]);

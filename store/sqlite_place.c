@@ -11,7 +11,20 @@
 
 #include "store/pack.h"
 
-enum { BLOCK_BITS = 22, OPERATION_BITS = 16 };
+enum {
+	BLOCK_BITS = 22,
+	OPERATION_BITS = 16,
+	NEAR = 64, /* bundles: looked through in less time than a hint is worth */
+};
+
+/*
+ * Where an operation lies that is not complete, and so will be opened again, if that is far from the
+ * first of its block. It may be wrong: then it lies somewhere between those of its block.
+ */
+struct hint {
+	uint64_t id;
+	int64_t bundle;
+};
 
 static uint64_t bit_of(uint64_t id)
 {
@@ -61,18 +74,51 @@ static void mark_dirty(struct sqlite_store *s, struct sqlite_place *p)
 	s->dirty = p;
 }
 
-int sqlite_place_add(struct sqlite_store *s, uint64_t id, int64_t bundle)
+static void drop_hint(struct sqlite_store *s, uint64_t id)
+{
+	free(osp_map_remove(&s->hints, &id, sizeof(id)));
+}
+
+/* A bundle that cannot be remembered is searched for. */
+static void add_hint(struct sqlite_store *s, uint64_t id, int64_t bundle)
+{
+	struct hint *h = osp_map_find(&s->hints, &id, sizeof(id));
+
+	if (h) {
+		h->bundle = bundle;
+		return;
+	}
+	h = malloc(sizeof(*h));
+	if (!h)
+		return;
+	*h = (struct hint){id, bundle};
+	if (osp_map_add(&s->hints, &h->id, sizeof(h->id), h))
+		free(h);
+}
+
+int sqlite_place_add(struct sqlite_store *s, const struct osp_row *row, int64_t bundle)
 {
 	struct sqlite_place *p;
-	int r = add_block(s, id, &p);
+	int r = add_block(s, row->id, &p);
 
 	if (r)
 		return r;
-	p->stored |= bit_of(id);
+	p->stored |= bit_of(row->id);
 	p->first = p->first < bundle ? p->first : bundle;
 	p->last = p->last > bundle ? p->last : bundle;
 	mark_dirty(s, p);
+	if (!row->complete && bundle - p->first > NEAR)
+		add_hint(s, row->id, bundle);
+	else
+		drop_hint(s, row->id);
 	return 0;
+}
+
+int64_t sqlite_place_hint(const struct sqlite_store *s, uint64_t id)
+{
+	const struct hint *h = osp_map_find(&s->hints, &id, sizeof(id));
+
+	return h ? h->bundle : 0;
 }
 
 int sqlite_place_add_edge(struct sqlite_store *s, uint64_t id)
@@ -137,11 +183,36 @@ void sqlite_place_clear(struct sqlite_store *s)
 {
 	struct sqlite_place *p;
 
+	struct hint *h;
+
 	for (size_t at = 0; (p = osp_map_next(&s->places, &at));)
 		free(p);
 	osp_map_clear(&s->places);
 	osp_map_init(&s->places, SQLITE_PLACES, 0x706c6163);
 	s->dirty = NULL;
+	for (size_t at = 0; (h = osp_map_next(&s->hints, &at));)
+		free(h);
+	osp_map_clear(&s->hints);
+	osp_map_init(&s->hints, SQLITE_HINTS, 0x68696e74);
+}
+
+/* All are kept when there is no memory for fewer. */
+static void forget_hints(struct sqlite_store *s, int64_t first)
+{
+	struct osp_map kept;
+	struct hint *h;
+
+	osp_map_init(&kept, SQLITE_HINTS, 0x68696e74);
+	for (size_t at = 0; (h = osp_map_next(&s->hints, &at));)
+		if (h->bundle >= first && osp_map_add(&kept, &h->id, sizeof(h->id), h)) {
+			osp_map_clear(&kept);
+			return;
+		}
+	for (size_t at = 0; (h = osp_map_next(&s->hints, &at));)
+		if (h->bundle < first)
+			free(h);
+	osp_map_clear(&s->hints);
+	s->hints = kept;
 }
 
 void sqlite_place_forget(struct sqlite_store *s, int64_t first)
@@ -160,6 +231,7 @@ void sqlite_place_forget(struct sqlite_store *s, int64_t first)
 			free(p);
 	osp_map_clear(&s->places);
 	s->places = kept;
+	forget_hints(s, first);
 }
 
 /* ---- reading ---- */

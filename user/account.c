@@ -149,9 +149,9 @@ void osp_account_count(struct osp_page *p, const struct osp_counter *counter, bo
  */
 static uint64_t recover(const struct osp_page *p, uint64_t lost[OSP_LOSS_COUNT])
 {
-	static const enum osp_loss_reason reasons_missed[] = {OSP_LOSS_RING_FULL, OSP_LOSS_OVERLOAD,
-							      OSP_LOSS_OPERATIONS_FULL,
-							      OSP_LOSS_SAMPLED, OSP_LOSS_FILTERED};
+	static const enum osp_loss_reason reasons_missed[] = {
+		OSP_LOSS_RING_FULL, OSP_LOSS_OVERLOAD, OSP_LOSS_OPERATIONS_FULL,
+		OSP_LOSS_SAMPLED,   OSP_LOSS_FILTERED, OSP_LOSS_LIMITED};
 	uint64_t left = p->recovered;
 
 	for (size_t i = 0; i < sizeof(reasons_missed) / sizeof(reasons_missed[0]); i++) {

@@ -15,6 +15,7 @@
 /* What may decide about an operation of the catalogue. */
 struct rule {
 	bool topic;	/* some point of it has one */
+	bool limited;	/* the limit is asked */
 	uint32_t terms; /* points with conditions, each by its first term */
 };
 
@@ -24,7 +25,9 @@ struct state {
 	uint32_t slot;
 	enum { TOPIC_UNSEEN, TOPIC_MATCHES, TOPIC_DIFFERS } topic;
 	uint32_t passed, satisfied; /* as struct rule.terms */
+	struct osp_limit_subject subject;
 	bool taken;
+	bool limited; /* left, once and for all */
 };
 
 struct osp_choice {
@@ -32,6 +35,7 @@ struct osp_choice {
 	struct osp_decode_with with;
 	struct osp_stamps stamps;	 /* none: decoding a second time must not count twice */
 	struct osp_pattern_table *table; /* NULL: the patterns are too large for one */
+	struct osp_limit *limit;	 /* NULL: there is none */
 	struct rule *by_operation;
 	struct state open[OSP_CHOICE_OPEN];
 };
@@ -65,6 +69,7 @@ static void fill_rule(const struct osp_choice *c, const struct osp_operation *o,
 	if (o->key != OSP_KEY_OP)
 		return;
 	rule->topic = c->rules.topics && has_topic(o);
+	rule->limited = c->limit;
 	for (size_t i = 0; i < o->point_count; i++)
 		rule->terms |= find_term(c->rules.where, o->points[i]);
 }
@@ -98,7 +103,8 @@ int osp_choice_new(struct osp_choice **out, const struct osp_choice_rules *rules
 	osp_stamps_init(&c->stamps);
 	c->with.stamps = &c->stamps;
 	c->by_operation = calloc(catalogue->operation_count + 1, sizeof(*c->by_operation));
-	if (!c->by_operation || compile(c)) {
+	if (!c->by_operation || compile(c) ||
+	    (rules->limit.most && osp_limit_new(&c->limit, rules->limit.most))) {
 		osp_choice_free(&c);
 		return -ENOMEM;
 	}
@@ -113,6 +119,7 @@ void osp_choice_free(struct osp_choice **c)
 	if (!*c)
 		return;
 	free((*c)->table);
+	osp_limit_free(&(*c)->limit);
 	free((*c)->by_operation);
 	free(*c);
 	*c = NULL;
@@ -135,9 +142,53 @@ static void look_for_topic(const struct osp_choice *c, const struct osp_event *e
 			s->topic = matches(c, &e->values[i]) ? TOPIC_MATCHES : TOPIC_DIFFERS;
 }
 
+static bool is_text(const struct osp_arg *a)
+{
+	return a->type == OSP_TYPE_STR || a->type == OSP_TYPE_BYTES;
+}
+
+/* Equal values of two kinds of operations are two keys. */
+static void take_key(const struct osp_arg *a, const struct osp_event *e,
+		     const struct osp_event_value *v, struct osp_limit_subject *s)
+{
+	s->keyed = true;
+	s->key[0] = v->u64;
+	if (is_text(a))
+		osp_hash_bytes(s->key, v->data, v->size);
+	s->key[1] = osp_hash_mix(s->key[1] + 1, e->point->operations[0]->number + 1u);
+}
+
+static void take_trace(const struct osp_event_value *v, struct osp_limit_subject *s)
+{
+	const struct osp_event_context *context = v->data;
+
+	s->traced = true;
+	memcpy(s->trace, context->trace_id, sizeof(s->trace));
+}
+
+/* The first value of the argument, and the first context, which names the trace. */
+static void look_for_subject(const struct osp_choice *c, const struct osp_event *e,
+			     struct osp_limit_subject *s)
+{
+	for (size_t i = 0; i < e->point->arg_count; i++) {
+		const struct osp_arg *a = &e->point->args[i];
+
+		if (!e->values[i].present)
+			continue;
+		if (!s->keyed && !strcmp(a->name, c->rules.limit.arg))
+			take_key(a, e, &e->values[i], s);
+		if (!s->traced &&
+		    (a->type == OSP_TYPE_CONTEXT_IN || a->type == OSP_TYPE_CONTEXT_OUT))
+			take_trace(&e->values[i], s);
+	}
+}
+
 static void look_at(const struct osp_choice *c, const struct osp_event *e, struct state *s)
 {
 	uint32_t term = find_term(c->rules.where, e->point);
+
+	if (c->limit)
+		look_for_subject(c, e, &s->subject);
 
 	if (c->rules.topics)
 		look_for_topic(c, e, s);
@@ -205,30 +256,55 @@ static const struct rule *find_rule(const struct osp_choice *c, const struct osp
 	if (!p->operation_count)
 		return NULL;
 	rule = &c->by_operation[p->operations[0]->number];
-	return rule->topic || rule->terms ? rule : NULL;
+	return rule->topic || rule->terms || rule->limited ? rule : NULL;
 }
 
-bool osp_choice_leaves(struct osp_choice *c, const struct osp_record *record, size_t size)
+/* Decides, if what has come is enough to. `last`: nothing that is at hand is still to come. */
+static void decide(struct osp_choice *c, const struct osp_record *record, bool last,
+		   struct state *s)
+{
+	if (c->limit && !last)
+		return;
+	s->taken = !c->limit || osp_limit_takes(c->limit, &s->subject, (int64_t)record->time_ns);
+	s->limited = !s->taken;
+}
+
+bool osp_choice_leaves(struct osp_choice *c, const struct osp_record *record, size_t size,
+		       enum osp_loss_reason *why)
 {
 	const struct rule *rule = find_rule(c, record);
 	struct state *at, s;
-	bool taken, spill;
+	bool ends, spill, fits;
 
 	if (!rule)
 		return false;
 	at = find_place(c, record);
 	s = remembered(at, record);
 	spill = c->with.catalogue->points[record->point]->spill;
-	if (!s.taken)
+	ends = record->kind == OSP_RECORD_LEFT || (record->flags & OSP_RECORD_CLEARED && !spill);
+	if (!s.taken && !s.limited)
 		look_at_all(c, record, size, &s);
-	if (record->kind == OSP_RECORD_LEFT || (record->flags & OSP_RECORD_CLEARED && !spill)) {
-		if (at->op_id == s.op_id && at->slot == s.slot)
-			*at = (struct state){0};
-		return !s.taken && !is_taken(&s);
-	}
-	taken = s.taken || (is_surely_taken(rule, &s) && (spill || !record->sequence));
-	s.taken = taken;
-	if (taken || spill)
+	fits = ends ? is_taken(&s) : is_surely_taken(rule, &s) && (spill || !record->sequence);
+	if (fits && !s.taken && !s.limited)
+		decide(c, record, ends || spill, &s);
+	*why = c->limit && is_taken(&s) ? OSP_LOSS_LIMITED : OSP_LOSS_FILTERED;
+	if (!ends && (s.taken || s.limited || spill))
 		*at = s;
-	return !taken;
+	else if (ends && at->op_id == s.op_id && at->slot == s.slot)
+		*at = (struct state){0};
+	return !s.taken;
+}
+
+uint64_t osp_choice_crowded(const struct osp_choice *c)
+{
+	return c->limit ? osp_limit_crowded(c->limit) : 0;
+}
+
+bool osp_choice_knows(const struct osp_catalogue *c, const char *arg)
+{
+	for (size_t i = 0; i < c->point_count; i++)
+		for (size_t k = 0; !c->points[i]->foreign && k < c->points[i]->arg_count; k++)
+			if (!strcmp(c->points[i]->args[k].name, arg))
+				return true;
+	return false;
 }

@@ -1,5 +1,5 @@
 /*
- * Which operations are recorded: `--match-topic` and `--where`. An operation is taken or left as a
+ * Which operations are recorded: `--match-topic`, `--where` and `--limit`. An operation is taken or left as a
  * whole, which shows when its steps come with its end. Steps that come one by one, and those of a
  * full block, are taken only if what has been seen since the beginning is enough to take it: the
  * first ones come again with the end.
@@ -8,6 +8,9 @@
  *   whose first topic matches, or that shows none (began before, or has none of its own), and
  *   that, for each point with conditions, passed it with all of them true at least once, or never.
  * Operations of other programs' points are always taken. Pure.
+ *
+ * With a limit (user/limit.h) those taken are asked about once all steps that are at hand have
+ * come: with the end, or with a full block. Which trace an operation is of shows late.
  */
 #pragma once
 
@@ -16,6 +19,7 @@
 
 #include "probes/catalogue.h"
 #include "user/decode.h"
+#include "user/limit.h"
 #include "user/pattern.h"
 #include "user/where.h"
 
@@ -25,6 +29,7 @@ enum { OSP_CHOICE_OPEN = 4096 }; /* operations remembered whose steps come in se
 struct osp_choice_rules {
 	const struct osp_patterns *topics;
 	const struct osp_where_table *where;
+	struct osp_limit_rule limit; /* its arg, too, is borrowed */
 };
 
 struct osp_choice;
@@ -35,7 +40,14 @@ int osp_choice_new(struct osp_choice **out, const struct osp_choice_rules *rules
 void osp_choice_free(struct osp_choice **c);
 
 /*
- * True if the steps of this record (of steps, 8-aligned) are to be left out. To be asked once for
- * each record, in their order. What cannot be decoded is not left out.
+ * True if the steps of this record (of steps, 8-aligned) are to be left out, and why: FILTERED or
+ * LIMITED. To be asked once for each record, in their order. What cannot be decoded is not left out.
  */
-bool osp_choice_leaves(struct osp_choice *c, const struct osp_record *record, size_t size);
+bool osp_choice_leaves(struct osp_choice *c, const struct osp_record *record, size_t size,
+		       enum osp_loss_reason *why);
+
+/* Operations that the limit left out for want of room. */
+uint64_t osp_choice_crowded(const struct osp_choice *c);
+
+/* Whether any point of an operation that a choice is about has an argument of the name. */
+bool osp_choice_knows(const struct osp_catalogue *c, const char *arg);

@@ -40,6 +40,7 @@ enum option_key {
 	KEY_AGGREGATE,
 	KEY_MATCH_TOPIC,
 	KEY_WHERE,
+	KEY_LIMIT,
 	KEY_KEEP_LAST,
 	KEY_SAVE_ON,
 	KEY_SAVE_MOST,
@@ -92,6 +93,9 @@ static const struct argp_option option_table[] = {
 	 2},
 	{"where", KEY_WHERE, "POINT.ARG OP NUMBER", 0,
 	 "of the operations that pass this point only those where it holds (several: all)", 2},
+	{"limit", KEY_LIMIT, "N/s:ARG", 0,
+	 "at most N operations of each kind a second for each value of this argument, whole traces where they show theirs: 100/s:topic",
+	 2},
 	{"sample", KEY_SAMPLE, "1/N", 0, "record one of N traces, the same ones in every process",
 	 2},
 	{"aggregate", KEY_AGGREGATE, NULL, 0,
@@ -252,6 +256,11 @@ static error_t parse_limits(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--save-most %s: expected 1 to %d", arg, OSP_KEEP_NAMES);
 		keep->most = (uint32_t)n;
 		return 0;
+	case KEY_LIMIT:
+		if (osp_limit_parse(arg, &((struct options *)state->input)->record.chosen.limit))
+			argp_error(state, "--limit %s: expected N/s:ARG, as in 100/s:topic", arg);
+		((struct options *)state->input)->record.limit = arg;
+		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
@@ -342,7 +351,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		r->command = state->argv + state->next;
 		return 0;
 	case ARGP_KEY_END:
-		if (r->aggregate && (o->topic_count || o->condition_count))
+		if (r->aggregate && (o->topic_count || o->condition_count || r->limit))
 			argp_error(state, "--aggregate cannot look at topics and arguments");
 		if (!r->pid_count && !r->path_count && !r->comm_count && !r->all && !r->command)
 			argp_error(
@@ -399,6 +408,10 @@ static int read_choice(struct options *o, const struct osp_catalogue *c)
 			return osp_err(0, "--where '%s': %s", o->conditions[i], error), r;
 		r = check_terms(o, c, o->conditions[i]);
 	}
+	if (!r && o->record.limit && !osp_choice_knows(c, o->record.chosen.limit.arg))
+		r = osp_err(-EINVAL,
+			    "--limit %s: no point of a loaded catalogue has an argument \"%s\"",
+			    o->record.limit, o->record.chosen.limit.arg);
 	o->record.chosen.topics = o->patterns;
 	o->record.chosen.where = o->condition_count ? &o->where : NULL;
 	o->record.match_topic = o->topic_count ? osp_buffer_text(&o->topic_text) : NULL;

@@ -139,9 +139,23 @@ static void tell_session(const struct osp_orders *o, json_t *a)
 static void tell_wanted(const struct osp_orders *o, json_t *a)
 {
 	const struct osp_wanted *w = osp_switch_now(o->what);
+	char sample[16];
 
 	json_object_set_new(a, "level", json_string(osp_level_to_str(w->level)));
 	json_object_set_new(a, "form", json_string(osp_form_to_str(w->form)));
+	snprintf(sample, sizeof(sample), "1/%" PRIu32, osp_switch_sample(o->what));
+	json_object_set_new(a, "sample", json_string(sample));
+}
+
+static void tell_limits(const struct osp_orders *o, const struct osp_pipeline_stats *p, json_t *a)
+{
+	if (o->options->overhead > 0)
+		json_object_set_new(a, "overhead_limit_percent",
+				    json_real(100 * o->options->overhead));
+	if (o->options->limit) {
+		json_object_set_new(a, "limit", json_string(o->options->limit));
+		json_object_set_new(a, "limit_crowded", json_integer((json_int_t)p->crowded));
+	}
 }
 
 /* ---- the orders ---- */
@@ -159,6 +173,7 @@ static void status(struct osp_orders *o, const struct osp_control_request *r, js
 	json_object_set_new(a, "pid", json_integer(getpid()));
 	json_object_set_new(a, "recording_ns", json_integer(osp_feed_now() - o->began_ns));
 	tell_wanted(o, a);
+	tell_limits(o, &s, a);
 	json_object_set_new(a, "attach_form",
 			    json_string(osp_attach_form_to_str(osp_loader_form(o->loader))));
 	json_object_set_new(a, "sites", json_integer((json_int_t)f.sites));

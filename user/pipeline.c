@@ -171,7 +171,7 @@ static bool is_told_otherwise(enum osp_loss_reason reason)
 {
 	return reason == OSP_LOSS_FORKED || reason == OSP_LOSS_FILTERED ||
 	       reason == OSP_LOSS_DUPLICATE || reason == OSP_LOSS_SAMPLED ||
-	       reason == OSP_LOSS_OVERLOAD;
+	       reason == OSP_LOSS_OVERLOAD || reason == OSP_LOSS_LIMITED;
 }
 
 /*
@@ -364,8 +364,9 @@ static void decide(struct osp_pipeline *p, const struct osp_input *in)
 {
 	bool discarded = in->kind == OSP_INPUT_DISCARD;
 
-	p->loses = discarded || (p->choice && osp_choice_leaves(p->choice, in->record, in->size));
-	p->loss = discarded ? OSP_LOSS_OVERLOAD : OSP_LOSS_FILTERED;
+	p->loss = OSP_LOSS_OVERLOAD;
+	p->loses = discarded ||
+		   (p->choice && osp_choice_leaves(p->choice, in->record, in->size, &p->loss));
 }
 
 /*
@@ -805,6 +806,7 @@ void osp_pipeline_stats(const struct osp_pipeline *p, struct osp_pipeline_stats 
 		.open = stitch.open,
 		.unexpected = stitch.unexpected,
 		.bad = p->bad,
+		.crowded = p->choice ? osp_choice_crowded(p->choice) : 0,
 		.kernel_lost = osp_roster_lost(p->roster),
 	};
 	osp_account_sum(p->account, out->lost);

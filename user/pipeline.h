@@ -34,7 +34,7 @@ void osp_pipeline_free(struct osp_pipeline **p);
 
 /*
  * From now on operations are left out that the rules do not take (user/choice.h); their steps count
- * as FILTERED. Before the first record. The rules are borrowed. -ENOMEM.
+ * as FILTERED or LIMITED. Before the first record. The rules are borrowed. -ENOMEM.
  */
 int osp_pipeline_choose(struct osp_pipeline *p, const struct osp_choice_rules *rules);
 
@@ -59,6 +59,7 @@ struct osp_pipeline_stats {
 	uint64_t records, events, operations, spans, traces, links, ambiguous, open, unexpected;
 	uint64_t runs;	  /* records whose steps were taken at once */
 	uint64_t bad;	  /* records that made no sense: nobody knows whose they were */
+	uint64_t crowded; /* operations left out since a limit had no room for their value */
 	uint64_t evicted; /* link ends forgotten before their time: the table was full */
 	uint64_t lost[OSP_LOSS_COUNT]; /* kernel reasons: known after the counters are in */
 	uint64_t kernel_lost;	       /* seen so far, by the records' own count */

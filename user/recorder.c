@@ -44,12 +44,12 @@
 
 enum {
 	BATCH_BYTES = 8 << 20,
-	DRAIN_MAX = 8192,    /* records of one batch */
-	DISCARD_STEP = 256,  /* records discarded before the ring's filling is looked at again */
-	TICK_MS = 200,	     /* time-outs, progress and the end of --for are looked at this often */
-	CLOCK_TICKS = 50,    /* wall time is read again after so many ticks */
-	STOP_DRAINS = 10000, /* before detaching, a producer may be faster than we are */
-	SWITCH_DRAINS = 16,  /* before other sites are attached */
+	DRAIN_MAX = 8192,   /* records of one batch */
+	DISCARD_STEP = 256, /* records discarded before the ring's filling is looked at again */
+	TICK_MS = 200,	    /* time-outs, progress and the end of --for are looked at this often */
+	CLOCK_TICKS = 50,   /* wall time is read again after so many ticks */
+	CHANGE_DRAINS =
+		16, /* before sites are attached or detached: producers may be faster than we */
 };
 
 static const int64_t hung_ns = 1000 * 1000 * 1000;
@@ -141,7 +141,7 @@ static int open_session(struct recorder *r)
 		e = osp_batch_new(&r->batch, r->store, BATCH_BYTES);
 	if (!e)
 		e = osp_feed_open(&r->feed, r->o->catalogue, r->batch, r->o->raw);
-	if (!e && (r->o->chosen.topics || r->o->chosen.where))
+	if (!e && (r->o->chosen.topics || r->o->chosen.where || r->o->chosen.limit.most))
 		e = osp_feed_choose(r->feed, &r->o->chosen);
 	return e;
 }
@@ -330,7 +330,7 @@ static int save_now(void *arg, const char *why, const char *path, char out[OSP_K
 
 static int drain_some(void *arg)
 {
-	return drain_all(arg, SWITCH_DRAINS);
+	return drain_all(arg, CHANGE_DRAINS);
 }
 
 static int open_switch(struct recorder *r)
@@ -668,7 +668,7 @@ static int tell_cost(struct recorder *r)
 /* Drain, commit, detach, drain, commit, read the counters, close the books. */
 static int stop(struct recorder *r)
 {
-	int e = drain_all(r, STOP_DRAINS);
+	int e = drain_all(r, CHANGE_DRAINS);
 	size_t open;
 
 	e = e ? e

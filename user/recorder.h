@@ -36,9 +36,9 @@ struct osp_recorder_options {
 	int64_t for_ns;	 /* 0 = until a signal or the targets' end */
 	struct osp_wanted wanted;
 	struct osp_choice_rules chosen;
-	const char *match_topic, *where; /* its texts, for the session; NULL = none */
-	bool aggregate;			 /* count and time only */
-	uint32_t sample;		 /* one of so many traces; 0 and 1: all */
+	const char *match_topic, *where, *limit; /* its texts, for the session; NULL = none */
+	bool aggregate;				 /* count and time only */
+	uint32_t sample;			 /* one of so many traces; 0 and 1: all */
 	size_t ring_bytes;
 	enum osp_overload overload;
 	struct osp_keep_options keep;

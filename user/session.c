@@ -73,6 +73,7 @@ int osp_session_tell(struct osp_feed *f, const struct osp_recorder_options *o,
 		{"sample", sample},
 		{"match_topic", o->match_topic},
 		{"where", o->where},
+		{"limit", o->limit},
 		{"aggregate", o->aggregate ? "on" : NULL},
 		{"overhead_limit", o->overhead > 0 ? limit : NULL},
 	};

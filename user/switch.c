@@ -62,6 +62,11 @@ const struct osp_wanted *osp_switch_now(const struct osp_switch *s)
 	return &s->now;
 }
 
+uint32_t osp_switch_sample(const struct osp_switch *s)
+{
+	return s->sample_now;
+}
+
 /* What is recorded at a time. */
 struct state {
 	struct osp_wanted wanted;

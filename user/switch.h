@@ -33,6 +33,9 @@ void osp_switch_free(struct osp_switch **s);
 const struct osp_wanted *osp_switch_asked(const struct osp_switch *s);
 const struct osp_wanted *osp_switch_now(const struct osp_switch *s);
 
+/* One of so many traces is recorded now: as asked for, and what the governor makes of it. */
+uint32_t osp_switch_sample(const struct osp_switch *s);
+
 /*
  * From here on this is asked for; `by` says by whom. -errno, told: something could not be
  * attached, the rest was switched.

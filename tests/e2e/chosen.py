@@ -74,9 +74,9 @@ def test_recorders_of_different_samples_agree(case):
     assert len(six) < len(two) < MESSAGES and six <= two, (len(six), len(two))
 
 
-def two_topics(case, *options):
+def two_topics(case, *options, subscribers=(("--glob", "a/*"),)):
     """Messages on two topics, alternating, recorded with these options: session, pair, entries by topic."""
-    pair = Pair(case, [["--glob", "a/*"]])
+    pair = Pair(case, [list(s) for s in subscribers])
     other = start_publisher(case, pair.broadcaster, "a/other")
     recorder = Recorder(case, [*pair.programs, other], *options)
     entries = {"a/b": [], "a/other": []}
@@ -133,6 +133,45 @@ def test_conditions_take_what_they_hold_for(case):
     assert len(kept) == 10
     check_whole(session, pair, kept)
     check_left_out(session, 10, "filtered")
+
+
+def check_limit(case, *form):
+    """Two topics, of which one has two deliveries: what is beyond the limit is left out as whole messages."""
+    session, pair, entries = two_topics(case, "--limit", "3/s:topic", *form,
+                                        subscribers=(("--glob", "a/*"), ("--exact", "a/b")))
+    stored = identifiers(session)
+    kept = {topic: [e for e in of if e["identifier"] in stored] for topic, of in entries.items()}
+    for entry in kept["a/b"]:
+        check_publish(session, pair, entry, EXACT)
+    assert len(session.traces) == len(stored) == sum(map(len, kept.values())), (len(session.traces), kept)
+    wholes = sorted((len(t.spans), t.line["processes"], t.marks()) for t in session.traces)
+    assert wholes == [(6, 3, [])] * len(kept["a/other"]) + [(9, 4, [])] * len(kept["a/b"]), wholes
+    session.check_books()
+    assert {r for (_, r), n in losses(session).items() if n} == {"limited"}, losses(session)
+    # each message is decided about where its first operation ends: within the seconds of the recording
+    (first, last), = session.sql("SELECT min(start_ns), max(start_ns + duration_ns) FROM bundle")
+    for topic, of in kept.items():
+        assert 3 <= len(of) <= 3 * ((last - first) // 1000000000 + 2), (topic, len(of), last - first)
+    assert len(stored) < MESSAGES, len(stored)
+    assert session.sql("SELECT value FROM session WHERE name = 'limit'") == [("3/s:topic",)]
+
+
+def test_a_limit_takes_whole_traces_of_each_topic(case):
+    check_limit(case)
+
+
+def test_a_limit_takes_them_in_the_light_form(case):
+    check_limit(case, "--light")
+
+
+def test_a_limit_takes_them_in_the_immediate_form(case):
+    check_limit(case, "--immediate")
+
+
+def test_limits_that_mean_nothing_are_refused(case):
+    for limit in ("topic", "0/s:topic", "-1/s:topic", "5/s:", "5/m:topic", "5:topic", "5/s:no_such_argument", "99999999999/s:topic"):
+        said = case.run("outspan", "record", "--all", "--limit", limit, status=2).err.decode()
+        assert "--limit" in said, (limit, said)
 
 
 def test_aggregates_count_and_time_without_traces(case):

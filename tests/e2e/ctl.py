@@ -76,6 +76,15 @@ def test_status_tells_what_the_recorder_has_done(case):
     system.stop()
 
 
+def test_status_tells_what_is_left_out_on_request(case):
+    system = stream.System(case)
+    recorder = stream.Recorder(case, "f.db", "--sample", "1/4", "--limit", "5/s:topic", "--overhead", "50%", pids=system.pids())
+    now = figures(case, recorder.file)
+    assert (now["sample"], now["limit"], now["limit_crowded"], now["overhead_limit_percent"]) == ("1/4", "5/s:topic", 0, 50), now
+    recorder.stop()
+    system.stop()
+
+
 def test_stop_returns_when_the_session_is_whole(case):
     system = stream.System(case)
     publisher = system.publisher("news", lines=True)

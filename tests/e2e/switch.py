@@ -9,6 +9,7 @@ import re
 import sqlite3
 import struct
 import subprocess
+import time
 
 import yaml
 
@@ -251,13 +252,14 @@ def test_levels_and_points_are_switched_under_load_and_nothing_is_invented(case)
 
 def test_the_governor_steps_down_until_the_limit_is_kept_or_nothing_is_left(case):
     ticker = failures.start_ticker(case, failures.build_ticker(case))
-    recorder = stream.Recorder(case, "f.db", "--catalogue", failures.TICKER + ".yaml", "--immediate", "--overhead", "2%",
+    recorder = stream.Recorder(case, "f.db", "--catalogue", failures.TICKER + ".yaml", "--immediate", "--overhead", "0.3%",
                                pids=[ticker.pid])
     ticker.line("spin")
     recorder.process.wait_for(r"^governor: .* to light form, essential level$", seconds=3 * harness.PATIENCE)
     recorder.process.wait_for(r"^warning: governor: .* nothing cheaper is left", seconds=3 * harness.PATIENCE)
     status = ctl.ask(recorder, "status")
-    assert (status["form"], status["level"]) == ("light", "essential"), status
+    assert (status["form"], status["level"], status["sample"]) == ("light", "essential", "1/64"), status
+    assert status["overhead_limit_percent"] == 0.3, status
     assert words(ticker.pid)["tick__passed"] == (0, 0) and words(ticker.pid)["tick__begun"] == (0, 1)
     at, so_far = len(ticker.out), len(recorder.process.err)
     ticker.line("")
@@ -271,9 +273,29 @@ def test_the_governor_steps_down_until_the_limit_is_kept_or_nothing_is_left(case
     told = [json.loads(settings[f"switched_{n}"]) for n in range(1, 11)]
     assert [t["to"] for t in told] == ["default form, detail level", "light form, detail level", "light form, essential level",
                                        *(f"light form, essential level, 1 of {n} traces" for n in (2, 4, 8, 16, 32, 64, 32))], told
-    assert all(t["by"] == "governor" and (t["share"] > 0.02) == (i < 9) for i, t in enumerate(told)), told
-    assert settings["overhead_limit"] == "0.02"
+    assert all(t["by"] == "governor" and (t["share"] > 0.003) == (i < 9) for i, t in enumerate(told)), told
+    assert settings["overhead_limit"] == "0.003"
     assert not [r for r in rows(recorder.file, "SELECT probe, hits, stored, lost FROM losses") if r[1] != r[2] + r[3]]
+
+
+def test_a_recorder_that_has_lost_many_ends_stops_soon_and_waits_for_no_producer(case):
+    ticker = failures.start_ticker(case, failures.build_ticker(case))
+    recorder = stream.Recorder(case, "f.db", "--catalogue", failures.TICKER + ".yaml", "--immediate", "--ring-size", "64K",
+                               pids=[ticker.pid])
+    ticker.line("spin")
+    # those are stored when they have been open for five seconds, and again when the recording ends
+    stream.wait_until(lambda: ctl.ask(recorder, "status")["open"] >= 1000, "many operations lost their ends")
+    stream.wait_until(lambda: rows(recorder.file, "SELECT count(*) > 1000 FROM bundle WHERE duration_ns IS NULL")[0][0],
+                      "they are stored as open")
+    recorder.ask_to_stop()
+    assert recorder.process.wait(10) == 0  # took a twentieth of that
+    print(f"# stopped in {(time.time_ns() - recorder.stopped_at) / 1e9:.2f} s")
+    at = len(ticker.out)
+    ticker.line("")
+    ticker.wait_for(r"^(\d+)$", "out", after=at)
+    books = rows(recorder.file, "SELECT probe, hits, stored, lost FROM losses")
+    assert books and all(hits == n + lost for _, hits, n, lost in books), books
+    assert sum(lost for *_, lost in books), "the ring was full"
 
 
 def test_what_makes_no_sense_is_refused(case):

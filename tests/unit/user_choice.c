@@ -45,6 +45,7 @@ static struct {
 } bytes;
 
 static uint32_t sequence; /* of the next step */
+static enum osp_loss_reason why;
 
 static int set_up(void **state)
 {
@@ -87,6 +88,17 @@ static void choose(const char *glob, const char *condition)
 		assert_int_equal(osp_pattern_new(&patterns, &glob, 1), 0);
 	if (condition)
 		assert_int_equal(osp_where_add(&where, catalogue, condition, error), 0);
+	rules.topics = patterns;
+	assert_int_equal(osp_choice_new(&choice, &rules, &with), 0);
+}
+
+/* At most one in a second of each name, of those that the glob takes, if there is one. */
+static void choose_limited(const char *glob)
+{
+	struct osp_choice_rules rules = {.limit = {1, "what"}};
+
+	if (glob)
+		assert_int_equal(osp_pattern_new(&patterns, &glob, 1), 0);
 	rules.topics = patterns;
 	assert_int_equal(osp_choice_new(&choice, &rules, &with), 0);
 }
@@ -138,7 +150,7 @@ static bool leaves(const struct osp_point *p, uint16_t flags)
 	bytes.record.flags = flags;
 	bytes.record.sequence = sequence - (p->spill ? 0 : 1);
 	return osp_choice_leaves(choice, &bytes.record,
-				 sizeof(bytes.record) + (size_t)bytes.record.data_size);
+				 sizeof(bytes.record) + (size_t)bytes.record.data_size, &why);
 }
 
 static bool end_leaves(void)
@@ -272,6 +284,71 @@ static void what_cannot_be_read_is_not_left_out(void **state)
 	assert_false(leaves(point_of("sell__done"), OSP_RECORD_CLEARED));
 }
 
+static void limit_decides_where_all_steps_have_come(void **state)
+{
+	(void)state;
+	choose_limited(NULL);
+	sequence = 0;
+	begin(1);
+	add_name("apple");
+	assert_true(leaves(point_of("sell__named"), 0)); /* comes again with the end */
+	assert_int_equal(why, OSP_LOSS_LIMITED);
+	sequence = 0;
+	begin(1);
+	add_name("apple");
+	assert_false(end_leaves());
+	begin(2);
+	add_name("apple");
+	assert_true(end_leaves());
+	assert_int_equal(why, OSP_LOSS_LIMITED);
+	begin(3);
+	add_name("pear");
+	assert_false(end_leaves());
+	begin(4); /* without a name */
+	assert_false(end_leaves());
+}
+
+static void limit_decides_once_about_what_fills_its_block(void **state)
+{
+	(void)state;
+	choose_limited(NULL);
+	begin(1);
+	add_name("apple");
+	assert_false(spill_leaves());
+	begin(2);
+	add_name("apple");
+	assert_true(spill_leaves());
+	begin(1);
+	assert_false(leaves(point_of("sell__weighed"), 0));
+	begin(1);
+	assert_false(end_leaves());
+	begin(2);
+	bytes.record.time_ns = 5000000000; /* there would be room by now */
+	assert_true(end_leaves());
+	assert_int_equal(why, OSP_LOSS_LIMITED);
+	begin(2); /* over, and forgotten */
+	bytes.record.time_ns = 5000000000;
+	add_name("apple");
+	assert_false(end_leaves());
+}
+
+static void what_is_not_wanted_takes_nobodys_place(void **state)
+{
+	(void)state;
+	choose_limited("a*");
+	begin(1);
+	add_name("pear");
+	assert_true(end_leaves());
+	assert_int_equal(why, OSP_LOSS_FILTERED);
+	begin(2);
+	add_name("apple");
+	assert_false(end_leaves());
+	begin(3);
+	add_name("apple");
+	assert_true(end_leaves());
+	assert_int_equal(why, OSP_LOSS_LIMITED);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -284,6 +361,9 @@ int main(void)
 		TEST(single_steps_are_taken_if_the_first_one_decides),
 		TEST(full_block_is_taken_only_if_all_is_known),
 		TEST(what_cannot_be_read_is_not_left_out),
+		TEST(limit_decides_where_all_steps_have_come),
+		TEST(limit_decides_once_about_what_fills_its_block),
+		TEST(what_is_not_wanted_takes_nobodys_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
