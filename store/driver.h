@@ -54,10 +54,13 @@ struct osp_store_ops {
 	void (*end)(struct osp_scanner **c);
 };
 
+enum { OSP_STORE_FORMS = 256 };
+
 struct osp_store {
 	const struct osp_store_ops *ops;
 	char error[512]; /* of the last failing call */
 	bool writable;
+	uint64_t forms[OSP_STORE_FORMS]; /* some forms of rows that were right */
 };
 
 /* Saves by copying part by part, for drivers that know no better way. */

@@ -74,7 +74,7 @@ static int number_of_class(struct sqlite_store *s, const struct osp_row *row, si
 			     .integer = span->kind};
 
 	return sqlite_names_add(s, NAMES_CLASS, &class,
-				(struct name_hint){span->kind_name, row->spans[0].kind_name, false},
+				(struct name_hint){span->kind_name, row->spans[0].kind_name},
 				number);
 }
 
@@ -116,7 +116,7 @@ static int put_fields(struct sqlite_store *s, const struct osp_row *row, size_t 
 		const struct osp_attribute *a = &row->attributes[at];
 		struct name field = {.texts = {a->name, types[a->value.type]}};
 		int r = sqlite_names_add(s, NAMES_FIELD, &field,
-					 (struct name_hint){a->name, types[a->value.type], false},
+					 (struct name_hint){a->name, types[a->value.type]},
 					 &number);
 
 		if (r)
@@ -138,7 +138,7 @@ static int put_steps(struct sqlite_store *s, const struct osp_row *row, const ui
 		struct name point = {.texts = {step->name}, .integer = step->unexpected};
 		uint32_t number;
 		int r = sqlite_names_add(s, NAMES_POINT, &point,
-					 (struct name_hint){step->name, NULL, false}, &number);
+					 (struct name_hint){step->name, NULL}, &number);
 
 		r = r ? r : put_fields(s, row, i, codings, &fields);
 		if (r)
@@ -232,14 +232,15 @@ static int sign(struct sqlite_store *s, const struct osp_row *row, const struct 
 	return 0;
 }
 
-int sqlite_shape_of(struct sqlite_store *s, const struct osp_row *row,
-		    const struct sqlite_codes *codes, uint32_t *key)
+/* Names are told apart by their addresses. */
+static int find_lasting(struct sqlite_store *s, const struct osp_row *row,
+			const struct sqlite_codes *codes, uint32_t *key)
 {
 	void *known;
-	int r = row->lasting ? sign(s, row, codes) : 0;
+	int r = sign(s, row, codes);
 
-	if (r || !row->lasting)
-		return r ? r : make_shape(s, row, codes, key);
+	if (r)
+		return r;
 	known = osp_map_find(&s->signatures, s->shape.data, s->shape.size);
 	*key = (uint32_t)(uintptr_t)known;
 	if (known)
@@ -251,6 +252,55 @@ int sqlite_shape_of(struct sqlite_store *s, const struct osp_row *row,
 	return r ? r
 		 : osp_map_add(&s->signatures, s->shape.data, s->shape.size,
 			       (void *)(uintptr_t)*key);
+}
+
+/* ---- known by their form ---- */
+
+static struct sqlite_form *form_of(struct sqlite_store *s, const struct osp_row *row)
+{
+	return &s->forms[row->form % SQLITE_FORMS];
+}
+
+static bool is_as_last(const struct sqlite_form *f, const struct osp_row *row,
+		       const struct sqlite_codes *codes)
+{
+	return row->form && f->form == row->form && f->codes.size == codes->size &&
+	       !memcmp(f->codes.data, codes->begin, codes->size);
+}
+
+static int remember_form(struct sqlite_form *f, const struct osp_row *row,
+			 const struct sqlite_codes *codes, uint32_t key)
+{
+	f->form = 0;
+	f->key = key;
+	f->codes.max = SIZE_MAX;
+	osp_buffer_reset(&f->codes);
+	if (osp_buffer_add(&f->codes, codes->begin, codes->size))
+		return -ENOMEM;
+	f->form = row->form;
+	return 0;
+}
+
+int sqlite_shape_of(struct sqlite_store *s, const struct osp_row *row,
+		    const struct sqlite_codes *codes, uint32_t *key)
+{
+	struct sqlite_form *f = form_of(s, row);
+	int r;
+
+	if (is_as_last(f, row, codes)) {
+		*key = f->key;
+		return 0;
+	}
+	r = row->lasting ? find_lasting(s, row, codes, key) : make_shape(s, row, codes, key);
+	return r || !row->form ? r : remember_form(f, row, codes, *key);
+}
+
+static void forget_forms(struct sqlite_store *s)
+{
+	for (size_t i = 0; i < SQLITE_FORMS; i++) {
+		osp_buffer_clear(&s->forms[i].codes);
+		s->forms[i].form = 0;
+	}
 }
 
 /* ---- threads ---- */
@@ -385,6 +435,7 @@ int sqlite_thread_get(struct sqlite_store *s, uint32_t key, uint32_t *process, u
 void sqlite_shape_clear(struct sqlite_store *s)
 {
 	free_shapes(s);
+	forget_forms(s);
 	osp_map_clear(&s->shapes);
 	osp_map_clear(&s->signatures);
 	osp_map_clear(&s->threads);

@@ -79,6 +79,18 @@ int osp_store_close(struct osp_store **s, bool clean)
 	return *s ? (*s)->ops->close(s, clean) : 0;
 }
 
+/* Checks a part; what rows of one form have in common only once. */
+static int check(struct osp_store *s, const struct osp_part *part, char *text, size_t room)
+{
+	uint64_t form = part->kind == OSP_PART_ROW ? part->row.form : 0;
+	uint64_t *known = &s->forms[form % OSP_STORE_FORMS];
+	int r = osp_part_check(part, form && *known == form, text, room);
+
+	if (!r && form)
+		*known = form;
+	return r;
+}
+
 int osp_store_write(struct osp_store *s, const struct osp_part *parts, size_t count)
 {
 	char text[300];
@@ -86,7 +98,7 @@ int osp_store_write(struct osp_store *s, const struct osp_part *parts, size_t co
 	if (!s->writable)
 		return osp_store_fail(s, -EROFS, "the session was opened for reading");
 	for (size_t i = 0; i < count; i++)
-		if (osp_part_check(&parts[i], text, sizeof(text)))
+		if (check(s, &parts[i], text, sizeof(text)))
 			return osp_store_fail(s, -EINVAL, "part %zu: %s", i, text);
 	return count ? s->ops->write(s, parts, count) : 0;
 }
