@@ -94,6 +94,7 @@ struct sqlite_store {
 	uint32_t value_strings;	  /* values interned so far */
 	uint64_t numbers;	  /* rows of table number */
 	uint64_t patches_pending; /* at most so many rows are in table patch */
+	uint64_t patches_before;  /* the same when the transaction began */
 	struct osp_map shapes, threads;		    /* of the writer: what it is -> key */
 	struct osp_map signatures;		    /* of lasting rows -> key of the shape */
 	struct sqlite_form forms[SQLITE_FORMS];	    /* by form */
@@ -247,6 +248,7 @@ int sqlite_decode_edge(struct sqlite_store *s, const struct sqlite_bundle *b, si
 /* ---- sqlite_write.c, sqlite_read.c, sqlite_forget.c ---- */
 
 int sqlite_write_parts(struct osp_store *s, const struct osp_part *parts, size_t count);
+int sqlite_write_commit(struct osp_store *s);
 void sqlite_probes_clear(struct sqlite_store *s);
 int sqlite_forget(struct osp_store *s, int64_t before_ns, bool *more);
 int sqlite_read_traces(struct osp_store *s, uint64_t **keys, size_t *count);
