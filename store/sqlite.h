@@ -17,10 +17,10 @@ enum {
 	SQLITE_STRINGS = 65535,	      /* strings of a session; more are stored where they occur */
 	SQLITE_VALUE_STRINGS = 16384, /* values that may become strings of the session */
 	SQLITE_VALUE_STRING_BYTES = 128, /* longer values are stored where they occur */
-	SQLITE_SHAPES = 16384,		 /* shapes and threads known at once; forgotten ones are */
+	SQLITE_SHAPES = 16384,		 /* shapes and origins known at once; forgotten ones are */
 	SQLITE_FORMS = 256,		 /* forms whose last shape is known */
 	SQLITE_PROBES = 65536,		 /* (process, probe) pairs that are known to have losses */
-	SQLITE_THREADS = 65536,		 /* stored again under another number */
+	SQLITE_ORIGINS = 65536,		 /* stored again under another number */
 	SQLITE_PLACES = 1 << 21,	 /* blocks of 64 operations whose place is known */
 	SQLITE_HINTS = 1 << 20, /* operations that are searched for in one bundle, not a range */
 	SQLITE_RECENT = 256,	/* places found without a look into the map */
@@ -34,6 +34,11 @@ struct sqlite_shape {
 	size_t span_count, step_count, field_count;
 	const uint8_t *spans, *steps,
 		*fields; /* entries (store/pack.h), behind this in one block */
+};
+
+/* What runs of one course in one thread have in common. */
+struct sqlite_origin {
+	uint32_t shape, process, tid;
 };
 
 /* The shape that rows of a form had last, and with which codes. */
@@ -95,13 +100,13 @@ struct sqlite_store {
 	uint64_t numbers;	  /* rows of table number */
 	uint64_t patches_pending; /* at most so many rows are in table patch */
 	uint64_t patches_before;  /* the same when the transaction began */
-	struct osp_map shapes, threads;		    /* of the writer: what it is -> key */
+	struct osp_map shapes, origins;		    /* of the writer: what it is -> key */
 	struct osp_map signatures;		    /* of lasting rows -> key of the shape */
 	struct sqlite_form forms[SQLITE_FORMS];	    /* by form */
 	struct osp_map probes;			    /* of the writer: (provider, probe) -> key */
 	struct osp_map explained;		    /* (process, probe) that have loss reasons */
-	struct osp_map known_shapes, known_threads; /* of readers: key -> what it is */
-	uint32_t shape_keys, thread_keys;	    /* given so far */
+	struct osp_map known_shapes, known_origins; /* of readers: key -> what it is */
+	uint32_t shape_keys, origin_keys;	    /* given so far */
 	int64_t bundle_keys;
 	struct osp_map places; /* block -> struct sqlite_place, of the writer */
 	struct osp_map hints;  /* id -> where it lies: see sqlite_place.c */
@@ -194,8 +199,8 @@ struct sqlite_codes {
 int sqlite_shape_of(struct sqlite_store *s, const struct osp_row *row,
 		    const struct sqlite_codes *codes, uint32_t *key);
 int sqlite_shape_get(struct sqlite_store *s, uint32_t key, const struct sqlite_shape **out);
-int sqlite_thread_add(struct sqlite_store *s, uint32_t process, uint32_t tid, uint32_t *key);
-int sqlite_thread_get(struct sqlite_store *s, uint32_t key, uint32_t *process, uint32_t *tid);
+int sqlite_origin_add(struct sqlite_store *s, const struct sqlite_origin *o, uint32_t *key);
+int sqlite_origin_get(struct sqlite_store *s, uint32_t key, struct sqlite_origin *o);
 void sqlite_shape_clear(struct sqlite_store *s);
 
 /* ---- sqlite_place.c ---- */

@@ -352,7 +352,7 @@ static void put_times(uint8_t *p, const uint64_t *times, uint32_t count, unsigne
 		p = osp_pack_put(p, times[i], 8);
 }
 
-static int put_head(struct encoding *e, int64_t start_ns, uint32_t shape, uint32_t thread)
+static int put_head(struct encoding *e, int64_t start_ns, uint32_t origin)
 {
 	struct sqlite_store *s = e->s;
 	uint8_t flags = choose_flags(e), *p = reserve(&s->heads, OSP_PACK_HEAD);
@@ -362,8 +362,7 @@ static int put_head(struct encoding *e, int64_t start_ns, uint32_t shape, uint32
 	if (!p)
 		return -ENOMEM;
 	p = osp_pack_put(p, e->row->id, 8);
-	p = osp_pack_put(p, shape, 4);
-	p = osp_pack_put(p, thread, 4);
+	p = osp_pack_put(p, origin, 4);
 	*p++ = flags;
 	p = osp_pack_put(p, (uint64_t)e->row->spans[0].start_ns - (uint64_t)start_ns, 5);
 	p = osp_pack_put(p, s->times.size, 2);
@@ -424,17 +423,18 @@ static int add_parts(struct encoding *e, uint32_t *field_slot)
 static int encode_member(struct sqlite_store *s, const struct sqlite_member *m, int64_t start_ns)
 {
 	struct encoding e = {.s = s, .m = m, .row = &m->row};
-	uint32_t field_slot, key, thread;
+	struct sqlite_origin o = {.process = m->row.process, .tid = m->row.tid};
 	struct sqlite_codes codes;
+	uint32_t field_slot, origin;
 	int r = add_parts(&e, &field_slot);
 
 	if (r)
 		return r;
 	codes = get_codes(&e, field_slot);
-	r = sqlite_shape_of(s, &m->row, &codes, &key);
-	r = r ? r : sqlite_thread_add(s, m->row.process, m->row.tid, &thread);
+	r = sqlite_shape_of(s, &m->row, &codes, &o.shape);
+	r = r ? r : sqlite_origin_add(s, &o, &origin);
 	r = r ? r : count_row(s, &m->row);
-	return r ? r : put_head(&e, start_ns, key, thread);
+	return r ? r : put_head(&e, start_ns, origin);
 }
 
 /* ---- the bundle ---- */

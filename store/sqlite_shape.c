@@ -1,5 +1,5 @@
 /*
- * Shapes and threads of a session file: what operations have in common, stored once and known by
+ * Shapes and origins of a session file: what operations have in common, stored once and known by
  * a key. The writer remembers a bounded number of them; one that was forgotten is stored again
  * under a new key, so that any number may pass. Readers hold what they have met. Part of the
  * SQLite driver.
@@ -12,10 +12,6 @@
 
 #include "store/pack.h"
 #include "user/base/cleanup.h"
-
-struct thread {
-	uint32_t process, tid;
-};
 
 static void forget_all(struct osp_map *m)
 {
@@ -303,32 +299,37 @@ static void forget_forms(struct sqlite_store *s)
 	}
 }
 
-/* ---- threads ---- */
+/* ---- origins ---- */
 
-int sqlite_thread_add(struct sqlite_store *s, uint32_t process, uint32_t tid, uint32_t *key)
+static int insert_origin(struct sqlite_store *s, const struct sqlite_origin *o, uint32_t key)
 {
-	struct thread t = {process, tid};
-	void *known = osp_map_find(&s->threads, &t, sizeof(t));
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_ADD_ORIGIN);
+
+	if (!st)
+		return sqlite_fail(s, "add an origin");
+	sqlite3_bind_int64(st, 1, key);
+	sqlite3_bind_int64(st, 2, o->shape);
+	sqlite3_bind_int64(st, 3, o->process);
+	sqlite3_bind_int64(st, 4, o->tid);
+	return sqlite_run(s, st);
+}
+
+int sqlite_origin_add(struct sqlite_store *s, const struct sqlite_origin *o, uint32_t *key)
+{
+	void *known = osp_map_find(&s->origins, o, sizeof(*o));
 	int r;
 
 	if (known) {
 		*key = (uint32_t)(uintptr_t)known;
 		return 0;
 	}
-	if (s->thread_keys == UINT32_MAX)
-		return osp_store_fail(&s->base, -ENOSPC, "%s: too many threads", s->path);
-	if (s->threads.count == s->threads.max)
-		forget_all(&s->threads);
-	st = sqlite_statement(s, STATEMENT_ADD_THREAD);
-	if (!st)
-		return sqlite_fail(s, "add a thread");
-	*key = ++s->thread_keys;
-	sqlite3_bind_int64(st, 1, *key);
-	sqlite3_bind_int64(st, 2, process);
-	sqlite3_bind_int64(st, 3, tid);
-	r = sqlite_run(s, st);
-	return r ? r : osp_map_add(&s->threads, &t, sizeof(t), (void *)(uintptr_t)*key);
+	if (s->origin_keys == UINT32_MAX)
+		return osp_store_fail(&s->base, -ENOSPC, "%s: too many origins", s->path);
+	if (s->origins.count == s->origins.max)
+		forget_all(&s->origins);
+	*key = ++s->origin_keys;
+	r = insert_origin(s, o, *key);
+	return r ? r : osp_map_add(&s->origins, o, sizeof(*o), (void *)(uintptr_t)*key);
 }
 
 /* ---- reading ---- */
@@ -405,44 +406,64 @@ int sqlite_shape_get(struct sqlite_store *s, uint32_t key, const struct sqlite_s
 	return r;
 }
 
-int sqlite_thread_get(struct sqlite_store *s, uint32_t key, uint32_t *process, uint32_t *tid)
+static void free_origins(struct sqlite_store *s)
 {
-	void *known = osp_map_find(&s->known_threads, &key, sizeof(key));
-	sqlite3_stmt *st = known ? NULL : sqlite_statement(s, STATEMENT_GET_THREAD);
-	uint64_t both = (uintptr_t)known - 1;
+	void *o;
+
+	for (size_t at = 0; (o = osp_map_next(&s->known_origins, &at));)
+		free(o);
+	forget_all(&s->known_origins);
+}
+
+static int keep_origin(struct sqlite_store *s, uint32_t key, const struct sqlite_origin *o)
+{
+	struct sqlite_origin *copy = malloc(sizeof(*copy));
+	int r;
+
+	if (!copy)
+		return -ENOMEM;
+	*copy = *o;
+	if (s->known_origins.count == s->known_origins.max)
+		free_origins(s);
+	r = osp_map_add(&s->known_origins, &key, sizeof(key), copy);
+	if (r)
+		free(copy);
+	return r;
+}
+
+int sqlite_origin_get(struct sqlite_store *s, uint32_t key, struct sqlite_origin *o)
+{
+	const struct sqlite_origin *known = osp_map_find(&s->known_origins, &key, sizeof(key));
+	sqlite3_stmt *st = known ? NULL : sqlite_statement(s, STATEMENT_GET_ORIGIN);
 	int r = 0;
 
-	if (!known) {
-		if (!st)
-			return sqlite_fail(s, "read a thread");
-		sqlite3_bind_int64(st, 1, key);
-		if (sqlite3_step(st) != SQLITE_ROW)
-			r = sqlite_damaged(s, "no such thread");
-		both = (uint64_t)(uint32_t)sqlite3_column_int64(st, 0) << 32 |
-		       (uint32_t)sqlite3_column_int64(st, 1);
-		sqlite3_reset(st);
-		if (s->known_threads.count == s->known_threads.max)
-			forget_all(&s->known_threads);
-		if (!r && both != UINT64_MAX)
-			r = osp_map_add(&s->known_threads, &key, sizeof(key),
-					(void *)(uintptr_t)(both + 1));
+	if (known) {
+		*o = *known;
+		return 0;
 	}
-	*process = (uint32_t)(both >> 32);
-	*tid = (uint32_t)both;
-	return r;
+	if (!st)
+		return sqlite_fail(s, "read an origin");
+	sqlite3_bind_int64(st, 1, key);
+	if (sqlite3_step(st) != SQLITE_ROW)
+		r = sqlite_damaged(s, "no such origin");
+	o->shape = (uint32_t)sqlite3_column_int64(st, 0);
+	o->process = (uint32_t)sqlite3_column_int64(st, 1);
+	o->tid = (uint32_t)sqlite3_column_int64(st, 2);
+	sqlite3_reset(st);
+	return r ? r : keep_origin(s, key, o);
 }
 
 void sqlite_shape_clear(struct sqlite_store *s)
 {
 	free_shapes(s);
+	free_origins(s);
 	forget_forms(s);
 	osp_map_clear(&s->shapes);
 	osp_map_clear(&s->signatures);
-	osp_map_clear(&s->threads);
-	osp_map_clear(&s->known_threads);
+	osp_map_clear(&s->origins);
 	osp_map_init(&s->shapes, SQLITE_SHAPES, 0x73686170);
 	osp_map_init(&s->signatures, SQLITE_SHAPES, 0x7369676e);
 	osp_map_init(&s->known_shapes, SQLITE_SHAPES, 0x6b736870);
-	osp_map_init(&s->threads, SQLITE_THREADS, 0x74687264);
-	osp_map_init(&s->known_threads, SQLITE_THREADS, 0x6b746864);
+	osp_map_init(&s->origins, SQLITE_ORIGINS, 0x6f726967);
+	osp_map_init(&s->known_origins, SQLITE_ORIGINS, 0x6b6f7267);
 }
