@@ -461,7 +461,7 @@ static int create_schema(struct sqlite_store *s)
 	r = r ? r : sqlite_exec(s, "COMMIT");
 	return r ? r
 		 : sqlite_exec(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-				  "PRAGMA wal_autocheckpoint = 256; PRAGMA cache_size = -16384;"
+				  "PRAGMA wal_autocheckpoint = 256; PRAGMA cache_size = -6144;"
 				  "SELECT count(*) FROM sqlite_schema;");
 }
 

@@ -7,6 +7,7 @@
 #include "store/pack.h"
 #include "store/sqlite_batch.h"
 #include "store/sqlite_names.h"
+#include "store/sqlite_shape.h"
 #include "store/sqlite_sql.h"
 #include "user/base/buffer.h"
 #include "user/base/map.h"
@@ -25,27 +26,6 @@ enum {
 	SQLITE_HINTS = 1 << 20, /* operations that are searched for in one bundle, not a range */
 	SQLITE_RECENT = 256,	/* places found without a look into the map */
 	SQLITE_PLACE_BUNDLES = 256, /* bundles between two writings of the places */
-};
-
-/* A shape as the file has it. */
-struct sqlite_shape {
-	uint32_t key;
-	uint32_t field_slot; /* slot of the first field */
-	size_t span_count, step_count, field_count;
-	const uint8_t *spans, *steps,
-		*fields; /* entries (store/pack.h), behind this in one block */
-};
-
-/* What runs of one course in one thread have in common. */
-struct sqlite_origin {
-	uint32_t shape, process, tid;
-};
-
-/* The shape that rows of a form had last, and with which codes. */
-struct sqlite_form {
-	uint64_t form; /* 0 = none */
-	uint32_t key;
-	struct osp_buffer codes;
 };
 
 /* Where the operations of a block of ids lie. What it says may be too much, never too little. */
@@ -181,27 +161,6 @@ int sqlite_string_get(struct sqlite_store *s, int64_t id, struct osp_arena *aren
 /* After a rollback: what is held in memory is made again from the tables. */
 int sqlite_names_reload(struct sqlite_store *s);
 void sqlite_names_clear(struct sqlite_store *s);
-
-/* ---- sqlite_shape.c ---- */
-/*
- * What packing an operation found out that its shape says. All borrowed: `size` bytes from begin
- * on, with marks and statuses between.
- */
-struct sqlite_codes {
-	uint32_t field_slot; /* slot of the first field */
-	size_t size;
-	const uint32_t *begin, *end; /* of each span */
-	const uint8_t *names;	     /* codings of name and code of each span */
-	const uint8_t *fields;	     /* coding of each attribute */
-};
-
-/* The key of the operation's shape, new or known. */
-int sqlite_shape_of(struct sqlite_store *s, const struct osp_row *row,
-		    const struct sqlite_codes *codes, uint32_t *key);
-int sqlite_shape_get(struct sqlite_store *s, uint32_t key, const struct sqlite_shape **out);
-int sqlite_origin_add(struct sqlite_store *s, const struct sqlite_origin *o, uint32_t *key);
-int sqlite_origin_get(struct sqlite_store *s, uint32_t key, struct sqlite_origin *o);
-void sqlite_shape_clear(struct sqlite_store *s);
 
 /* ---- sqlite_place.c ---- */
 /* Whether the operation may be stored; then its bundle is one of [first, last]. */

@@ -14,7 +14,7 @@ struct name {
 	int64_t integer;      /* the one integer column, 0 where there is none */
 };
 
-enum { NAMES_RECENT = 1024, STRINGS_RECENT = 512 };
+enum { NAMES_RECENT = 1024, STRINGS_RECENT = 2048 };
 
 struct names {
 	struct name **entries; /* owned; by number */
