@@ -535,7 +535,7 @@ static void put_slowly(struct osp_batch *b, struct message *m, uint64_t n, int d
 
 static void run_slowly(int drains)
 {
-	enum { MESSAGES = 20000 };
+	enum { MESSAGES = 10000 };
 	struct message *m = calloc(1, sizeof(*m));
 	char error[512] = "", uri[100];
 	double begun, spent = 0, longest = 0;
