@@ -31,8 +31,12 @@ struct osp_store_ops {
 		    char error[512]);
 	int (*close)(struct osp_store **s, bool clean);
 
-	/* The parts have passed osp_part_check. All or nothing. */
+	/*
+	 * The parts have passed osp_part_check. All or nothing; commit ends the transaction that
+	 * write begins if none is open. What fails may undo the whole of it.
+	 */
 	int (*write)(struct osp_store *s, const struct osp_part *parts, size_t count);
+	int (*commit)(struct osp_store *s);
 	int (*flush)(struct osp_store *s);
 
 	/* As osp_store_forget and osp_store_save. */
@@ -54,10 +58,13 @@ struct osp_store_ops {
 	void (*end)(struct osp_scanner **c);
 };
 
+enum { OSP_STORE_FORMS = 256 };
+
 struct osp_store {
 	const struct osp_store_ops *ops;
 	char error[512]; /* of the last failing call */
 	bool writable;
+	uint64_t forms[OSP_STORE_FORMS]; /* some forms of rows that were right */
 };
 
 /* Saves by copying part by part, for drivers that know no better way. */

@@ -223,6 +223,12 @@ static int mem_write(struct osp_store *s, const struct osp_part *parts, size_t c
 	return 0;
 }
 
+static int mem_commit(struct osp_store *s)
+{
+	(void)s;
+	return 0;
+}
+
 static int mem_flush(struct osp_store *s)
 {
 	(void)s;
@@ -608,6 +614,7 @@ const struct osp_store_ops osp_store_mem = {
 	.open = mem_open,
 	.close = mem_close,
 	.write = mem_write,
+	.commit = mem_commit,
 	.flush = mem_flush,
 	.forget = mem_forget,
 	.save = osp_store_copy,

@@ -17,7 +17,7 @@ enum {
 			       name coding 1, code coding 1, slot of the name 3 (the code's follows) */
 	OSP_PACK_STEP = 4,  /* point 2, span 2 */
 	OSP_PACK_FIELD = 5, /* field 2, step 2, coding 1 */
-	OSP_PACK_HEAD = 26, /* id 8, shape 4, thread 4, flags 1, start 5, times 2, slots 2 */
+	OSP_PACK_HEAD = 22, /* id 8, origin 4, flags 1, start 5, times 2, slots 2 */
 	OSP_PACK_EDGE = 8,  /* from: operation 1, number 2; to: operation 1, number 2; kind 2 */
 
 	/* Where the parts of an entry begin. */
@@ -28,12 +28,11 @@ enum {
 	OSP_PACK_SPAN_NAME = 15,
 	OSP_PACK_SPAN_CODE = 16,
 	OSP_PACK_SPAN_SLOT = 17,
-	OSP_PACK_HEAD_SHAPE = 8,
-	OSP_PACK_HEAD_THREAD = 12,
-	OSP_PACK_HEAD_FLAGS = 16,
-	OSP_PACK_HEAD_START = 17,
-	OSP_PACK_HEAD_TIMES = 22,
-	OSP_PACK_HEAD_SLOTS = 24,
+	OSP_PACK_HEAD_ORIGIN = 8,
+	OSP_PACK_HEAD_FLAGS = 12,
+	OSP_PACK_HEAD_START = 13,
+	OSP_PACK_HEAD_TIMES = 18,
+	OSP_PACK_HEAD_SLOTS = 20,
 
 	OSP_PACK_AT_START = 0xffffff, /* begin or end: the start of the operation */
 	OSP_PACK_OPERATIONS = 255,    /* of one bundle */

@@ -40,14 +40,10 @@ static bool is_one_of(const char *t, const char *const *words, size_t count)
 	return false;
 }
 
-static int check_value(const struct osp_attribute *a, bool lasting, char *text, size_t room)
+static int check_bytes(const struct osp_attribute *a, char *text, size_t room)
 {
 	const struct osp_value *v = &a->value;
 
-	REQUIRE(lasting || is_text(a->name), "attribute without a name in UTF-8");
-	REQUIRE((unsigned)v->type <= OSP_VALUE_BYTES, "%s: unknown type %d", a->name, v->type);
-	if (v->type != OSP_VALUE_STR && v->type != OSP_VALUE_BYTES)
-		return 0;
 	REQUIRE(v->data || !v->size, "%s: %u bytes nowhere", a->name, v->size);
 	REQUIRE(v->size <= OSP_PART_VALUE_BYTES, "%s: %u bytes, at most %d", a->name, v->size,
 		OSP_PART_VALUE_BYTES);
@@ -59,7 +55,46 @@ static int check_value(const struct osp_attribute *a, bool lasting, char *text, 
 	return 0;
 }
 
+static bool has_bytes(const struct osp_value *v)
+{
+	return v->type == OSP_VALUE_STR || v->type == OSP_VALUE_BYTES;
+}
+
+static int check_values(const struct osp_row *row, char *text, size_t room)
+{
+	size_t bytes = 0;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < row->attribute_count; i++) {
+		bytes += row->attributes[i].value.size + 32u;
+		if (has_bytes(&row->attributes[i].value))
+			r = check_bytes(&row->attributes[i], text, room);
+	}
+	if (r)
+		return r;
+	REQUIRE(bytes <= OSP_PART_ROW_BYTES, "%zu bytes of attributes", bytes);
+	return 0;
+}
+
+/* What rows of one form may differ in. */
 static int check_spans(const struct osp_row *row, char *text, size_t room)
+{
+	uint32_t last = row->spans[row->span_count - 1].number;
+
+	REQUIRE((row->id & UINT16_MAX) + last <= UINT16_MAX,
+		"span %zu: its id is another operation's", row->span_count - 1);
+	for (size_t i = 0; i < row->span_count; i++) {
+		const struct osp_row_span *s = &row->spans[i];
+
+		REQUIRE(is_text(s->name) && is_text_or_null(s->code),
+			"span %zu: text missing or not UTF-8", i);
+		REQUIRE((unsigned)s->status <= OSP_SPAN_ERROR, "span %zu: status %d", i, s->status);
+		REQUIRE(s->marks < 1 << 16, "span %zu: marks %#x", i, s->marks);
+	}
+	return 0;
+}
+
+static int check_tree(const struct osp_row *row, char *text, size_t room)
 {
 	REQUIRE(row->span_count && row->span_count <= OSP_PART_SPANS, "%zu spans", row->span_count);
 	for (size_t i = 0; i < row->span_count; i++) {
@@ -68,15 +103,10 @@ static int check_spans(const struct osp_row *row, char *text, size_t room)
 		REQUIRE(i ? s->parent < i : !s->parent, "span %zu: parent %u", i, s->parent);
 		REQUIRE(i ? s->number > row->spans[i - 1].number : !s->number,
 			"span %zu: number %u", i, s->number);
-		REQUIRE((row->id & UINT16_MAX) + s->number <= UINT16_MAX,
-			"span %zu: its id is another operation's", i);
-		REQUIRE((row->lasting || is_text(s->kind_name)) && is_text(s->name) &&
-				is_text_or_null(s->code),
+		REQUIRE(row->lasting || is_text(s->kind_name),
 			"span %zu: text missing or not UTF-8", i);
 		REQUIRE(s->kind >= OSP_SPAN_INTERNAL && s->kind <= OSP_SPAN_CONSUMER,
 			"span %zu: kind %d", i, s->kind);
-		REQUIRE((unsigned)s->status <= OSP_SPAN_ERROR, "span %zu: status %d", i, s->status);
-		REQUIRE(s->marks < 1 << 16, "span %zu: marks %#x", i, s->marks);
 	}
 	return 0;
 }
@@ -103,28 +133,41 @@ static int check_steps(const struct osp_row *row, char *text, size_t room)
 	return 0;
 }
 
-static int check_row(const struct osp_row *row, char *text, size_t room)
+static int check_fields(const struct osp_row *row, char *text, size_t room)
 {
-	size_t bytes = 0;
+	for (size_t i = 0; i < row->attribute_count; i++) {
+		const struct osp_attribute *a = &row->attributes[i];
+
+		REQUIRE(row->lasting || is_text(a->name), "attribute without a name in UTF-8");
+		REQUIRE((unsigned)a->value.type <= OSP_VALUE_BYTES, "%s: unknown type %d", a->name,
+			a->value.type);
+	}
+	return 0;
+}
+
+/* What rows of one form have in common. */
+static int check_form(const struct osp_row *row, char *text, size_t room)
+{
+	int r;
+
+	REQUIRE(row->lasting || (is_text_or_null(row->provider) && is_text_or_null(row->side) &&
+				 is_text_or_null(row->layer) && is_text_or_null(row->feature)),
+		"provider, side, layer or feature not UTF-8");
+	r = check_tree(row, text, room);
+	r = r ? r : check_steps(row, text, room);
+	return r ? r : check_fields(row, text, room);
+}
+
+static int check_row(const struct osp_row *row, bool known, char *text, size_t room)
+{
 	int r;
 
 	REQUIRE(row->id, "operation without id");
 	REQUIRE(row->trace && row->trace <= INT64_MAX, "trace key %llu",
 		(unsigned long long)row->trace);
-	REQUIRE(row->lasting || (is_text_or_null(row->provider) && is_text_or_null(row->side) &&
-				 is_text_or_null(row->layer) && is_text_or_null(row->feature)),
-		"provider, side, layer or feature not UTF-8");
-	r = check_spans(row, text, room);
-	if (!r)
-		r = check_steps(row, text, room);
-	for (size_t i = 0; !r && i < row->attribute_count; i++) {
-		r = check_value(&row->attributes[i], row->lasting, text, room);
-		bytes += row->attributes[i].value.size + 32u;
-	}
-	if (r)
-		return r;
-	REQUIRE(bytes <= OSP_PART_ROW_BYTES, "%zu bytes of attributes", bytes);
-	return 0;
+	r = known ? 0 : check_form(row, text, room);
+	r = r ? r : check_spans(row, text, room);
+	return r ? r : check_values(row, text, room);
 }
 
 static int check_edge(const struct osp_edge *e, char *text, size_t room)
@@ -171,12 +214,12 @@ static int check_setting(const struct osp_session_row *s, char *text, size_t roo
 	return 0;
 }
 
-int osp_part_check(const struct osp_part *p, char *text, size_t room)
+int osp_part_check(const struct osp_part *p, bool known, char *text, size_t room)
 {
 	REQUIRE(p->seq <= INT64_MAX / 2, "seq past 2^62");
 	switch (p->kind) {
 	case OSP_PART_ROW:
-		return check_row(&p->row, text, room);
+		return check_row(&p->row, known, text, room);
 	case OSP_PART_PATCH:
 		REQUIRE(p->patch.id && p->patch.trace <= INT64_MAX, "patch without id or trace");
 		REQUIRE(p->patch.marks < 1 << 16, "patch: marks %#x", p->patch.marks);

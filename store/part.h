@@ -12,8 +12,11 @@ enum {
 	OSP_PART_TEXT_BYTES = 4 << 20,	/* one text (a catalogue file) */
 };
 
-/* 0, or -EINVAL with what is wrong in text. */
-int osp_part_check(const struct osp_part *p, char *text, size_t room);
+/*
+ * 0, or -EINVAL with what is wrong in text. known: a row of the same form was right already, so
+ * that only what differs between rows of a form is looked at.
+ */
+int osp_part_check(const struct osp_part *p, bool known, char *text, size_t room);
 
 /* Appends the key: byte order of keys is the order in which stores hand parts out. -ENOMEM. */
 int osp_part_key(const struct osp_part *p, struct osp_buffer *out);

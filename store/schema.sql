@@ -57,8 +57,6 @@ CREATE TABLE link_kind(
   key INTEGER PRIMARY KEY, rule TEXT NOT NULL, makes TEXT NOT NULL, evidence TEXT NOT NULL,
   grade TEXT NOT NULL, also TEXT);
 
-CREATE TABLE thread(key INTEGER PRIMARY KEY, process INTEGER NOT NULL, tid INTEGER NOT NULL);
-
 -- ---- operations ----
 
 -- What operations have in common. spans = n * (number 2, parent 2, class 2, begin 3, end 3, marks 2,
@@ -70,8 +68,12 @@ CREATE TABLE thread(key INTEGER PRIMARY KEY, process INTEGER NOT NULL, tid INTEG
 CREATE TABLE shape(key INTEGER PRIMARY KEY, field_slot INTEGER NOT NULL, spans BLOB NOT NULL,
   steps BLOB, fields BLOB);
 
+-- What runs one after the other have in common: shape, process and thread.
+CREATE TABLE origin(key INTEGER PRIMARY KEY, shape INTEGER NOT NULL, process INTEGER NOT NULL,
+  tid INTEGER NOT NULL);
+
 -- Operations of one trace that were written together; the first is their root.
--- heads = n * (id 8, shape 4, thread 4, flags 1, ns from start_ns to the operation's start 5,
+-- heads = n * (id 8, origin 4, flags 1, ns from start_ns to the operation's start 5,
 -- where its times and its slots begin 2 + 2). flags: & 3 bytes of a time: 3, 4, 5, 8; 4 slots of 4
 -- bytes, not 2; 8 complete; 16 the last slot leads to the parent's id; 32 see amend; 64 a patch
 -- decided about the trace. times: ns since the operation's start: of the steps, then others.
@@ -115,31 +117,31 @@ CREATE TABLE number(i INTEGER PRIMARY KEY);
 
 -- One row per operation: where it lies in its bundle. width, slot: bytes of a time, of a slot.
 CREATE VIEW operation_raw AS
-SELECT b.key AS bundle, n.i AS place, b.trace, substr(b.heads, 26 * n.i + 1, 8) AS id,
-  (((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 8 + 1, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 8 + 2, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 8 + 3, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 8 + 4, 1))) AS shape,
-  (((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 12 + 1, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 12 + 2, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 12 + 3, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 12 + 4, 1))) AS thread,
-  (SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 16 + 1, 1)) AS flags,
-  CASE (SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 16 + 1, 1)) & 3
+SELECT b.key AS bundle, n.i AS place, b.trace, substr(b.heads, 22 * n.i + 1, 8) AS id,
+  (SELECT o.shape FROM origin o WHERE o.key = (((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 8 + 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 8 + 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 8 + 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 8 + 4, 1)))) AS shape,
+  (((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 8 + 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 8 + 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 8 + 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 8 + 4, 1))) AS origin,
+  (SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 12 + 1, 1)) AS flags,
+  CASE (SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 12 + 1, 1)) & 3
     WHEN 0 THEN 3 WHEN 1 THEN 4 WHEN 2 THEN 5 ELSE 8 END AS width,
-  iif((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 16 + 1, 1)) & 4, 4, 2) AS slot,
+  iif((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 12 + 1, 1)) & 4, 4, 2) AS slot,
   b.start_ns +
-  (((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 17 + 1, 1)) << 32) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 17 + 2, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 17 + 3, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 17 + 4, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 17 + 5, 1))) AS start_ns,
-  iif(n.i, (((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 22 + 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 22 + 2, 1))), 0) AS times_at,
-  iif(n.i, (((SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 24 + 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.heads, 26 * n.i + 24 + 2, 1))), 0) AS slots_at,
+  (((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 13 + 1, 1)) << 32) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 13 + 2, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 13 + 3, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 13 + 4, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 13 + 5, 1))) AS start_ns,
+  iif(n.i, (((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 18 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 18 + 2, 1))), 0) AS times_at,
+  iif(n.i, (((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 20 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 20 + 2, 1))), 0) AS slots_at,
   b.heads, b.times, b.slots, b.payload, b.edges, b.wire
-FROM bundle b CROSS JOIN number n ON n.i < length(b.heads) / 26
+FROM bundle b CROSS JOIN number n ON n.i < length(b.heads) / 22
 UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 -- One row per span, its parts still as bytes; i = 0 is the operation itself.
@@ -171,18 +173,19 @@ UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NUL
 
 -- First operations of bundles that name their parent themselves.
 CREATE VIEW parent_raw AS
-SELECT b.key AS bundle, substr(b.payload, iif((SELECT v FROM byte WHERE b = substr(b.heads, 16 + 1, 1)) & 4,
+SELECT b.key AS bundle, substr(b.payload, iif((SELECT v FROM byte WHERE b = substr(b.heads, 12 + 1, 1)) & 4,
   (((SELECT v FROM byte WHERE b = substr(b.slots, 4 * (s.field_slot + length(s.fields) / 5) + 1, 1)) << 24) |
     ((SELECT v FROM byte WHERE b = substr(b.slots, 4 * (s.field_slot + length(s.fields) / 5) + 2, 1)) << 16) |
     ((SELECT v FROM byte WHERE b = substr(b.slots, 4 * (s.field_slot + length(s.fields) / 5) + 3, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(b.slots, 4 * (s.field_slot + length(s.fields) / 5) + 4, 1))),
   (((SELECT v FROM byte WHERE b = substr(b.slots, 2 * (s.field_slot + length(s.fields) / 5) + 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(b.slots, 2 * (s.field_slot + length(s.fields) / 5) + 2, 1)))) + 2, 8) AS parent
-FROM bundle b JOIN shape s ON s.key = (((SELECT v FROM byte WHERE b = substr(b.heads, 8 + 1, 1)) << 24) |
+FROM bundle b JOIN origin o ON o.key = (((SELECT v FROM byte WHERE b = substr(b.heads, 8 + 1, 1)) << 24) |
     ((SELECT v FROM byte WHERE b = substr(b.heads, 8 + 2, 1)) << 16) |
     ((SELECT v FROM byte WHERE b = substr(b.heads, 8 + 3, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(b.heads, 8 + 4, 1)))
-WHERE (SELECT v FROM byte WHERE b = substr(b.heads, 16 + 1, 1)) & 16;
+JOIN shape s ON s.key = o.shape
+WHERE (SELECT v FROM byte WHERE b = substr(b.heads, 12 + 1, 1)) & 16;
 
 
 -- The same with slots and times taken out of the bundle.
@@ -249,12 +252,12 @@ SELECT s.bundle, s.place, s.i, s.trace, s.span_id AS id, s.address, s.edges,
   CASE WHEN s.i THEN s.inner_parent
        WHEN s.flags & 16 THEN substr(s.payload, s.parent_at + 2, 8)
        ELSE (SELECT from_id FROM (
-         SELECT CAST(substr(substr(s.heads, 26 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 1, 6) ||
-    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(substr(s.heads, 26 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(substr(s.heads, 26 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.edges, 8 * n.i + 2, 2), 1, 1)) << 8) |
+         SELECT CAST(substr(substr(s.heads, 22 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 1, 6) ||
+    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(substr(s.heads, 22 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(substr(s.heads, 22 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.edges, 8 * n.i + 2, 2), 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(substr(s.edges, 8 * n.i + 2, 2), 2, 1)))) >> 8) & 255) ||
-    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(substr(s.heads, 26 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(substr(s.heads, 26 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.edges, 8 * n.i + 2, 2), 1, 1)) << 8) |
+    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(substr(s.heads, 22 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(substr(s.heads, 22 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.edges, 8 * n.i + 2, 2), 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(substr(s.edges, 8 * n.i + 2, 2), 2, 1)))) & 255) AS BLOB) AS from_id, k.grade
          FROM number n JOIN link_kind k ON k.key = (((SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 6 + 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 6 + 2, 1)))
@@ -288,20 +291,20 @@ SELECT s.bundle, s.place, s.i, s.trace, s.span_id AS id, s.address, s.edges,
     EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
             WHERE e.to_id = s.span_id AND k.grade = 'ambiguous') AS ambiguous,
   coalesce(w.offset_ns, 0) AS wall_ns
-FROM span_numbers s JOIN thread t ON t.key = s.thread
+FROM span_numbers s JOIN origin t ON t.key = s.origin
 LEFT JOIN clock w ON w.boot_ns = coalesce((SELECT max(boot_ns) FROM clock WHERE boot_ns <= s.start_ns),
                                           (SELECT min(boot_ns) FROM clock));
 
 -- One row per step; seq counts the steps of the operation.
 CREATE VIEW step_block AS
-SELECT o.bundle, o.place, o.id, o.trace, o.thread, o.start_ns, o.width, 256 * n.i AS first, s.spans,
+SELECT o.bundle, o.place, o.id, o.trace, o.origin, o.start_ns, o.width, 256 * n.i AS first, s.spans,
   substr(s.steps, 1024 * n.i + 1, 1024) AS steps,
   substr(o.times, o.times_at + 256 * o.width * n.i + 1, 256 * o.width) AS times
 FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < (length(s.steps) + 1023) / 1024
 UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW step_bytes AS
-SELECT k.bundle, k.place, k.id, k.trace, k.thread, k.start_ns, k.first + n.i AS seq,
+SELECT k.bundle, k.place, k.id, k.trace, k.origin, k.start_ns, k.first + n.i AS seq,
   (((SELECT v FROM byte WHERE b = substr(k.steps, 4 * n.i + 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(k.steps, 4 * n.i + 2, 1))) AS point,
   substr(k.spans, 20 * (((SELECT v FROM byte WHERE b = substr(k.steps, 4 * n.i + 2 + 1, 1)) << 8) |
@@ -327,7 +330,7 @@ SELECT s.bundle, s.place, s.id, s.trace, t.process, s.start_ns, s.seq, s.point,
     ((SELECT v FROM byte WHERE b = substr(s.after8, 6, 1)) << 16) |
     ((SELECT v FROM byte WHERE b = substr(s.after8, 7, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(s.after8, 8, 1))) AS after_ns, coalesce(w.offset_ns, 0) AS wall_ns
-FROM step_bytes s JOIN thread t ON t.key = s.thread
+FROM step_bytes s JOIN origin t ON t.key = s.origin
 LEFT JOIN clock w ON w.boot_ns = coalesce((SELECT max(boot_ns) FROM clock WHERE boot_ns <= s.start_ns),
                                           (SELECT min(boot_ns) FROM clock));
 
@@ -392,17 +395,17 @@ CREATE VIEW trace_name AS
 SELECT t.trace, 
   (SELECT lower(hex(substr(b.heads, 1, 8))) FROM bundle b WHERE b.trace = t.trace
    ORDER BY (SELECT count(*) FROM bundle d WHERE d.trace = b.trace) > 1 AND EXISTS (
-       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 26 WHERE c.trace = b.trace AND
+       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 22 WHERE c.trace = b.trace AND
          (EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
                   WHERE e.to_id = substr(b.heads, 1, 8) AND k.makes = 'parent' AND k.grade <> 'ambiguous'
-                    AND substr(e.from_id, 1, 6) = substr(c.heads, 26 * n.i + 1, 6)) OR
+                    AND substr(e.from_id, 1, 6) = substr(c.heads, 22 * n.i + 1, 6)) OR
           EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key
-                    AND p.parent = substr(c.heads, 26 * n.i + 1, 8)))),
-     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 1, 1)) << 32) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 2, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 3, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 4, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.heads, 17 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1) ||
+                    AND p.parent = substr(c.heads, 22 * n.i + 1, 8)))),
+     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 1, 1)) << 32) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 2, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 3, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 4, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 13 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1) ||
   coalesce((SELECT value FROM session WHERE name = 'id'), '0000000000000000') AS trace_id
 FROM (SELECT DISTINCT trace FROM bundle) t;
 
@@ -429,39 +432,39 @@ FROM (SELECT s.trace, s.id, s.i, s.name, s.status,
              max(s.marks & 1) OVER w | max(s.marks & 2) OVER w | max(s.marks & 4) OVER w | max(s.marks & 8) OVER w |
                max(s.marks & 16) OVER w | max(s.marks & 32) OVER w | max(s.marks & 64) OVER w | 32 * max(s.ambiguous) OVER w |
                max(NOT EXISTS (SELECT 1 FROM session WHERE name = 'ended') AND s.parent IS NOT NULL AND
-                 NOT EXISTS (SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 26
-                             WHERE c.trace = s.trace AND substr(c.heads, 26 * n.i + 1, 6) = substr(s.parent, 1, 6))) OVER w AS marks
+                 NOT EXISTS (SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 22
+                             WHERE c.trace = s.trace AND substr(c.heads, 22 * n.i + 1, 6) = substr(s.parent, 1, 6))) OVER w AS marks
       FROM (SELECT *, dense_rank() OVER (PARTITION BY trace ORDER BY process) AS process_rank FROM span_raw) s
       WINDOW w AS (PARTITION BY s.trace)) r
 WHERE r.i = 0 AND r.id = (SELECT substr(b.heads, 1, 8) FROM bundle b WHERE b.trace = r.trace
    ORDER BY (SELECT count(*) FROM bundle d WHERE d.trace = b.trace) > 1 AND EXISTS (
-       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 26 WHERE c.trace = b.trace AND
+       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 22 WHERE c.trace = b.trace AND
          (EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
                   WHERE e.to_id = substr(b.heads, 1, 8) AND k.makes = 'parent' AND k.grade <> 'ambiguous'
-                    AND substr(e.from_id, 1, 6) = substr(c.heads, 26 * n.i + 1, 6)) OR
+                    AND substr(e.from_id, 1, 6) = substr(c.heads, 22 * n.i + 1, 6)) OR
           EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key
-                    AND p.parent = substr(c.heads, 26 * n.i + 1, 8)))),
-     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 1, 1)) << 32) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 2, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 3, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 4, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.heads, 17 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1);
+                    AND p.parent = substr(c.heads, 22 * n.i + 1, 8)))),
+     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 1, 1)) << 32) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 2, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 3, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 4, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 13 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1);
 
 CREATE VIEW span AS
 SELECT s.trace, 
   (SELECT lower(hex(substr(b.heads, 1, 8))) FROM bundle b WHERE b.trace = s.trace
    ORDER BY (SELECT count(*) FROM bundle d WHERE d.trace = b.trace) > 1 AND EXISTS (
-       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 26 WHERE c.trace = b.trace AND
+       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 22 WHERE c.trace = b.trace AND
          (EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
                   WHERE e.to_id = substr(b.heads, 1, 8) AND k.makes = 'parent' AND k.grade <> 'ambiguous'
-                    AND substr(e.from_id, 1, 6) = substr(c.heads, 26 * n.i + 1, 6)) OR
+                    AND substr(e.from_id, 1, 6) = substr(c.heads, 22 * n.i + 1, 6)) OR
           EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key
-                    AND p.parent = substr(c.heads, 26 * n.i + 1, 8)))),
-     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 1, 1)) << 32) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 2, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 3, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 4, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.heads, 17 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1) ||
+                    AND p.parent = substr(c.heads, 22 * n.i + 1, 8)))),
+     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 1, 1)) << 32) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 2, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 3, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 4, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 13 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1) ||
   coalesce((SELECT value FROM session WHERE name = 'id'), '0000000000000000') AS trace_id, lower(hex(s.id)) AS span_id, nullif(lower(hex(s.parent)), '') AS parent_id,
        s.name, c.kind_name, c.operation,
        CASE c.kind WHEN 1 THEN 'INTERNAL' WHEN 2 THEN 'SERVER' WHEN 3 THEN 'CLIENT'
@@ -481,17 +484,17 @@ LEFT JOIN process p ON p.key = s.process;
 CREATE VIEW event AS
 SELECT s.trace, (SELECT lower(hex(substr(b.heads, 1, 8))) FROM bundle b WHERE b.trace = s.trace
    ORDER BY (SELECT count(*) FROM bundle d WHERE d.trace = b.trace) > 1 AND EXISTS (
-       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 26 WHERE c.trace = b.trace AND
+       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 22 WHERE c.trace = b.trace AND
          (EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
                   WHERE e.to_id = substr(b.heads, 1, 8) AND k.makes = 'parent' AND k.grade <> 'ambiguous'
-                    AND substr(e.from_id, 1, 6) = substr(c.heads, 26 * n.i + 1, 6)) OR
+                    AND substr(e.from_id, 1, 6) = substr(c.heads, 22 * n.i + 1, 6)) OR
           EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key
-                    AND p.parent = substr(c.heads, 26 * n.i + 1, 8)))),
-     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 1, 1)) << 32) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 2, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 3, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 4, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.heads, 17 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1) ||
+                    AND p.parent = substr(c.heads, 22 * n.i + 1, 8)))),
+     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 1, 1)) << 32) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 2, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 3, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 4, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 13 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1) ||
   coalesce((SELECT value FROM session WHERE name = 'id'), '0000000000000000') AS trace_id, lower(hex(s.span_id)) AS span_id, s.seq, p.name,
        strftime('%Y-%m-%dT%H:%M:%S', (s.start_ns + s.after_ns + s.wall_ns) / 1000000000, 'unixepoch') ||
          printf('.%06dZ', (s.start_ns + s.after_ns + s.wall_ns) / 1000 % 1000000) AS time,
@@ -504,26 +507,26 @@ JOIN point p ON p.number = s.point;
 CREATE VIEW attribute AS
 SELECT v.trace, (SELECT lower(hex(substr(b.heads, 1, 8))) FROM bundle b WHERE b.trace = v.trace
    ORDER BY (SELECT count(*) FROM bundle d WHERE d.trace = b.trace) > 1 AND EXISTS (
-       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 26 WHERE c.trace = b.trace AND
+       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 22 WHERE c.trace = b.trace AND
          (EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
                   WHERE e.to_id = substr(b.heads, 1, 8) AND k.makes = 'parent' AND k.grade <> 'ambiguous'
-                    AND substr(e.from_id, 1, 6) = substr(c.heads, 26 * n.i + 1, 6)) OR
+                    AND substr(e.from_id, 1, 6) = substr(c.heads, 22 * n.i + 1, 6)) OR
           EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key
-                    AND p.parent = substr(c.heads, 26 * n.i + 1, 8)))),
-     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 1, 1)) << 32) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 2, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 3, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 17 + 4, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.heads, 17 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1) ||
+                    AND p.parent = substr(c.heads, 22 * n.i + 1, 8)))),
+     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 1, 1)) << 32) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 2, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 3, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 4, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 13 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1) ||
   coalesce((SELECT value FROM session WHERE name = 'id'), '0000000000000000') AS trace_id, lower(hex(v.span_id)) AS span_id, v.step AS seq, f.name, f.type,
        CASE WHEN v.coding = 1 THEN v.at
             WHEN v.coding = 2 THEN (SELECT text FROM string WHERE id = v.at)
-            WHEN v.coding = 5 THEN lower(hex(v.wire)) || lower(hex(CAST(substr(substr(v.heads, 26 * (v.at >> 8) + 1, 8), 1, 6) ||
-    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(substr(v.heads, 26 * (v.at >> 8) + 1, 8), 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(substr(v.heads, 26 * (v.at >> 8) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(CAST(x'00' || (SELECT b FROM byte WHERE byte.v = v.at & 255) AS BLOB), 1, 1)) << 8) |
+            WHEN v.coding = 5 THEN lower(hex(v.wire)) || lower(hex(CAST(substr(substr(v.heads, 22 * (v.at >> 8) + 1, 8), 1, 6) ||
+    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(substr(v.heads, 22 * (v.at >> 8) + 1, 8), 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(substr(v.heads, 22 * (v.at >> 8) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(CAST(x'00' || (SELECT b FROM byte WHERE byte.v = v.at & 255) AS BLOB), 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(CAST(x'00' || (SELECT b FROM byte WHERE byte.v = v.at & 255) AS BLOB), 2, 1)))) >> 8) & 255) ||
-    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(substr(v.heads, 26 * (v.at >> 8) + 1, 8), 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(substr(v.heads, 26 * (v.at >> 8) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(CAST(x'00' || (SELECT b FROM byte WHERE byte.v = v.at & 255) AS BLOB), 1, 1)) << 8) |
+    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(substr(v.heads, 22 * (v.at >> 8) + 1, 8), 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(substr(v.heads, 22 * (v.at >> 8) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(CAST(x'00' || (SELECT b FROM byte WHERE byte.v = v.at & 255) AS BLOB), 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(CAST(x'00' || (SELECT b FROM byte WHERE byte.v = v.at & 255) AS BLOB), 2, 1)))) & 255) AS BLOB))) || '01'
             WHEN f.type = 'bytes' THEN lower(hex(iif(v.coding = 4, substr(v.bytes, 5), v.bytes)))
             WHEN f.type = 'str' THEN CAST(iif(v.coding = 4, substr(v.bytes, 5), v.bytes) AS TEXT)
@@ -539,28 +542,28 @@ FROM value_raw v
 JOIN field f ON f.number = v.field;
 
 CREATE VIEW link AS
-SELECT b.trace, lower(hex(CAST(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 1, 6) ||
-    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 2, 2), 1, 1)) << 8) |
+SELECT b.trace, lower(hex(CAST(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 1, 6) ||
+    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 2, 2), 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 2, 2), 2, 1)))) >> 8) & 255) ||
-    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 2, 2), 1, 1)) << 8) |
+    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 2, 2), 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 2, 2), 2, 1)))) & 255) AS BLOB))) AS from_id,
-       lower(hex(CAST(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 1, 6) ||
-    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 5, 2), 1, 1)) << 8) |
+       lower(hex(CAST(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 1, 6) ||
+    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 5, 2), 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 5, 2), 2, 1)))) >> 8) & 255) ||
-    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 26 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 5, 2), 1, 1)) << 8) |
+    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 5, 2), 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 5, 2), 2, 1)))) & 255) AS BLOB))) AS to_id,
        k.rule, k.makes, k.evidence, k.grade, k.also
 FROM bundle b JOIN number n ON n.i < length(b.edges) / 8
 JOIN link_kind k ON k.key = (((SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 6 + 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 6 + 2, 1)))
 UNION ALL
-SELECT (SELECT c.trace FROM bundle c JOIN number n ON n.i < length(c.heads) / 26
+SELECT (SELECT c.trace FROM bundle c JOIN number n ON n.i < length(c.heads) / 22
         WHERE (c.key BETWEEN p.first AND p.last OR c.key > d.bundle)
-          AND substr(c.heads, 26 * n.i + 1, 6) = substr(e.to_id, 1, 6) LIMIT 1) AS trace,
+          AND substr(c.heads, 22 * n.i + 1, 6) = substr(e.to_id, 1, 6) LIMIT 1) AS trace,
        lower(hex(e.from_id)) AS from_id, lower(hex(e.to_id)) AS to_id,
        k.rule, k.makes, k.evidence, k.grade, k.also
 FROM edge e JOIN link_kind k ON k.key = e.kind

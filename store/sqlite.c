@@ -461,7 +461,7 @@ static int create_schema(struct sqlite_store *s)
 	r = r ? r : sqlite_exec(s, "COMMIT");
 	return r ? r
 		 : sqlite_exec(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-				  "PRAGMA wal_autocheckpoint = 256; PRAGMA cache_size = -16384;"
+				  "PRAGMA wal_autocheckpoint = 256; PRAGMA cache_size = -6144;"
 				  "SELECT count(*) FROM sqlite_schema;");
 }
 
@@ -580,9 +580,11 @@ static int sqlite_close(struct osp_store **store, bool clean)
 	int r = 0, closed;
 
 	*store = NULL;
+	if (s->base.writable && clean)
+		r = sqlite_write_commit(&s->base);
 	finalize_statements(s);
 	if (s->base.writable && clean)
-		r = finish(s);
+		r = r ? osp_err(0, "%s", s->base.error), r : finish(s);
 	else if (s->base.writable)
 		sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	closed = free_store(&s);
@@ -634,6 +636,7 @@ const struct osp_store_ops osp_store_sqlite = {
 	.open = sqlite_open,
 	.close = sqlite_close,
 	.write = sqlite_write_parts,
+	.commit = sqlite_write_commit,
 	.flush = sqlite_flush,
 	.forget = sqlite_forget,
 	.save = sqlite_save,

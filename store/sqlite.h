@@ -4,8 +4,10 @@
 #include <sqlite3.h>
 
 #include "store/driver.h"
+#include "store/pack.h"
 #include "store/sqlite_batch.h"
 #include "store/sqlite_names.h"
+#include "store/sqlite_shape.h"
 #include "store/sqlite_sql.h"
 #include "user/base/buffer.h"
 #include "user/base/map.h"
@@ -16,21 +18,14 @@ enum {
 	SQLITE_STRINGS = 65535,	      /* strings of a session; more are stored where they occur */
 	SQLITE_VALUE_STRINGS = 16384, /* values that may become strings of the session */
 	SQLITE_VALUE_STRING_BYTES = 128, /* longer values are stored where they occur */
-	SQLITE_SHAPES = 16384,		 /* shapes and threads known at once; forgotten ones are */
+	SQLITE_SHAPES = 16384,		 /* shapes and origins known at once; forgotten ones are */
+	SQLITE_FORMS = 256,		 /* forms whose last shape is known */
 	SQLITE_PROBES = 65536,		 /* (process, probe) pairs that are known to have losses */
-	SQLITE_THREADS = 65536,		 /* stored again under another number */
+	SQLITE_ORIGINS = 65536,		 /* stored again under another number */
 	SQLITE_PLACES = 1 << 21,	 /* blocks of 64 operations whose place is known */
 	SQLITE_HINTS = 1 << 20, /* operations that are searched for in one bundle, not a range */
+	SQLITE_RECENT = 256,	/* places found without a look into the map */
 	SQLITE_PLACE_BUNDLES = 256, /* bundles between two writings of the places */
-};
-
-/* A shape as the file has it. */
-struct sqlite_shape {
-	uint32_t key;
-	uint32_t field_slot; /* slot of the first field */
-	size_t span_count, step_count, field_count;
-	const uint8_t *spans, *steps,
-		*fields; /* entries (store/pack.h), behind this in one block */
 };
 
 /* Where the operations of a block of ids lie. What it says may be too much, never too little. */
@@ -77,24 +72,29 @@ struct sqlite_store {
 	sqlite3_stmt *statements[STATEMENT_COUNT];
 	sqlite3_stmt *reads[READ_COUNT]; /* idle */
 	struct names names[NAMES_COUNT];
-	struct osp_map strings;	  /* text -> id, of the writer */
+	struct osp_map strings; /* text -> id, of the writer */
+	struct recent_string recent_strings[STRINGS_RECENT];
 	bool strings_elsewhere;	  /* the table may have strings that the map has not */
 	bool stale;		  /* a rollback left the names in memory ahead of the tables */
 	uint32_t value_strings;	  /* values interned so far */
 	uint64_t numbers;	  /* rows of table number */
 	uint64_t patches_pending; /* at most so many rows are in table patch */
-	struct osp_map shapes, threads;		    /* of the writer: what it is -> key */
+	uint64_t patches_before;  /* the same when the transaction began */
+	struct osp_map shapes, origins;		    /* of the writer: what it is -> key */
 	struct osp_map signatures;		    /* of lasting rows -> key of the shape */
+	struct sqlite_form forms[SQLITE_FORMS];	    /* by form */
 	struct osp_map probes;			    /* of the writer: (provider, probe) -> key */
 	struct osp_map explained;		    /* (process, probe) that have loss reasons */
-	struct osp_map known_shapes, known_threads; /* of readers: key -> what it is */
-	uint32_t shape_keys, thread_keys;	    /* given so far */
+	struct osp_map known_shapes, known_origins; /* of readers: key -> what it is */
+	uint32_t shape_keys, origin_keys;	    /* given so far */
 	int64_t bundle_keys;
 	struct osp_map places; /* block -> struct sqlite_place, of the writer */
 	struct osp_map hints;  /* id -> where it lies: see sqlite_place.c */
+	struct sqlite_place *recent_places[SQLITE_RECENT]; /* some of them, by block */
 	struct sqlite_place *dirty;
 	int64_t forgotten; /* bundles up to this key were looked at by sqlite_forget */
 	int64_t placed;	   /* the table of places knows of bundles up to this key */
+	bool place_again;  /* one of them has got operations since */
 	bool placed_aside; /* a reader has made its own table of them */
 	struct sqlite_batch batch;
 	union {
@@ -105,6 +105,8 @@ struct sqlite_store {
 	};
 	uint8_t wire[16]; /* trace id on the wire of the bundle that is being made */
 	bool has_wire;
+	uint64_t ids[OSP_PACK_OPERATIONS]; /* of that bundle's operations */
+	size_t id_count;
 	uint32_t seen[256]; /* places of small values in the payload, by hash, + 1 */
 };
 
@@ -138,26 +140,9 @@ void sqlite_bind_id(sqlite3_stmt *st, int at, uint64_t id);
  */
 struct name_hint {
 	const void *a, *b;
-	bool lasting;
 };
 int sqlite_names_add(struct sqlite_store *s, enum name_table t, const struct name *columns,
 		     struct name_hint hint, uint32_t *number);
-
-static inline size_t recent_place(struct name_hint hint, int64_t integer)
-{
-	return ((uintptr_t)hint.a / 2 + (uintptr_t)hint.b * 7 + (uintptr_t)integer) % NAMES_RECENT;
-}
-
-/* The number if it can be had by address alone. */
-static inline bool sqlite_names_recall(const struct sqlite_store *s, enum name_table t,
-				       struct name_hint hint, int64_t integer, uint32_t *number)
-{
-	const struct names *names = &s->names[t];
-	const struct recent_name *r = &names->recent[recent_place(hint, integer)];
-
-	*number = r->number;
-	return hint.lasting && r->text == hint.a && r->other == hint.b && r->integer == integer;
-}
 
 /* The columns of a number. -EBADMSG. */
 int sqlite_names_get(struct sqlite_store *s, enum name_table t, int64_t number,
@@ -176,23 +161,6 @@ int sqlite_string_get(struct sqlite_store *s, int64_t id, struct osp_arena *aren
 /* After a rollback: what is held in memory is made again from the tables. */
 int sqlite_names_reload(struct sqlite_store *s);
 void sqlite_names_clear(struct sqlite_store *s);
-
-/* ---- sqlite_shape.c ---- */
-/* What packing an operation found out that its shape says. All borrowed. */
-struct sqlite_codes {
-	uint32_t field_slot;	     /* slot of the first field */
-	const uint32_t *begin, *end; /* of each span */
-	const uint8_t *names;	     /* codings of name and code of each span */
-	const uint8_t *fields;	     /* coding of each attribute */
-};
-
-/* The key of the operation's shape, new or known. */
-int sqlite_shape_of(struct sqlite_store *s, const struct osp_row *row,
-		    const struct sqlite_codes *codes, uint32_t *key);
-int sqlite_shape_get(struct sqlite_store *s, uint32_t key, const struct sqlite_shape **out);
-int sqlite_thread_add(struct sqlite_store *s, uint32_t process, uint32_t tid, uint32_t *key);
-int sqlite_thread_get(struct sqlite_store *s, uint32_t key, uint32_t *process, uint32_t *tid);
-void sqlite_shape_clear(struct sqlite_store *s);
 
 /* ---- sqlite_place.c ---- */
 /* Whether the operation may be stored; then its bundle is one of [first, last]. */
@@ -219,9 +187,12 @@ void sqlite_place_forget(struct sqlite_store *s, int64_t first);
 
 /* ---- sqlite_encode.c, sqlite_decode.c ---- */
 
-/* Writes a bundle of these members (numbers into the batch, in the order of their places). */
+/*
+ * Writes a bundle of these members (numbers into the batch, in the order of their places) in the
+ * place of the one with this key; 0: behind all others.
+ */
 int sqlite_encode(struct sqlite_store *s, const uint32_t *members, size_t count,
-		  uint32_t first_link);
+		  uint32_t first_link, int64_t key);
 
 /* The row of a statement that selects * from bundle. -EBADMSG. */
 int sqlite_decode(struct sqlite_store *s, sqlite3_stmt *st, struct sqlite_bundle *b);
@@ -241,6 +212,7 @@ int sqlite_decode_edge(struct sqlite_store *s, const struct sqlite_bundle *b, si
 /* ---- sqlite_write.c, sqlite_read.c, sqlite_forget.c ---- */
 
 int sqlite_write_parts(struct osp_store *s, const struct osp_part *parts, size_t count);
+int sqlite_write_commit(struct osp_store *s);
 void sqlite_probes_clear(struct sqlite_store *s);
 int sqlite_forget(struct osp_store *s, int64_t before_ns, bool *more);
 int sqlite_read_traces(struct osp_store *s, uint64_t **keys, size_t *count);

@@ -93,7 +93,7 @@ static void empty_index(struct sqlite_index *x)
 
 void sqlite_batch_reset(struct sqlite_batch *b)
 {
-	b->member_count = b->link_count = b->group_count = 0;
+	b->member_count = b->link_count = b->group_count = b->opened_count = 0;
 	b->bundles = 0;
 	empty_index(&b->by_id);
 	empty_index(&b->by_link);
@@ -106,6 +106,7 @@ void sqlite_batch_clear(struct sqlite_batch *b)
 	free(b->members);
 	free(b->links);
 	free(b->groups);
+	free(b->opened);
 	free(b->by_id.slots);
 	free(b->by_link.slots);
 	free(b->by_trace.slots);
@@ -113,7 +114,8 @@ void sqlite_batch_clear(struct sqlite_batch *b)
 	*b = (struct sqlite_batch){.members = NULL};
 }
 
-struct sqlite_member *sqlite_batch_find(const struct sqlite_batch *b, uint64_t id)
+/* The member with this id, or NULL. */
+static struct sqlite_member *find_member(const struct sqlite_batch *b, uint64_t id)
 {
 	size_t mask = b->by_id.room - 1;
 
@@ -195,9 +197,18 @@ static int drop_amend(struct sqlite_store *s, uint64_t id)
 	return sqlite_run(s, st);
 }
 
+static int note_opened(struct sqlite_batch *b, int64_t key)
+{
+	int r = grow((void **)&b->opened, b->opened_count, &b->opened_room, sizeof(*b->opened));
+
+	if (!r)
+		b->opened[b->opened_count++] = key;
+	return r;
+}
+
 static int take_bundle(struct sqlite_store *s, const struct sqlite_bundle *b)
 {
-	int r = 0;
+	int r = note_opened(&s->batch, b->key);
 
 	for (size_t i = 0; !r && i < b->count; i++) {
 		struct sqlite_version v;
@@ -207,6 +218,9 @@ static int take_bundle(struct sqlite_store *s, const struct sqlite_bundle *b)
 		if (!r && sqlite_decode_is_amended(b, i))
 			r = drop_amend(s, row.id);
 		r = r ? r : add_member(&s->batch, &row, v);
+		if (!r)
+			s->batch.members[s->batch.member_count - 1].opened =
+				(uint32_t)s->batch.opened_count;
 	}
 	for (size_t i = 0; !r && i < b->edge_count; i++) {
 		struct osp_edge e;
@@ -249,7 +263,7 @@ static int open_bundle(struct sqlite_store *s, uint64_t id, int64_t first, int64
 	if (!r && !*found && code != SQLITE_DONE)
 		r = sqlite_fail(s, "write");
 	sqlite3_reset(st);
-	return r || !*found ? r : drop(s, STATEMENT_DROP_BUNDLE, *found);
+	return r;
 }
 
 /* Without a hint, or with a wrong one, among all between the first and the last of its block. */
@@ -267,12 +281,12 @@ static int get_member(struct sqlite_store *s, uint64_t id, struct sqlite_member 
 	const struct sqlite_place *place;
 	int r;
 
-	*out = sqlite_batch_find(&s->batch, id);
+	*out = find_member(&s->batch, id);
 	place = *out ? NULL : sqlite_place_find(s, id);
 	if (!place)
 		return 0;
 	r = open_stored(s, id, place);
-	*out = sqlite_batch_find(&s->batch, id);
+	*out = find_member(&s->batch, id);
 	return r;
 }
 
@@ -430,7 +444,7 @@ static bool fits(struct gathering *g, const struct osp_row *row)
 	return true;
 }
 
-/* Every member gets its bundle, and its place there in the order of arrival. */
+/* Every member gets its bundle. */
 static void assign_bundles(struct sqlite_batch *b)
 {
 	for (size_t i = 0; i < b->group_count; i++) {
@@ -446,7 +460,6 @@ static void assign_bundles(struct sqlite_batch *b)
 				fits(&g, &m->row);
 			}
 			m->bundle = b->bundles - 1;
-			m->place = (uint8_t)(g.count - 1);
 		}
 	}
 }
@@ -463,11 +476,11 @@ static int write_edge(struct sqlite_store *s, const struct sqlite_link *l)
 	int r = st ? 0 : sqlite_fail(s, "write");
 
 	r = r ? r
-	      : sqlite_names_add(s, NAMES_RULE, &rule, (struct name_hint){e->rule, NULL, false},
+	      : sqlite_names_add(s, NAMES_RULE, &rule, (struct name_hint){e->rule, NULL},
 				 &rule_number);
 	r = r ? r
 	      : sqlite_names_add(s, NAMES_LINK_KIND, &kind,
-				 (struct name_hint){e->rule, e->evidence, false}, &kind_number);
+				 (struct name_hint){e->rule, e->evidence}, &kind_number);
 	r = r ? r : sqlite_place_add_edge(s, e->from);
 	if (r)
 		return r;
@@ -485,7 +498,7 @@ static int open_for_link(struct sqlite_store *s, const struct osp_edge *e)
 	uint64_t from = e->from & ~0xffffull, to = e->to & ~0xffffull;
 	struct sqlite_member *m;
 
-	if (sqlite_batch_find(&s->batch, from) || sqlite_batch_find(&s->batch, to) ||
+	if (find_member(&s->batch, from) || find_member(&s->batch, to) ||
 	    !sqlite_place_find(s, from) || !sqlite_place_find(s, to))
 		return 0;
 	return get_member(s, to, &m);
@@ -495,8 +508,8 @@ static int open_for_link(struct sqlite_store *s, const struct osp_edge *e)
 static int place_link(struct sqlite_store *s, uint32_t i, uint32_t *firsts)
 {
 	struct sqlite_link *l = &s->batch.links[i];
-	struct sqlite_member *from = sqlite_batch_find(&s->batch, l->edge.from & ~0xffffull);
-	struct sqlite_member *to = sqlite_batch_find(&s->batch, l->edge.to & ~0xffffull);
+	struct sqlite_member *from = find_member(&s->batch, l->edge.from & ~0xffffull);
+	struct sqlite_member *to = find_member(&s->batch, l->edge.to & ~0xffffull);
 
 	if (!from || !to || from->bundle != to->bundle || l->seq ||
 	    sqlite_place_has_edge(s, l->edge.from))
@@ -528,8 +541,8 @@ static bool comes_first(const struct sqlite_batch *b, const struct sqlite_member
 			const struct sqlite_member *y)
 {
 	const struct sqlite_member *parents[] = {
-		x->row.parent_id ? sqlite_batch_find(b, x->row.parent_id) : NULL,
-		y->row.parent_id ? sqlite_batch_find(b, y->row.parent_id) : NULL,
+		x->row.parent_id ? find_member(b, x->row.parent_id) : NULL,
+		y->row.parent_id ? find_member(b, y->row.parent_id) : NULL,
 	};
 	bool has_x =
 		x->row.parent_id ? parents[0] && parents[0]->bundle == x->bundle : x->has_parent;
@@ -554,8 +567,33 @@ static void put_root_first(struct sqlite_batch *b, uint32_t *members, size_t cou
 			root = i;
 	members[0] = members[root];
 	members[root] = other;
-	b->members[members[0]].place = 0;
-	b->members[members[root]].place = (uint8_t)root;
+}
+
+/* A bundle that was opened again keeps its key, which one of those made of it takes. */
+static int64_t take_key(struct sqlite_batch *b, const uint32_t *members, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint32_t opened = b->members[members[i]].opened;
+		int64_t key = opened ? b->opened[opened - 1] : 0;
+
+		if (!key)
+			continue;
+		b->opened[opened - 1] = 0;
+		return key;
+	}
+	return 0;
+}
+
+/* Bundles whose operations went into others. */
+static int drop_emptied(struct sqlite_store *s)
+{
+	const struct sqlite_batch *b = &s->batch;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < b->opened_count; i++)
+		if (b->opened[i])
+			r = drop(s, STATEMENT_DROP_BUNDLE, b->opened[i]);
+	return r;
 }
 
 static int write_group(struct sqlite_store *s, const struct sqlite_group *g, const uint32_t *firsts)
@@ -571,7 +609,7 @@ static int write_group(struct sqlite_store *s, const struct sqlite_group *g, con
 		for (; at && b->members[at - 1].bundle == bundle; at = b->members[at - 1].next)
 			members[n++] = at - 1;
 		put_root_first(b, members, n);
-		r = sqlite_encode(s, members, n, firsts[bundle]);
+		r = sqlite_encode(s, members, n, firsts[bundle], take_key(b, members, n));
 	}
 	return r;
 }
@@ -591,7 +629,8 @@ int sqlite_batch_write(struct sqlite_store *s)
 	r = place_links(s, &firsts);
 	for (size_t i = 0; !r && i < b->group_count; i++)
 		r = write_group(s, &b->groups[i], firsts);
-	if (!r && s->bundle_keys - s->placed >= SQLITE_PLACE_BUNDLES)
+	r = r ? r : drop_emptied(s);
+	if (!r && (s->place_again || s->bundle_keys - s->placed >= SQLITE_PLACE_BUNDLES))
 		r = sqlite_place_flush(s);
 	return r;
 }

@@ -18,7 +18,7 @@ struct sqlite_member {
 	struct sqlite_version version;
 	uint32_t next;	 /* of the same trace, + 1; 0 = none */
 	uint32_t bundle; /* number in the batch */
-	uint8_t place;	 /* in the bundle */
+	uint32_t opened; /* the bundle that it comes from, + 1; 0 = it is new */
 	bool has_parent; /* in the same bundle */
 };
 
@@ -46,6 +46,8 @@ struct sqlite_batch {
 	struct sqlite_link *links;     /* owned */
 	struct sqlite_group *groups;   /* owned */
 	size_t member_count, member_room, link_count, link_room, group_count, group_room;
+	int64_t *opened; /* owned; keys of bundles that were opened again; 0 = written anew */
+	size_t opened_count, opened_room;
 	struct sqlite_index by_id, by_link, by_trace;
 	struct osp_arena arena; /* what came out of bundles that were opened again */
 	uint32_t bundles;
@@ -58,6 +60,3 @@ int sqlite_batch_row(struct sqlite_store *s, const struct osp_part *part);
 int sqlite_batch_patch(struct sqlite_store *s, const struct osp_part *part);
 int sqlite_batch_link(struct sqlite_store *s, const struct osp_part *part);
 int sqlite_batch_write(struct sqlite_store *s);
-
-/* The member with this id, or NULL. */
-struct sqlite_member *sqlite_batch_find(const struct sqlite_batch *b, uint64_t id);

@@ -116,6 +116,7 @@ static int get_head(struct decoding *d, size_t i, struct sqlite_version *v)
 {
 	const uint8_t *h = head_of(d->b, i);
 	uint8_t flags = h[OSP_PACK_HEAD_FLAGS];
+	struct sqlite_origin o;
 	size_t at, size;
 	int r = cut_out(d->s, d->b, i, OSP_PACK_HEAD_TIMES, d->b->times_size, &at, &size);
 
@@ -135,11 +136,12 @@ static int get_head(struct decoding *d, size_t i, struct sqlite_version *v)
 	if (!r && flags & OSP_PACK_AMENDED)
 		r = get_amend(d->s, d->row->id, v);
 	r = r ? r
-	      : sqlite_thread_get(d->s, (uint32_t)osp_pack_get(h + OSP_PACK_HEAD_THREAD, 4),
-				  &d->row->process, &d->row->tid);
-	return r ? r
-		 : sqlite_shape_get(d->s, (uint32_t)osp_pack_get(h + OSP_PACK_HEAD_SHAPE, 4),
-				    &d->shape);
+	      : sqlite_origin_get(d->s, (uint32_t)osp_pack_get(h + OSP_PACK_HEAD_ORIGIN, 4), &o);
+	if (r)
+		return r;
+	d->row->process = o.process;
+	d->row->tid = o.tid;
+	return sqlite_shape_get(d->s, o.shape, &d->shape);
 }
 
 /* ---- slots, times, values ---- */
@@ -460,9 +462,11 @@ int sqlite_decode_step_count(struct sqlite_store *s, const struct sqlite_bundle 
 			     size_t *count)
 {
 	const struct sqlite_shape *shape;
-	uint64_t key = osp_pack_get(head_of(b, i) + OSP_PACK_HEAD_SHAPE, 4);
-	int r = sqlite_shape_get(s, (uint32_t)key, &shape);
+	uint64_t key = osp_pack_get(head_of(b, i) + OSP_PACK_HEAD_ORIGIN, 4);
+	struct sqlite_origin o;
+	int r = sqlite_origin_get(s, (uint32_t)key, &o);
 
+	r = r ? r : sqlite_shape_get(s, o.shape, &shape);
 	if (!r)
 		*count = shape->step_count;
 	return r;

@@ -20,7 +20,7 @@ struct encoding {
 	const struct sqlite_member *m;
 	const struct osp_row *row;
 	uint32_t *slots, *first, *last;	 /* first, last: steps of a span, + 1 */
-	uint32_t *begin, *end;		 /* places of a span's times */
+	uint32_t *begin, *end, *states;	 /* of a span: places of its times; marks, status */
 	uint8_t *codings, *name_codings; /* of attributes; of a span's name and code */
 	uint64_t *times;
 	uint32_t slot_count, time_count, max_slot;
@@ -40,7 +40,7 @@ static int start(struct encoding *e)
 
 	osp_buffer_reset(&e->s->scratch);
 	e->times = reserve(&e->s->scratch, times * sizeof(uint64_t) +
-						   (slots + 4 * n) * sizeof(uint32_t) +
+						   (slots + 5 * n) * sizeof(uint32_t) +
 						   row->attribute_count + 2 * n);
 	if (!e->times)
 		return -ENOMEM;
@@ -49,7 +49,8 @@ static int start(struct encoding *e)
 	e->last = e->first + n;
 	e->begin = e->last + n;
 	e->end = e->begin + n;
-	e->codings = (uint8_t *)(e->end + n);
+	e->states = e->end + n;
+	e->codings = (uint8_t *)(e->states + n);
 	e->name_codings = e->codings + row->attribute_count;
 	memset(e->first, 0, 2 * n * sizeof(uint32_t));
 	return 0;
@@ -122,23 +123,32 @@ static int add_cut(struct encoding *e, const struct osp_value *v)
 
 /* ---- values ---- */
 
+/* The place in this bundle of the operation that the span id lies in; -1 = it is elsewhere. */
+static int find_place(const struct sqlite_store *s, uint64_t span_id)
+{
+	for (size_t i = 0; i < s->id_count; i++)
+		if (s->ids[i] == (span_id & ~0xffffull))
+			return (int)i;
+	return -1;
+}
+
 /* A trace context that names a span of this bundle, in the trace id of the bundle. */
 static bool add_context(struct encoding *e, const struct osp_value *v)
 {
 	struct sqlite_store *s = e->s;
 	const uint8_t *bytes = v->data;
-	const struct sqlite_member *m;
 	uint64_t id;
+	int place;
 
 	if (v->size != OSP_PACK_CONTEXT || bytes[24] != 1)
 		return false;
 	id = osp_pack_get(bytes + 16, 8);
-	m = (id & 0xffff) < 256 ? sqlite_batch_find(&s->batch, id & ~0xffffull) : NULL;
-	if (!m || m->bundle != e->m->bundle || (s->has_wire && memcmp(s->wire, bytes, 16)))
+	place = (id & 0xffff) < 256 ? find_place(s, id) : -1;
+	if (place < 0 || (s->has_wire && memcmp(s->wire, bytes, 16)))
 		return false;
 	memcpy(s->wire, bytes, 16);
 	s->has_wire = true;
-	add_slot(e, (uint32_t)m->place << 8 | (uint32_t)(id & 0xff));
+	add_slot(e, (uint32_t)place << 8 | (uint32_t)(id & 0xff));
 	return true;
 }
 
@@ -264,7 +274,23 @@ static void add_spans(struct encoding *e)
 
 		e->begin[i] = i ? find_time(e, span->start_ns, e->first[i]) : OSP_PACK_AT_START;
 		e->end[i] = find_time(e, span->end_ns, e->last[i]);
+		e->states[i] = span->marks << 8 | span->status;
 	}
+}
+
+/* What the shape says of this operation: all that tells rows of one form apart, in one piece. */
+static struct sqlite_codes get_codes(const struct encoding *e, uint32_t field_slot)
+{
+	size_t n = e->row->span_count;
+
+	return (struct sqlite_codes){
+		.field_slot = field_slot,
+		.begin = e->begin,
+		.end = e->end,
+		.fields = e->codings,
+		.names = e->name_codings,
+		.size = 3 * n * sizeof(uint32_t) + e->row->attribute_count + 2 * n,
+	};
 }
 
 static int add_parent(struct encoding *e)
@@ -326,7 +352,7 @@ static void put_times(uint8_t *p, const uint64_t *times, uint32_t count, unsigne
 		p = osp_pack_put(p, times[i], 8);
 }
 
-static int put_head(struct encoding *e, int64_t start_ns, uint32_t shape, uint32_t thread)
+static int put_head(struct encoding *e, int64_t start_ns, uint32_t origin)
 {
 	struct sqlite_store *s = e->s;
 	uint8_t flags = choose_flags(e), *p = reserve(&s->heads, OSP_PACK_HEAD);
@@ -336,8 +362,7 @@ static int put_head(struct encoding *e, int64_t start_ns, uint32_t shape, uint32
 	if (!p)
 		return -ENOMEM;
 	p = osp_pack_put(p, e->row->id, 8);
-	p = osp_pack_put(p, shape, 4);
-	p = osp_pack_put(p, thread, 4);
+	p = osp_pack_put(p, origin, 4);
 	*p++ = flags;
 	p = osp_pack_put(p, (uint64_t)e->row->spans[0].start_ns - (uint64_t)start_ns, 5);
 	p = osp_pack_put(p, s->times.size, 2);
@@ -398,20 +423,18 @@ static int add_parts(struct encoding *e, uint32_t *field_slot)
 static int encode_member(struct sqlite_store *s, const struct sqlite_member *m, int64_t start_ns)
 {
 	struct encoding e = {.s = s, .m = m, .row = &m->row};
+	struct sqlite_origin o = {.process = m->row.process, .tid = m->row.tid};
 	struct sqlite_codes codes;
-	uint32_t key, thread;
-	int r = add_parts(&e, &codes.field_slot);
+	uint32_t field_slot, origin;
+	int r = add_parts(&e, &field_slot);
 
 	if (r)
 		return r;
-	codes.begin = e.begin;
-	codes.end = e.end;
-	codes.fields = e.codings;
-	codes.names = e.name_codings;
-	r = sqlite_shape_of(s, &m->row, &codes, &key);
-	r = r ? r : sqlite_thread_add(s, m->row.process, m->row.tid, &thread);
+	codes = get_codes(&e, field_slot);
+	r = sqlite_shape_of(s, &m->row, &codes, &o.shape);
+	r = r ? r : sqlite_origin_add(s, &o, &origin);
 	r = r ? r : count_row(s, &m->row);
-	return r ? r : put_head(&e, start_ns, key, thread);
+	return r ? r : put_head(&e, start_ns, origin);
 }
 
 /* ---- the bundle ---- */
@@ -419,19 +442,18 @@ static int encode_member(struct sqlite_store *s, const struct sqlite_member *m, 
 static int encode_link(struct sqlite_store *s, const struct sqlite_link *l)
 {
 	const struct osp_edge *e = &l->edge;
-	const struct sqlite_batch *b = &s->batch;
 	struct name n = {.texts = {e->rule, e->makes, e->evidence, e->grade, e->also}};
 	uint8_t *p = reserve(&s->edges, OSP_PACK_EDGE);
 	uint32_t kind;
 	int r = p ? sqlite_names_add(s, NAMES_LINK_KIND, &n,
-				     (struct name_hint){e->rule, e->evidence, e->lasting}, &kind)
+				     (struct name_hint){e->rule, e->evidence}, &kind)
 		  : -ENOMEM;
 
 	if (r)
 		return r;
-	p = osp_pack_put(p, sqlite_batch_find(b, e->from & ~0xffffull)->place, 1);
+	p = osp_pack_put(p, (uint64_t)find_place(s, e->from), 1);
 	p = osp_pack_put(p, e->from & 0xffff, 2);
-	p = osp_pack_put(p, sqlite_batch_find(b, e->to & ~0xffffull)->place, 1);
+	p = osp_pack_put(p, (uint64_t)find_place(s, e->to), 1);
 	p = osp_pack_put(p, e->to & 0xffff, 2);
 	osp_pack_put(p, kind, 2);
 	return 0;
@@ -445,18 +467,22 @@ static void bind_buffer(sqlite3_stmt *st, int at, const struct osp_buffer *b)
 		sqlite3_bind_null(st, at);
 }
 
-static int insert_bundle(struct sqlite_store *s, uint64_t trace, int64_t start_ns, int64_t end_ns,
-			 bool complete)
-{
-	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_ADD_BUNDLE);
+/* When its operations are, and whether all of them are whole. */
+struct extent {
+	int64_t start_ns, end_ns;
+	bool complete;
+};
 
+static int write_bundle(struct sqlite_store *s, sqlite3_stmt *st, int64_t key, uint64_t trace,
+			const struct extent *x)
+{
 	if (!st)
 		return sqlite_fail(s, "write");
-	sqlite3_bind_int64(st, 1, s->bundle_keys);
+	sqlite3_bind_int64(st, 1, key);
 	sqlite3_bind_int64(st, 2, (int64_t)trace);
-	sqlite3_bind_int64(st, 3, start_ns);
-	if (complete)
-		sqlite3_bind_int64(st, 4, (int64_t)((uint64_t)end_ns - (uint64_t)start_ns));
+	sqlite3_bind_int64(st, 3, x->start_ns);
+	if (x->complete)
+		sqlite3_bind_int64(st, 4, (int64_t)((uint64_t)x->end_ns - (uint64_t)x->start_ns));
 	else
 		sqlite3_bind_null(st, 4);
 	if (s->has_wire)
@@ -480,32 +506,44 @@ static void reset(struct sqlite_store *s)
 	osp_buffer_reset(&s->edges);
 	memset(s->seen, 0, sizeof(s->seen));
 	s->has_wire = false;
+	s->id_count = 0;
+}
+
+static struct extent measure(struct sqlite_store *s, const uint32_t *members, size_t count)
+{
+	struct extent x = {INT64_MAX, INT64_MIN, true};
+
+	for (size_t i = 0; i < count; i++) {
+		const struct osp_row *row = &s->batch.members[members[i]].row;
+		const struct osp_row_span *span = &row->spans[0];
+
+		x.start_ns = span->start_ns < x.start_ns ? span->start_ns : x.start_ns;
+		x.end_ns = span->end_ns > x.end_ns ? span->end_ns : x.end_ns;
+		x.complete = x.complete && row->complete;
+		s->ids[s->id_count++] = row->id;
+	}
+	return x;
 }
 
 int sqlite_encode(struct sqlite_store *s, const uint32_t *members, size_t count,
-		  uint32_t first_link)
+		  uint32_t first_link, int64_t key)
 {
+	enum sqlite_statement id = key ? STATEMENT_SET_BUNDLE : STATEMENT_ADD_BUNDLE;
 	const struct sqlite_member *list = s->batch.members;
-	int64_t start_ns = INT64_MAX, end_ns = INT64_MIN;
-	bool complete = true;
+	struct extent x;
 	int r = 0;
 
 	reset(s);
-	for (size_t i = 0; i < count; i++) {
-		const struct osp_row_span *span = &list[members[i]].row.spans[0];
-
-		start_ns = span->start_ns < start_ns ? span->start_ns : start_ns;
-		end_ns = span->end_ns > end_ns ? span->end_ns : end_ns;
-		complete = complete && list[members[i]].row.complete;
-	}
-	s->bundle_keys++;
+	x = measure(s, members, count);
+	key = key ? key : ++s->bundle_keys;
 	for (size_t i = 0; !r && i < count; i++) {
-		r = encode_member(s, &list[members[i]], start_ns);
-		r = r ? r : sqlite_place_add(s, &list[members[i]].row, s->bundle_keys);
+		r = encode_member(s, &list[members[i]], x.start_ns);
+		r = r ? r : sqlite_place_add(s, &list[members[i]].row, key);
 	}
 	for (uint32_t i = first_link; !r && i; i = s->batch.links[i - 1].next)
 		r = encode_link(s, &s->batch.links[i - 1]);
 	r = r ? r : count_up(s, s->edges.size / OSP_PACK_EDGE);
 	r = r ? r : count_up(s, count);
-	return r ? r : insert_bundle(s, list[members[0]].row.trace, start_ns, end_ns, complete);
+	return r ? r
+		 : write_bundle(s, sqlite_statement(s, id), key, list[members[0]].row.trace, &x);
 }

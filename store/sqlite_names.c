@@ -180,6 +180,11 @@ static int add_name(struct sqlite_store *s, enum name_table t, const struct name
 	return 0;
 }
 
+static size_t recent_place(struct name_hint hint, int64_t integer)
+{
+	return ((uintptr_t)hint.a / 2 + (uintptr_t)hint.b * 7 + (uintptr_t)integer) % NAMES_RECENT;
+}
+
 int sqlite_names_add(struct sqlite_store *s, enum name_table t, const struct name *columns,
 		     struct name_hint hint, uint32_t *number)
 {
@@ -259,11 +264,39 @@ static int intern(struct sqlite_store *s, const void *text, size_t size, int64_t
 	return r ? r : osp_map_add(&s->strings, text, size, (void *)(uintptr_t)*id);
 }
 
+/* Its first and last bytes and its size decide. */
+static struct recent_string *recent_string(struct sqlite_store *s, const char *text, size_t size)
+{
+	uint64_t first = 0, last = 0;
+
+	memcpy(&first, text, size < 8 ? size : 8);
+	memcpy(&last, text + (size < 8 ? 0 : size - 8), size < 8 ? size : 8);
+	first = (first ^ size) * 0x9e3779b97f4a7c15 ^ last;
+	return &s->recent_strings[(first * 0x9e3779b97f4a7c15) >> 32 & (STRINGS_RECENT - 1)];
+}
+
+/* The id of a string that the writer knows, or 0. */
+static int64_t recall(struct sqlite_store *s, const char *text, size_t size)
+{
+	struct recent_string *r = recent_string(s, text, size);
+	int64_t id;
+
+	if (r->id && r->size == size && !memcmp(r->text, text, size))
+		return r->id;
+	id = (int64_t)(uintptr_t)osp_map_find(&s->strings, text, size);
+	if (!id || size > sizeof(r->text))
+		return id;
+	r->id = (uint32_t)id;
+	r->size = (uint8_t)size;
+	memcpy(r->text, text, size);
+	return id;
+}
+
 int sqlite_string_add(struct sqlite_store *s, const char *text, int64_t *id)
 {
 	size_t size = text ? strlen(text) : 0;
 
-	*id = text ? (int64_t)(uintptr_t)osp_map_find(&s->strings, text, size) : 0;
+	*id = text ? recall(s, text, size) : 0;
 	if (!text || *id || s->strings.count == s->strings.max)
 		return 0;
 	return intern(s, text, size, id);
@@ -274,7 +307,7 @@ int sqlite_string_add_value(struct sqlite_store *s, const void *text, size_t siz
 	*id = 0;
 	if (!size || size > SQLITE_VALUE_STRING_BYTES)
 		return 0;
-	*id = (int64_t)(uintptr_t)osp_map_find(&s->strings, text, size);
+	*id = recall(s, text, size);
 	if (*id || s->value_strings == SQLITE_VALUE_STRINGS || s->strings.count == s->strings.max)
 		return 0;
 	s->value_strings++;
@@ -341,5 +374,6 @@ void sqlite_names_clear(struct sqlite_store *s)
 	}
 	osp_map_clear(&s->strings);
 	osp_map_init(&s->strings, SQLITE_STRINGS, 0x73747269);
+	memset(s->recent_strings, 0, sizeof(s->recent_strings));
 	s->value_strings = 0;
 }

@@ -14,7 +14,7 @@ struct name {
 	int64_t integer;      /* the one integer column, 0 where there is none */
 };
 
-enum { NAMES_RECENT = 1024 };
+enum { NAMES_RECENT = 1024, STRINGS_RECENT = 2048 };
 
 struct names {
 	struct name **entries; /* owned; by number */
@@ -26,4 +26,11 @@ struct names {
 		int64_t integer;
 		uint32_t number;
 	} recent[NAMES_RECENT];
+};
+
+/* A string met lately; one line of the cache, where most look-ups end. */
+struct recent_string {
+	uint32_t id; /* 0 = none */
+	uint8_t size;
+	char text[59];
 };

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "store/pack.h"
 
@@ -31,11 +32,19 @@ static uint64_t bit_of(uint64_t id)
 	return 1ull << (id >> OPERATION_BITS & 63);
 }
 
-static struct sqlite_place *find_block(const struct sqlite_store *s, uint64_t id)
+static struct sqlite_place *find_block(struct sqlite_store *s, uint64_t id)
 {
 	uint64_t block = id >> BLOCK_BITS;
+	struct sqlite_place **recent =
+		&s->recent_places[(block * 0x9e3779b97f4a7c15) >> 32 & (SQLITE_RECENT - 1)];
+	struct sqlite_place *p = *recent;
 
-	return osp_map_find(&s->places, &block, sizeof(block));
+	if (p && p->block == block)
+		return p;
+	p = osp_map_find(&s->places, &block, sizeof(block));
+	if (p)
+		*recent = p;
+	return p;
 }
 
 static int add_block(struct sqlite_store *s, uint64_t id, struct sqlite_place **out)
@@ -43,7 +52,7 @@ static int add_block(struct sqlite_store *s, uint64_t id, struct sqlite_place **
 	uint64_t block = id >> BLOCK_BITS;
 	int r;
 
-	*out = osp_map_find(&s->places, &block, sizeof(block));
+	*out = find_block(s, id);
 	if (*out)
 		return 0;
 	if (s->places.count == s->places.max)
@@ -111,6 +120,7 @@ int sqlite_place_add(struct sqlite_store *s, const struct osp_row *row, int64_t 
 		add_hint(s, row->id, bundle);
 	else
 		drop_hint(s, row->id);
+	s->place_again |= bundle <= s->placed;
 	return 0;
 }
 
@@ -164,8 +174,10 @@ int sqlite_place_flush(struct sqlite_store *s)
 	}
 	sqlite3_bind_int64(st, 1, s->bundle_keys);
 	r = r ? r : sqlite_run(s, st);
-	if (!r)
+	if (!r) {
 		s->placed = s->bundle_keys;
+		s->place_again = false;
+	}
 	return r;
 }
 
@@ -189,6 +201,7 @@ void sqlite_place_clear(struct sqlite_store *s)
 		free(p);
 	osp_map_clear(&s->places);
 	osp_map_init(&s->places, SQLITE_PLACES, 0x706c6163);
+	memset(s->recent_places, 0, sizeof(s->recent_places));
 	s->dirty = NULL;
 	for (size_t at = 0; (h = osp_map_next(&s->hints, &at));)
 		free(h);
@@ -230,6 +243,7 @@ void sqlite_place_forget(struct sqlite_store *s, int64_t first)
 		if (p->last < first)
 			free(p);
 	osp_map_clear(&s->places);
+	memset(s->recent_places, 0, sizeof(s->recent_places));
 	s->places = kept;
 	forget_hints(s, first);
 }

@@ -1,5 +1,5 @@
 /*
- * Shapes and threads of a session file: what operations have in common, stored once and known by
+ * Shapes and origins of a session file: what operations have in common, stored once and known by
  * a key. The writer remembers a bounded number of them; one that was forgotten is stored again
  * under a new key, so that any number may pass. Readers hold what they have met. Part of the
  * SQLite driver.
@@ -12,10 +12,6 @@
 
 #include "store/pack.h"
 #include "user/base/cleanup.h"
-
-struct thread {
-	uint32_t process, tid;
-};
 
 static void forget_all(struct osp_map *m)
 {
@@ -74,7 +70,7 @@ static int number_of_class(struct sqlite_store *s, const struct osp_row *row, si
 			     .integer = span->kind};
 
 	return sqlite_names_add(s, NAMES_CLASS, &class,
-				(struct name_hint){span->kind_name, row->spans[0].kind_name, false},
+				(struct name_hint){span->kind_name, row->spans[0].kind_name},
 				number);
 }
 
@@ -116,7 +112,7 @@ static int put_fields(struct sqlite_store *s, const struct osp_row *row, size_t 
 		const struct osp_attribute *a = &row->attributes[at];
 		struct name field = {.texts = {a->name, types[a->value.type]}};
 		int r = sqlite_names_add(s, NAMES_FIELD, &field,
-					 (struct name_hint){a->name, types[a->value.type], false},
+					 (struct name_hint){a->name, types[a->value.type]},
 					 &number);
 
 		if (r)
@@ -138,7 +134,7 @@ static int put_steps(struct sqlite_store *s, const struct osp_row *row, const ui
 		struct name point = {.texts = {step->name}, .integer = step->unexpected};
 		uint32_t number;
 		int r = sqlite_names_add(s, NAMES_POINT, &point,
-					 (struct name_hint){step->name, NULL, false}, &number);
+					 (struct name_hint){step->name, NULL}, &number);
 
 		r = r ? r : put_fields(s, row, i, codings, &fields);
 		if (r)
@@ -232,14 +228,15 @@ static int sign(struct sqlite_store *s, const struct osp_row *row, const struct 
 	return 0;
 }
 
-int sqlite_shape_of(struct sqlite_store *s, const struct osp_row *row,
-		    const struct sqlite_codes *codes, uint32_t *key)
+/* Names are told apart by their addresses. */
+static int find_lasting(struct sqlite_store *s, const struct osp_row *row,
+			const struct sqlite_codes *codes, uint32_t *key)
 {
 	void *known;
-	int r = row->lasting ? sign(s, row, codes) : 0;
+	int r = sign(s, row, codes);
 
-	if (r || !row->lasting)
-		return r ? r : make_shape(s, row, codes, key);
+	if (r)
+		return r;
 	known = osp_map_find(&s->signatures, s->shape.data, s->shape.size);
 	*key = (uint32_t)(uintptr_t)known;
 	if (known)
@@ -253,32 +250,86 @@ int sqlite_shape_of(struct sqlite_store *s, const struct osp_row *row,
 			       (void *)(uintptr_t)*key);
 }
 
-/* ---- threads ---- */
+/* ---- known by their form ---- */
 
-int sqlite_thread_add(struct sqlite_store *s, uint32_t process, uint32_t tid, uint32_t *key)
+static struct sqlite_form *form_of(struct sqlite_store *s, const struct osp_row *row)
 {
-	struct thread t = {process, tid};
-	void *known = osp_map_find(&s->threads, &t, sizeof(t));
-	sqlite3_stmt *st;
+	return &s->forms[row->form % SQLITE_FORMS];
+}
+
+static bool is_as_last(const struct sqlite_form *f, const struct osp_row *row,
+		       const struct sqlite_codes *codes)
+{
+	return row->form && f->form == row->form && f->codes.size == codes->size &&
+	       !memcmp(f->codes.data, codes->begin, codes->size);
+}
+
+static int remember_form(struct sqlite_form *f, const struct osp_row *row,
+			 const struct sqlite_codes *codes, uint32_t key)
+{
+	f->form = 0;
+	f->key = key;
+	f->codes.max = SIZE_MAX;
+	osp_buffer_reset(&f->codes);
+	if (osp_buffer_add(&f->codes, codes->begin, codes->size))
+		return -ENOMEM;
+	f->form = row->form;
+	return 0;
+}
+
+int sqlite_shape_of(struct sqlite_store *s, const struct osp_row *row,
+		    const struct sqlite_codes *codes, uint32_t *key)
+{
+	struct sqlite_form *f = form_of(s, row);
+	int r;
+
+	if (is_as_last(f, row, codes)) {
+		*key = f->key;
+		return 0;
+	}
+	r = row->lasting ? find_lasting(s, row, codes, key) : make_shape(s, row, codes, key);
+	return r || !row->form ? r : remember_form(f, row, codes, *key);
+}
+
+static void forget_forms(struct sqlite_store *s)
+{
+	for (size_t i = 0; i < SQLITE_FORMS; i++) {
+		osp_buffer_clear(&s->forms[i].codes);
+		s->forms[i].form = 0;
+	}
+}
+
+/* ---- origins ---- */
+
+static int insert_origin(struct sqlite_store *s, const struct sqlite_origin *o, uint32_t key)
+{
+	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_ADD_ORIGIN);
+
+	if (!st)
+		return sqlite_fail(s, "add an origin");
+	sqlite3_bind_int64(st, 1, key);
+	sqlite3_bind_int64(st, 2, o->shape);
+	sqlite3_bind_int64(st, 3, o->process);
+	sqlite3_bind_int64(st, 4, o->tid);
+	return sqlite_run(s, st);
+}
+
+int sqlite_origin_add(struct sqlite_store *s, const struct sqlite_origin *o, uint32_t *key)
+{
+	void *known = osp_map_find(&s->origins, o, sizeof(*o));
 	int r;
 
 	if (known) {
 		*key = (uint32_t)(uintptr_t)known;
 		return 0;
 	}
-	if (s->thread_keys == UINT32_MAX)
-		return osp_store_fail(&s->base, -ENOSPC, "%s: too many threads", s->path);
-	if (s->threads.count == s->threads.max)
-		forget_all(&s->threads);
-	st = sqlite_statement(s, STATEMENT_ADD_THREAD);
-	if (!st)
-		return sqlite_fail(s, "add a thread");
-	*key = ++s->thread_keys;
-	sqlite3_bind_int64(st, 1, *key);
-	sqlite3_bind_int64(st, 2, process);
-	sqlite3_bind_int64(st, 3, tid);
-	r = sqlite_run(s, st);
-	return r ? r : osp_map_add(&s->threads, &t, sizeof(t), (void *)(uintptr_t)*key);
+	if (s->origin_keys == UINT32_MAX)
+		return osp_store_fail(&s->base, -ENOSPC, "%s: too many origins", s->path);
+	if (s->origins.count == s->origins.max)
+		forget_all(&s->origins);
+	*key = ++s->origin_keys;
+	r = insert_origin(s, o, *key);
+	return r ? r : osp_map_add(&s->origins, o, sizeof(*o), (void *)(uintptr_t)*key);
 }
 
 /* ---- reading ---- */
@@ -355,43 +406,64 @@ int sqlite_shape_get(struct sqlite_store *s, uint32_t key, const struct sqlite_s
 	return r;
 }
 
-int sqlite_thread_get(struct sqlite_store *s, uint32_t key, uint32_t *process, uint32_t *tid)
+static void free_origins(struct sqlite_store *s)
 {
-	void *known = osp_map_find(&s->known_threads, &key, sizeof(key));
-	sqlite3_stmt *st = known ? NULL : sqlite_statement(s, STATEMENT_GET_THREAD);
-	uint64_t both = (uintptr_t)known - 1;
+	void *o;
+
+	for (size_t at = 0; (o = osp_map_next(&s->known_origins, &at));)
+		free(o);
+	forget_all(&s->known_origins);
+}
+
+static int keep_origin(struct sqlite_store *s, uint32_t key, const struct sqlite_origin *o)
+{
+	struct sqlite_origin *copy = malloc(sizeof(*copy));
+	int r;
+
+	if (!copy)
+		return -ENOMEM;
+	*copy = *o;
+	if (s->known_origins.count == s->known_origins.max)
+		free_origins(s);
+	r = osp_map_add(&s->known_origins, &key, sizeof(key), copy);
+	if (r)
+		free(copy);
+	return r;
+}
+
+int sqlite_origin_get(struct sqlite_store *s, uint32_t key, struct sqlite_origin *o)
+{
+	const struct sqlite_origin *known = osp_map_find(&s->known_origins, &key, sizeof(key));
+	sqlite3_stmt *st = known ? NULL : sqlite_statement(s, STATEMENT_GET_ORIGIN);
 	int r = 0;
 
-	if (!known) {
-		if (!st)
-			return sqlite_fail(s, "read a thread");
-		sqlite3_bind_int64(st, 1, key);
-		if (sqlite3_step(st) != SQLITE_ROW)
-			r = sqlite_damaged(s, "no such thread");
-		both = (uint64_t)(uint32_t)sqlite3_column_int64(st, 0) << 32 |
-		       (uint32_t)sqlite3_column_int64(st, 1);
-		sqlite3_reset(st);
-		if (s->known_threads.count == s->known_threads.max)
-			forget_all(&s->known_threads);
-		if (!r && both != UINT64_MAX)
-			r = osp_map_add(&s->known_threads, &key, sizeof(key),
-					(void *)(uintptr_t)(both + 1));
+	if (known) {
+		*o = *known;
+		return 0;
 	}
-	*process = (uint32_t)(both >> 32);
-	*tid = (uint32_t)both;
-	return r;
+	if (!st)
+		return sqlite_fail(s, "read an origin");
+	sqlite3_bind_int64(st, 1, key);
+	if (sqlite3_step(st) != SQLITE_ROW)
+		r = sqlite_damaged(s, "no such origin");
+	o->shape = (uint32_t)sqlite3_column_int64(st, 0);
+	o->process = (uint32_t)sqlite3_column_int64(st, 1);
+	o->tid = (uint32_t)sqlite3_column_int64(st, 2);
+	sqlite3_reset(st);
+	return r ? r : keep_origin(s, key, o);
 }
 
 void sqlite_shape_clear(struct sqlite_store *s)
 {
 	free_shapes(s);
+	free_origins(s);
+	forget_forms(s);
 	osp_map_clear(&s->shapes);
 	osp_map_clear(&s->signatures);
-	osp_map_clear(&s->threads);
-	osp_map_clear(&s->known_threads);
+	osp_map_clear(&s->origins);
 	osp_map_init(&s->shapes, SQLITE_SHAPES, 0x73686170);
 	osp_map_init(&s->signatures, SQLITE_SHAPES, 0x7369676e);
 	osp_map_init(&s->known_shapes, SQLITE_SHAPES, 0x6b736870);
-	osp_map_init(&s->threads, SQLITE_THREADS, 0x74687264);
-	osp_map_init(&s->known_threads, SQLITE_THREADS, 0x6b746864);
+	osp_map_init(&s->origins, SQLITE_ORIGINS, 0x6f726967);
+	osp_map_init(&s->known_origins, SQLITE_ORIGINS, 0x6b6f7267);
 }

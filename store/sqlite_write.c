@@ -1,5 +1,5 @@
 /*
- * The write side of the SQLite driver: one batch, one transaction, merged by key as store/span.h
+ * The write side of the SQLite driver: batches of one transaction, merged by key as store/span.h
  * says. Operations, patches and links are gathered (sqlite_batch.c) and become bundles; the other
  * parts are rows. Fed with checked parts by store.c.
  */
@@ -239,8 +239,8 @@ void sqlite_probes_clear(struct sqlite_store *s)
 	osp_map_init(&s->probes, SQLITE_PROBES, 0x70726f62);
 }
 
-/* Undoes the batch; the text of the failure that led here stays. */
-static int roll_back(struct sqlite_store *s, int r, uint64_t patches_pending)
+/* Undoes the transaction; the text of the failure that led here stays. */
+static int roll_back(struct sqlite_store *s, int r)
 {
 	char text[sizeof(s->base.error)];
 
@@ -250,7 +250,7 @@ static int roll_back(struct sqlite_store *s, int r, uint64_t patches_pending)
 	memcpy(s->base.error, text, sizeof(text));
 	s->stale = true;
 	s->numbers = 0;
-	s->patches_pending = patches_pending;
+	s->patches_pending = s->patches_before;
 	sqlite_shape_clear(s);
 	sqlite_probes_clear(s);
 	sqlite_place_reload(s);
@@ -262,17 +262,26 @@ static int roll_back(struct sqlite_store *s, int r, uint64_t patches_pending)
 int sqlite_write_parts(struct osp_store *store, const struct osp_part *parts, size_t count)
 {
 	struct sqlite_store *s = sqlite(store);
-	uint64_t patches_pending = s->patches_pending;
 	int r = s->stale ? sqlite_names_reload(s) : 0;
 
 	if (r)
 		return r;
 	s->stale = false;
 	sqlite_batch_reset(&s->batch);
-	r = run(s, STATEMENT_BEGIN);
+	if (sqlite3_get_autocommit(s->db)) {
+		s->patches_before = s->patches_pending;
+		r = run(s, STATEMENT_BEGIN);
+	}
 	for (size_t i = 0; !r && i < count; i++)
 		r = write_part(s, &parts[i]);
 	r = r ? r : sqlite_batch_write(s);
-	r = r ? r : run(s, STATEMENT_COMMIT);
-	return r ? roll_back(s, r, patches_pending) : 0;
+	return r ? roll_back(s, r) : 0;
+}
+
+int sqlite_write_commit(struct osp_store *store)
+{
+	struct sqlite_store *s = sqlite(store);
+	int r = sqlite3_get_autocommit(s->db) ? 0 : run(s, STATEMENT_COMMIT);
+
+	return r ? roll_back(s, r) : 0;
 }

@@ -79,34 +79,60 @@ int osp_store_close(struct osp_store **s, bool clean)
 	return *s ? (*s)->ops->close(s, clean) : 0;
 }
 
-int osp_store_write(struct osp_store *s, const struct osp_part *parts, size_t count)
+/* Checks a part; what rows of one form have in common only once. */
+static int check(struct osp_store *s, const struct osp_part *part, char *text, size_t room)
+{
+	uint64_t form = part->kind == OSP_PART_ROW ? part->row.form : 0;
+	uint64_t *known = &s->forms[form % OSP_STORE_FORMS];
+	int r = osp_part_check(part, form && *known == form, text, room);
+
+	if (!r && form)
+		*known = form;
+	return r;
+}
+
+int osp_store_add(struct osp_store *s, const struct osp_part *parts, size_t count)
 {
 	char text[300];
 
 	if (!s->writable)
 		return osp_store_fail(s, -EROFS, "the session was opened for reading");
 	for (size_t i = 0; i < count; i++)
-		if (osp_part_check(&parts[i], text, sizeof(text)))
+		if (check(s, &parts[i], text, sizeof(text)))
 			return osp_store_fail(s, -EINVAL, "part %zu: %s", i, text);
 	return count ? s->ops->write(s, parts, count) : 0;
 }
 
+int osp_store_write(struct osp_store *s, const struct osp_part *parts, size_t count)
+{
+	int r = osp_store_add(s, parts, count);
+
+	return r ? r : s->ops->commit(s);
+}
+
 int osp_store_flush(struct osp_store *s)
 {
-	return s->writable ? s->ops->flush(s) : 0;
+	int r = s->writable ? s->ops->commit(s) : 0;
+
+	return r || !s->writable ? r : s->ops->flush(s);
 }
 
 int osp_store_forget(struct osp_store *s, int64_t before_ns, bool *more)
 {
+	int r;
+
 	*more = false;
 	if (!s->writable)
 		return osp_store_fail(s, -EROFS, "the session was opened for reading");
-	return s->ops->forget(s, before_ns, more);
+	r = s->ops->commit(s);
+	return r ? r : s->ops->forget(s, before_ns, more);
 }
 
 int osp_store_save(struct osp_store *s, const char *path, bool overwrite)
 {
-	return s->ops->save(s, path, overwrite);
+	int r = s->writable ? s->ops->commit(s) : 0;
+
+	return r ? r : s->ops->save(s, path, overwrite);
 }
 
 static int copy_kind(struct osp_store *from, struct osp_store *to, enum osp_part_kind kind)

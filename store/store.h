@@ -43,8 +43,18 @@ int osp_store_open(struct osp_store **out, const char *uri, enum osp_store_mode 
  */
 int osp_store_close(struct osp_store **s, bool clean);
 
-/* One batch, one transaction: all or nothing. -ENOSPC, -EIO, -EINVAL (part's index in the text). */
+/*
+ * One batch, one transaction: all or nothing, with what osp_store_add added before. -ENOSPC, -EIO,
+ * -EINVAL (part's index in the text).
+ */
 int osp_store_write(struct osp_store *s, const struct osp_part *parts, size_t count);
+
+/*
+ * The same in a transaction that stays open until osp_store_write, a clean close, or another call
+ * that changes or saves what is stored. Until then other programs do not see it and a crash undoes
+ * it, and so do a failure and a close that is not clean.
+ */
+int osp_store_add(struct osp_store *s, const struct osp_part *parts, size_t count);
 
 /* Makes all that was written before survive a power loss. */
 int osp_store_flush(struct osp_store *s);

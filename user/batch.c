@@ -17,12 +17,15 @@
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
 
+enum { PASS_BYTES = 1 << 20 }; /* the second level of caches holds so much */
+
 struct osp_batch {
 	struct osp_store *store; /* borrowed: the session's, closed after the batch */
 	uint8_t *arena;
 	size_t used, max;
 	struct osp_part *parts;
 	size_t count, room;
+	bool passed;		  /* parts wait in the store's transaction */
 	int64_t last_ns, told_ns; /* the last step of all rows, and of those that are written */
 };
 
@@ -192,6 +195,23 @@ static void note_time(struct osp_batch *b, const struct osp_part *part)
 		b->last_ns = part->row.spans[0].end_ns;
 }
 
+/* Says why it failed; what waited is lost then. */
+static int settle(struct osp_batch *b, int r)
+{
+	if (r)
+		osp_err(0, "%s", osp_store_error(b->store));
+	else
+		b->count = b->used = 0;
+	return r;
+}
+
+/* Makes room; nobody else sees it yet. */
+static int pass(struct osp_batch *b)
+{
+	b->passed = true;
+	return settle(b, osp_store_add(b->store, b->parts, b->count));
+}
+
 int osp_batch_add(struct osp_batch *b, const struct osp_part *part)
 {
 	for (int again = 0; again < 2; again++) {
@@ -199,13 +219,13 @@ int osp_batch_add(struct osp_batch *b, const struct osp_part *part)
 		struct osp_part copy = *part;
 		int r;
 
-		if (b->count + 1 < b->room && keep_part(b, &copy)) {
+		if (before < PASS_BYTES && b->count + 1 < b->room && keep_part(b, &copy)) {
 			b->parts[b->count++] = copy;
 			note_time(b, part);
 			return 0;
 		}
 		b->used = before;
-		r = osp_batch_flush(b);
+		r = pass(b);
 		if (r)
 			return r;
 	}
@@ -229,12 +249,12 @@ int osp_batch_flush(struct osp_batch *b)
 	char text[24];
 	int r;
 
-	if (!b->count)
+	if (!b->count && !b->passed)
 		return 0;
-	r = osp_store_write(b->store, b->parts, tell_time(b, text));
+	r = settle(b, osp_store_write(b->store, b->parts, tell_time(b, text)));
 	if (r)
-		return osp_err(0, "%s", osp_store_error(b->store)), r;
+		return r;
 	b->told_ns = b->last_ns;
-	b->count = b->used = 0;
+	b->passed = false;
 	return 0;
 }

@@ -16,10 +16,11 @@ int osp_batch_new(struct osp_batch **out, struct osp_store *store, size_t max_by
 void osp_batch_free(struct osp_batch **b); /* unwritten parts are dropped */
 
 /*
- * Copies a part in. A full batch is written first, so that memory stays bounded whatever one
- * drain brings. 0, -ENOMEM, -E2BIG (one part larger than the batch), or the store's error.
+ * Copies a part in. What a batch of some size holds goes into the store's transaction first, so
+ * that memory stays bounded and in the caches whatever comes before the next flush. 0, -ENOMEM,
+ * -E2BIG (one part larger than the batch), or the store's error.
  */
 int osp_batch_add(struct osp_batch *b, const struct osp_part *part);
 
-/* Writes what is there as one transaction; nothing to write is no error. Says why a store fails. */
+/* Commits all that was added; nothing to write is no error. Says why a store fails. */
 int osp_batch_flush(struct osp_batch *b);

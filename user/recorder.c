@@ -44,13 +44,16 @@
 
 enum {
 	BATCH_BYTES = 8 << 20,
-	DRAIN_MAX = 8192,   /* records of one batch */
+	DRAIN_MAX = 8192,   /* records of one drain */
 	DISCARD_STEP = 256, /* records discarded before the ring's filling is looked at again */
 	TICK_MS = 200,	    /* time-outs, progress and the end of --for are looked at this often */
 	CLOCK_TICKS = 50,   /* wall time is read again after so many ticks */
 	CHANGE_DRAINS =
 		16, /* before sites are attached or detached: producers may be faster than we */
 };
+
+/* Drains share a transaction for so long; a quiet one is ended by the next tick. */
+static const int64_t commit_ns = 50 * 1000 * 1000;
 
 static const int64_t hung_ns = 1000 * 1000 * 1000;
 static const int64_t full_again_ns = 60ll * 1000 * 1000 * 1000; /* between two warnings */
@@ -74,6 +77,7 @@ struct recorder {
 	struct osp_cost_summary spent;
 	struct osp_control *control; /* NULL: nobody can order */
 	struct osp_orders orders;
+	int64_t open_ns; /* the first drain of the transaction under way; 0 = nothing waits */
 	struct osp_keep *keep;
 	struct osp_switch *what; /* what is recorded, and the governor */
 	int epoll, timer, signals;
@@ -185,6 +189,7 @@ static int commit(struct recorder *r)
 {
 	int e = osp_feed_settle(r->feed);
 
+	r->open_ns = 0;
 	return e ? e : osp_batch_flush(r->batch);
 }
 
@@ -241,7 +246,20 @@ static void tell_nearly_full(struct recorder *r)
 		capacity >> 10);
 }
 
-/* One bounded drain, one transaction. Returns the number of records. */
+/*
+ * Commits what was drained a while ago: the parts of a trace mostly come together then, and each
+ * page is written once for many of them.
+ */
+static int commit_old(struct recorder *r, bool drained)
+{
+	int64_t now = osp_feed_now();
+
+	if (!r->open_ns && drained)
+		r->open_ns = now;
+	return !r->open_ns || now - r->open_ns < commit_ns ? 0 : commit(r);
+}
+
+/* One bounded drain. Returns the number of records. */
 static int drain(struct recorder *r)
 {
 	int e, n;
@@ -251,7 +269,7 @@ static int drain(struct recorder *r)
 	n = e ? e : osp_ring_drain(osp_loader_ring(r->loader), DRAIN_MAX, on_record, r);
 
 	e = n < 0 ? n : osp_follow_settle(r->follow);
-	e = e ? e : commit(r);
+	e = e ? e : commit_old(r, n > 0);
 	return e ? e : n;
 }
 
@@ -286,8 +304,11 @@ static int keep_forget(void *arg, int64_t before_ns)
 /* A bounded part: the ring fills meanwhile. */
 static int forget_some(struct recorder *r)
 {
-	int e = r->forgetting ? osp_store_forget(r->store, r->forget_ns, &r->forgetting) : 0;
+	int e = r->forgetting ? commit(r) : 0;
 
+	if (e || !r->forgetting)
+		return e;
+	e = osp_store_forget(r->store, r->forget_ns, &r->forgetting);
 	return e ? osp_err(e, "forget what ended long ago: %s", osp_store_error(r->store)) : 0;
 }
 

@@ -63,7 +63,7 @@ static void foreign_values_are_named_not_followed(void **state)
 {
 	static const char *const wrong[] = {
 		"UPDATE bundle SET heads = x'00'",
-		"UPDATE bundle SET heads = zeroblob(26)",
+		"UPDATE bundle SET heads = zeroblob(22)",
 		"UPDATE bundle SET heads = CAST(heads || heads AS BLOB)",
 		"UPDATE bundle SET times = x'0102'",
 		"UPDATE bundle SET slots = NULL",
@@ -81,7 +81,8 @@ static void foreign_values_are_named_not_followed(void **state)
 		"UPDATE shape SET fields = x'0000ffff01'",
 		"UPDATE shape SET field_slot = 99999",
 		"DELETE FROM shape",
-		"DELETE FROM thread",
+		"DELETE FROM origin",
+		"UPDATE origin SET shape = 999",
 		"UPDATE class SET kind = 9",
 		"UPDATE field SET type = 'odd'",
 		"UPDATE field SET type = 'f64'",

@@ -16,9 +16,9 @@
 
 #include "store/store.h"
 
-enum { PARTS = 260, OPERATIONS = 25, TRACES = 8, ROUNDS = 40, ORDERS = 3 };
+enum { PARTS = 260, OPERATIONS = 25, TRACES = 8, FORMS = 4, ROUNDS = 40, ORDERS = 3 };
 
-static uint64_t seed, word;
+static uint64_t seed, word, round_word;
 
 static uint64_t next(uint64_t below)
 {
@@ -47,9 +47,9 @@ struct pool {
 	uint8_t bytes[PARTS][64];
 };
 
-static struct osp_value random_value(uint8_t *bytes)
+static struct osp_value random_value(enum osp_value_type type, uint8_t *bytes)
 {
-	struct osp_value v = {.type = (enum osp_value_type)next(6)};
+	struct osp_value v = {.type = type};
 
 	switch (v.type) {
 	case OSP_VALUE_BOOL:
@@ -81,11 +81,47 @@ static uint64_t random_id(void)
 	return (next(2) ? 0xf000000000000000 : 0) + ((next(OPERATIONS) + 1) << 16);
 }
 
+/* What rows of one form have in common: drawn from the form's own numbers. */
+static void random_form(struct pool *p, size_t i)
+{
+	struct osp_row *row = &p->parts[i].row;
+	uint32_t at = 0;
+	uint64_t after;
+
+	row->form = next(2) ? 1 + next(FORMS) : 0;
+	after = word;
+	if (row->form)
+		word = round_word * (2 * row->form + 1) | 1;
+	row->provider = next(3) ? NAME : NULL;
+	row->side = next(3) ? NAME : NULL;
+	row->span_count = 1 + next(4);
+	row->step_count = next(9);
+	for (size_t k = 0; k < row->span_count; k++)
+		p->spans[i][k] = (struct osp_row_span){
+			.number = (uint16_t)(k ? p->spans[i][k - 1].number + 1 + next(2) : 0),
+			.parent = (uint16_t)(k ? next(k) : 0),
+			.kind_name = NAME,
+			.kind = (enum osp_span_kind)(1 + next(5))};
+	for (size_t k = 0; k < row->step_count; k++) {
+		struct osp_step *s = &p->steps[i][k];
+
+		*s = (struct osp_step){.name = NAME,
+				       .span = (uint16_t)next(row->span_count),
+				       .attribute_count = (uint16_t)next(4),
+				       .first_attribute = at,
+				       .unexpected = !next(5)};
+		for (uint16_t a = 0; a < s->attribute_count; a++)
+			p->attributes[i][at++] = (struct osp_attribute){
+				NAME, {.type = (enum osp_value_type)next(6)}};
+	}
+	row->attribute_count = at;
+	word = after;
+}
+
 static void random_row(struct pool *p, size_t i)
 {
 	struct osp_row *row = &p->parts[i].row;
 	int64_t start = (int64_t)next(1000000) - (int64_t)next(1000);
-	uint32_t at = 0;
 
 	*row = (struct osp_row){.id = random_id(),
 				.trace = next(TRACES) + 1,
@@ -93,39 +129,27 @@ static void random_row(struct pool *p, size_t i)
 				.process = (uint32_t)next(4),
 				.tid = (uint32_t)next(9),
 				.complete = next(3),
-				.provider = next(3) ? NAME : NULL,
-				.side = next(3) ? NAME : NULL,
 				.spans = p->spans[i],
-				.span_count = 1 + next(4),
 				.steps = p->steps[i],
-				.step_count = next(9),
 				.attributes = p->attributes[i]};
-	for (size_t k = 0; k < row->span_count; k++)
-		p->spans[i][k] = (struct osp_row_span){
-			.number = (uint16_t)(k ? p->spans[i][k - 1].number + 1 + next(2) : 0),
-			.parent = (uint16_t)(k ? next(k) : 0),
-			.kind_name = NAME,
-			.name = NAME,
-			.kind = (enum osp_span_kind)(1 + next(5)),
-			.start_ns = start + (int64_t)(k * next(5)),
-			.end_ns = start + (int64_t)next(1ull << (20 + next(25))),
-			.status = (enum osp_span_status)next(3),
-			.code = next(2) ? NAME : NULL,
-			.marks = next(3) ? 0 : (uint32_t)next(64)};
-	for (size_t k = 0; k < row->step_count; k++) {
-		struct osp_step *s = &p->steps[i][k];
+	random_form(p, i);
+	for (size_t k = 0; k < row->span_count; k++) {
+		struct osp_row_span *s = &p->spans[i][k];
 
-		*s = (struct osp_step){.time_ns = start + (int64_t)next(1ull << (10 + next(34))),
-				       .name = NAME,
-				       .span = (uint16_t)next(row->span_count),
-				       .attribute_count = (uint16_t)next(4),
-				       .first_attribute = at,
-				       .unexpected = !next(5)};
-		for (uint16_t a = 0; a < s->attribute_count; a++)
-			p->attributes[i][at++] =
-				(struct osp_attribute){NAME, random_value(p->bytes[i])};
+		s->name = NAME;
+		s->start_ns = start + (int64_t)(k * next(5));
+		s->end_ns = start + (int64_t)next(1ull << (20 + next(25)));
+		s->status = (enum osp_span_status)next(3);
+		s->code = next(2) ? NAME : NULL;
+		s->marks = next(3) ? 0 : (uint32_t)next(64);
 	}
-	row->attribute_count = at;
+	for (size_t k = 0; k < row->step_count; k++)
+		p->steps[i][k].time_ns = start + (int64_t)next(1ull << (10 + next(34)));
+	for (size_t k = 0; k < row->attribute_count; k++) {
+		struct osp_value *v = &p->attributes[i][k].value;
+
+		*v = random_value(v->type, p->bytes[i]);
+	}
 }
 
 static struct osp_edge random_edge(void)
@@ -212,7 +236,7 @@ static void shuffle(struct osp_part *parts, size_t count)
 	}
 }
 
-/* All parts, in a random order, a quarter of them twice, in batches of random size. */
+/* All parts, in a random order, a quarter of them twice, in batches and transactions of random size. */
 static void write_in_some_order(struct osp_store *s, const struct pool *p)
 {
 	struct osp_part *parts = calloc(2 * PARTS, sizeof(*parts));
@@ -225,9 +249,10 @@ static void write_in_some_order(struct osp_store *s, const struct pool *p)
 	shuffle(parts, count);
 	for (size_t at = 0; at < count;) {
 		size_t batch = 1 + next(60);
+		bool last = batch >= count - at;
 
-		batch = batch < count - at ? batch : count - at;
-		if (osp_store_write(s, parts + at, batch))
+		batch = last ? count - at : batch;
+		if ((!last && next(2) ? osp_store_add : osp_store_write)(s, parts + at, batch))
 			fail_msg("seed %llu: %s", (unsigned long long)seed, osp_store_error(s));
 		at += batch;
 	}
@@ -275,7 +300,7 @@ static void every_order_on_every_store_gives_the_same(void **state)
 	for (int round = 0; round < ROUNDS; round++) {
 		char *expected;
 
-		word = ++seed * 0x9e3779b97f4a7c15 | 1;
+		word = round_word = ++seed * 0x9e3779b97f4a7c15 | 1;
 		for (size_t i = 0; i < PARTS; i++)
 			random_part(p, i);
 		expected = run("mem:", p, false);

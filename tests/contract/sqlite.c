@@ -281,7 +281,9 @@ static void store_that_was_opened_for_reading_takes_nothing(void **state)
 
 /* ---- batches: rows of one trace, whose names exist nowhere else ---- */
 
-static int write_batch(struct osp_store *s, unsigned batch)
+/* put: osp_store_write, osp_store_add */
+static int put_batch(struct osp_store *s, unsigned batch,
+		     int (*put)(struct osp_store *s, const struct osp_part *parts, size_t count))
 {
 	struct osp_row_span spans[ROWS];
 	struct osp_step steps[ROWS];
@@ -313,7 +315,12 @@ static int write_batch(struct osp_store *s, unsigned batch)
 						     .attributes = &attributes[i],
 						     .attribute_count = 1}};
 	}
-	return osp_store_write(s, parts, ROWS);
+	return put(s, parts, ROWS);
+}
+
+static int write_batch(struct osp_store *s, unsigned batch)
+{
+	return put_batch(s, batch, osp_store_write);
 }
 
 /* How many batches are there; every one whole and under its own names, or -1. */
@@ -499,6 +506,60 @@ static void orphan_of_a_session_without_end_is_incomplete(void **state)
 	free(s);
 }
 
+static int count_for_others(struct fixture *f)
+{
+	struct osp_store *reader = NULL;
+	int n;
+
+	assert_ok(osp_store_open(&reader, f->uri, OSP_STORE_READ, f->error));
+	n = count_batches(reader);
+	assert_ok(osp_store_close(&reader, false));
+	return n;
+}
+
+static void batches_of_one_transaction_are_seen_and_undone_together(void **state)
+{
+	struct fixture *f = *state;
+
+	open_store(f, OSP_STORE_CREATE);
+	assert_ok(put_batch(f->store, 0, osp_store_add));
+	assert_int_equal(count_for_others(f), 0);
+	assert_int_equal(count_batches(f->store), 1);
+	assert_ok(write_batch(f->store, 1));
+	assert_int_equal(count_for_others(f), 2);
+	assert_ok(put_batch(f->store, 2, osp_store_add));
+	assert_ok(osp_store_flush(f->store));
+	assert_int_equal(count_for_others(f), 3);
+	assert_ok(put_batch(f->store, 3, osp_store_add));
+	close_store(f, false);
+	assert_int_equal(count_for_others(f), 3);
+}
+
+/* The table of places knows the old bundle already when it takes a new operation in. */
+static void what_joins_an_old_bundle_is_found_after_a_crash(void **state)
+{
+	struct osp_row_span span = {
+		.kind_name = "work", .name = "work", .kind = OSP_SPAN_INTERNAL, .end_ns = 10};
+	struct osp_part parts[] = {
+		{.kind = OSP_PART_PATCH, .patch = {.id = 1 << 16, .marks = 1}},
+		{.kind = OSP_PART_ROW,
+		 .row = {.id = 1ull << 40, .trace = 1, .spans = &span, .span_count = 1}},
+	};
+	struct fixture *f = *state;
+	uint64_t trace = 0;
+
+	open_store(f, OSP_STORE_CREATE);
+	for (unsigned i = 0; i < 300; i++)
+		assert_ok(write_batch(f->store, i));
+	assert_ok(osp_store_write(f->store, parts, 2));
+	close_store(f, false);
+
+	expect_query(f, "SELECT count(*) FROM bundle", "300");
+	open_store(f, OSP_STORE_READ);
+	assert_ok(osp_store_find_span(f->store, 1ull << 40, &trace));
+	assert_int_equal(trace, 1);
+}
+
 static void reader_sees_the_session_as_it_was_when_it_opened(void **state)
 {
 	struct fixture *f = *state;
@@ -621,6 +682,8 @@ int main(void)
 		TEST(full_disk_keeps_whole_batches_and_goes_on),
 		TEST(killed_recorder_leaves_every_committed_batch_whole),
 		TEST(orphan_of_a_session_without_end_is_incomplete),
+		TEST(batches_of_one_transaction_are_seen_and_undone_together),
+		TEST(what_joins_an_old_bundle_is_found_after_a_crash),
 		TEST(reader_sees_the_session_as_it_was_when_it_opened),
 		TEST(recording_that_was_not_closed_reads_the_same),
 		TEST(views_unpack_operations_of_any_length),

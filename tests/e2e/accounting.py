@@ -364,7 +364,7 @@ def check_full(case, path, tally, held):
     assert rows == {"hold__taken": (held, held, ""), "hold__given": (held, held, ""),
                     "run__begun": (100, 0, "operations_full 100"), "run__passed": (300, 0, "operations_full 300"),
                     "run__ended": (100, 0, "operations_full 100")}, rows
-    assert ask_session(path, "SELECT sum(length(heads) / 26) FROM bundle") == held
+    assert ask_session(path, "SELECT sum(length(heads) / 22) FROM bundle") == held
     said = case.run("outspan", "losses", "--check", path, status=1).text()
     assert said.startswith(f"missing: 500 of {2 * held + 500} steps"), said
     assert ask_session(path, "SELECT sum(lost) FROM gap WHERE reason = 'operations_full'") >= 500

@@ -117,9 +117,8 @@ static void an_operation_lies_as_the_schema_says(void **state)
 	(void)state;
 	assert_ok(osp_store_write(s, &p, 1));
 	end(s);
-	/* id, shape, thread, flags (complete, 3 bytes a time), start, times, slots */
+	/* id, origin, flags (complete, 3 bytes a time), start, times, slots */
 	assert_query("SELECT hex(heads) FROM bundle", "0001020304050000"
-						      "00000001"
 						      "00000001"
 						      "08"
 						      "0000000000"
@@ -185,6 +184,7 @@ static void lasting_names_give_the_same_shape(void **state)
 	assert_query("SELECT count(*) FROM shape", "1");
 	assert_query("SELECT count(*) FROM bundle WHERE hex(substr(heads, 9, 4)) = '00000001'",
 		     "3");
+	assert_query("SELECT shape FROM origin", "1");
 	unlink(file);
 }
 

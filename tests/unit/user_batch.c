@@ -1,4 +1,4 @@
-/* What a batch adds to its transaction: up to when the session tells what happened. */
+/* What a batch adds to its transaction, up to when the session tells what happened; and when. */
 #include "tests/unit/test.h"
 
 #include <stdio.h>
@@ -110,4 +110,38 @@ static void a_session_knows_its_last_committed_step(void **state)
 	end(b, s);
 }
 
-RUN_TESTS(TEST(a_session_knows_its_last_committed_step))
+static int count_settings(void)
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *st = NULL;
+	int n;
+
+	assert_ok(sqlite3_open(file, &db));
+	assert_ok(sqlite3_prepare_v2(db, "SELECT count(*) FROM session", -1, &st, NULL));
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	n = sqlite3_column_int(st, 0);
+	sqlite3_finalize(st);
+	sqlite3_close(db);
+	return n;
+}
+
+/* More than the batch holds at once waits in the store's transaction. */
+static void nothing_is_committed_before_the_flush(void **state)
+{
+	char text[1000] = "";
+	struct osp_store *s;
+	struct osp_batch *b = begin(&s);
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	add_row(b, 1, 3000);
+	for (int i = 0; i < 200; i++)
+		add_setting(b, "long", text);
+	assert_int_equal(count_settings(), 0);
+	assert_ok(osp_batch_flush(b));
+	assert_int_equal(count_settings(), 2);
+	end(b, s);
+}
+
+RUN_TESTS(TEST(a_session_knows_its_last_committed_step),
+	  TEST(nothing_is_committed_before_the_flush))
