@@ -403,6 +403,12 @@ static int add_values(struct osp_linker *l, struct osp_open *o, uint64_t set,
 	return r;
 }
 
+bool osp_link_heeds(const struct osp_linker *l, const struct osp_operation *o,
+		    const struct osp_point *p)
+{
+	return l->plans[o->number].by_point[p->number];
+}
+
 /* Most steps bring no evidence: they leave at once. */
 int osp_link_step(struct osp_linker *l, struct osp_open *o, const struct osp_event *e, size_t span)
 {

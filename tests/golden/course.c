@@ -1,7 +1,8 @@
 /*
  * What is looked up is what would have been decided: every golden script, in several carried forms,
  * several times over, with records dropped, repeated, swapped and spoilt, comes out the same, part
- * by part, whether runs of steps are looked up (user/course.h) or walked step by step.
+ * by part, whether runs of steps are looked up (user/course.h) or walked step by step; and rows
+ * of one form differ in nothing that a form has.
  */
 #include <glob.h>
 #include <setjmp.h>
@@ -16,7 +17,7 @@
 #include "tests/support/script.h"
 #include "tests/support/tree.h"
 
-enum { INPUTS = 8192, ROUNDS = 3, SEEDS = 12, TEXT = 256 };
+enum { INPUTS = 8192, ROUNDS = 4, SEEDS = 12, TEXT = 256, FORMS_MAX = 4096 };
 
 /* How the steps of own operations come. */
 enum form { AS_WRITTEN, CARRIED, BEGIN_FIRED, MIXED, SPILLED, FORMS };
@@ -26,7 +27,7 @@ struct capture {
 	size_t count;
 };
 
-static uint64_t runs; /* of all: some must have been looked up */
+static uint64_t runs, wholes; /* of all: some must have been looked up */
 
 /* ---- scripts in carried form ---- */
 
@@ -219,6 +220,47 @@ static void mutate(struct capture *c, unsigned int seed)
 	}
 }
 
+/* ---- forms ---- */
+
+struct rows {
+	FILE *log;
+	char *forms[FORMS_MAX]; /* what the rows of each must have in common; owned */
+};
+
+static char *describe(const struct osp_row *row)
+{
+	char *text = NULL;
+	size_t room;
+	FILE *f = open_memstream(&text, &room);
+
+	fprintf(f, "%s %s %s %s", row->provider, row->side, row->layer, row->feature);
+	for (size_t i = 0; i < row->span_count; i++)
+		fprintf(f, "\nspan %u in %u: %s %d", row->spans[i].number, row->spans[i].parent,
+			row->spans[i].kind_name, row->spans[i].kind);
+	for (size_t i = 0; i < row->step_count; i++)
+		fprintf(f, "\nstep %s in %u: %u from %u%s", row->steps[i].name, row->steps[i].span,
+			row->steps[i].attribute_count, row->steps[i].first_attribute,
+			row->steps[i].unexpected ? " unexpected" : "");
+	for (size_t i = 0; i < row->attribute_count; i++)
+		fprintf(f, "\n%s: %d", row->attributes[i].name, row->attributes[i].value.type);
+	fclose(f);
+	return text;
+}
+
+static int take_part(void *arg, const struct osp_part *part)
+{
+	struct rows *rows = arg;
+	uint64_t form = part->kind == OSP_PART_ROW ? part->row.form : 0;
+	char *text = form ? describe(&part->row) : NULL;
+
+	assert_true(form < FORMS_MAX);
+	if (form && rows->forms[form])
+		assert_string_equal(text, rows->forms[form]);
+	free(rows->forms[form]);
+	rows->forms[form] = text;
+	return tree_log(rows->log, part);
+}
+
 /* ---- both ways ---- */
 
 /* All inputs, and again a little later with operations of their own; the end comes once. */
@@ -229,7 +271,7 @@ static char *play(const struct osp_catalogue *c, const struct capture *in, const
 	struct osp_pipeline *p;
 	char *out = NULL;
 	size_t room;
-	FILE *log = open_memstream(&out, &room);
+	struct rows rows = {.log = open_memstream(&out, &room)};
 
 	script_limits(text, &limits);
 	limits.walks = walks;
@@ -237,7 +279,7 @@ static char *play(const struct osp_catalogue *c, const struct capture *in, const
 		limits.operations = 4096;
 	if (!limits.links)
 		limits.links = 4096;
-	assert_int_equal(osp_pipeline_new(&p, c, &limits, tree_log, log), 0);
+	assert_int_equal(osp_pipeline_new(&p, c, &limits, take_part, &rows), 0);
 	for (uint64_t round = 0; round < ROUNDS; round++)
 		for (size_t i = 0; i < in->count; i++) {
 			struct osp_input each = in->inputs[i];
@@ -259,7 +301,9 @@ static char *play(const struct osp_catalogue *c, const struct capture *in, const
 		}
 	osp_pipeline_stats(p, stats);
 	osp_pipeline_free(&p);
-	fclose(log);
+	for (size_t i = 0; i < FORMS_MAX; i++)
+		free(rows.forms[i]);
+	fclose(rows.log);
 	return out;
 }
 
@@ -270,8 +314,10 @@ static void check(const struct osp_catalogue *c, const struct capture *in, const
 
 	assert_string_equal(a, b);
 	assert_int_equal(walked.runs, 0);
+	assert_int_equal(walked.wholes, 0);
 	runs += looked_up.runs;
-	looked_up.runs = 0;
+	wholes += looked_up.wholes;
+	looked_up.runs = looked_up.wholes = 0;
 	assert_memory_equal(&looked_up, &walked, sizeof(walked));
 	free(a);
 	free(b);
@@ -301,8 +347,10 @@ static void equals_the_walk(void **state)
 static void most_runs_were_looked_up(void **state)
 {
 	(void)state;
-	print_message("%llu runs\n", (unsigned long long)runs);
+	print_message("%llu runs, %llu wholes\n", (unsigned long long)runs,
+		      (unsigned long long)wholes);
 	assert_true(runs > 1000);
+	assert_true(wholes > 1000);
 }
 
 int main(void)
