@@ -11,7 +11,15 @@
 
 #include "user/base/text.h"
 
-enum { BLOCK_SIZE = 2048, FREE_MAX = 1024, KEEP_ROOM = 256, BORROW_MAX = 64 };
+/* Most operations that are open long have shown their first step only: they begin small. */
+enum {
+	FIRST_BLOCK = 256,
+	BLOCK_SIZE = 2048,
+	FIRST_ROOM = 2,
+	FREE_MAX = 1024,
+	KEEP_ROOM = 256,
+	BORROW_MAX = 64
+};
 
 struct osp_open_block {
 	struct osp_open_block *next;
@@ -217,7 +225,7 @@ static int resize(void **array, size_t bytes)
 static int extend(struct osp_open_pool *pool, struct osp_open *o, struct pair p, size_t need,
 		  size_t *room)
 {
-	size_t next = *room ? *room : 8, more;
+	size_t next = *room ? *room : FIRST_ROOM, more;
 
 	while (next < need)
 		next *= 2;
@@ -236,7 +244,8 @@ static int extend(struct osp_open_pool *pool, struct osp_open *o, struct pair p,
 
 static int add_block(struct osp_open_pool *pool, struct osp_open *o, size_t need)
 {
-	size_t room = need > BLOCK_SIZE ? need : BLOCK_SIZE;
+	size_t usual = o->blocks ? BLOCK_SIZE : FIRST_BLOCK;
+	size_t room = need > usual ? need : usual;
 	struct osp_open_block *b = malloc(sizeof(*b) + room);
 
 	if (!b)

@@ -761,7 +761,7 @@ static int build(struct osp_pipeline *p, const struct osp_pipeline_limits *given
 	if (!r)
 		r = osp_trace_new(&p->forest, limits.operations, on_moved, p);
 	if (!r)
-		r = osp_match_new(&p->matcher, p->forest, p->roster, links, &matched);
+		r = osp_match_new(&p->matcher, c, p->forest, p->roster, links, &matched);
 	if (!r)
 		r = osp_link_new(&p->linker, c, p->matcher);
 	if (!r)
