@@ -32,13 +32,14 @@ static bool is_calm(const struct osp_stitch *s, const struct osp_tracee *t,
 	       run->least_ns > t->switched_ns && !osp_roster_unsure(s->roster, t, from_ns, to_ns);
 }
 
-/* There is room for the run, whatever it opens and keeps. */
+/* There is room for the run, whatever it opens and keeps, and for numbers of what it opens. */
 static bool has_room(const struct osp_stitch *s, const struct osp_run *run,
 		     const struct osp_open *o)
 {
 	size_t steps = (o ? o->step_count : 0) + run->count;
 
-	return steps < s->pool.max_steps && steps < UINT16_MAX / 2 &&
+	return run->nested + run->count <= UINT16_MAX - (run->event.op_id & UINT16_MAX) &&
+	       steps < s->pool.max_steps && steps < UINT16_MAX / 2 &&
 	       s->pool.bytes + SPARE_BYTES < s->pool.max_bytes &&
 	       (o || s->stats.open < s->limits.operations);
 }

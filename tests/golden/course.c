@@ -17,7 +17,7 @@
 #include "tests/support/script.h"
 #include "tests/support/tree.h"
 
-enum { INPUTS = 8192, ROUNDS = 4, SEEDS = 12, TEXT = 256, FORMS_MAX = 4096 };
+enum { INPUTS = 8192, ROUNDS = 5, SEEDS = 12, TEXT = 256, FORMS_MAX = 4096 };
 
 /* How the steps of own operations come. */
 enum form { AS_WRITTEN, CARRIED, BEGIN_FIRED, MIXED, SPILLED, FORMS };
@@ -185,6 +185,19 @@ static void spoil(const struct osp_input *in, unsigned int *seed)
 			(uint8_t)(1u << rand_r(seed) % 8);
 }
 
+/* The program numbers its nested spans otherwise from some step on. */
+static void renumber(const struct osp_input *in, unsigned int *seed)
+{
+	uint8_t *at = (uint8_t *)(in->record + 1), *end = (uint8_t *)in->record + in->size;
+	struct osp_record_step step;
+
+	for (; at + sizeof(step) <= end; at += sizeof(step) + step.size) {
+		memcpy(&step, at, sizeof(step));
+		step.nested = (uint16_t)(step.nested + rand_r(seed) % 2);
+		memcpy(at, &step, sizeof(step));
+	}
+}
+
 /* Seed 0 leaves everything as it is. */
 static void mutate(struct capture *c, unsigned int seed)
 {
@@ -198,6 +211,8 @@ static void mutate(struct capture *c, unsigned int seed)
 			continue;
 		if (what == 0)
 			spoil(in, &seed);
+		if (what == 5 && in->record->kind == OSP_RECORD_STEP)
+			renumber(in, &seed);
 		if (what == 1)
 			in->kind = OSP_INPUT_DISCARD;
 		if (what == 2 && is_record(&swap)) {
@@ -263,7 +278,10 @@ static int take_part(void *arg, const struct osp_part *part)
 
 /* ---- both ways ---- */
 
-/* All inputs, and again a little later with operations of their own; the end comes once. */
+/*
+ * All inputs, and again a little later with operations of their own; the end comes once. The last
+ * ones have ids with room for one nested span.
+ */
 static char *play(const struct osp_catalogue *c, const struct capture *in, const char *text,
 		  bool walks, struct osp_pipeline_stats *stats)
 {
@@ -291,6 +309,7 @@ static char *play(const struct osp_catalogue *c, const struct capture *in, const
 			if (is_record(&each)) {
 				r = memcpy(malloc(each.size), each.record, each.size);
 				r->op_id += r->op_id ? round << 40 : 0;
+				r->op_id += r->op_id && round + 1 == ROUNDS ? 65534 : 0;
 				r->time_ns += round * 1000000;
 				each.record = r;
 			}
