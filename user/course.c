@@ -10,11 +10,23 @@
 
 #include "user/base/hash.h"
 
+static void clear(struct osp_course *c)
+{
+	while (c->outcomes) {
+		struct osp_outcome *o = c->outcomes;
+
+		c->outcomes = o->next;
+		osp_outcome_free(&o);
+	}
+	free(c->moves);
+	*c = (struct osp_course){0};
+}
+
 void osp_courses_clear(struct osp_courses *c)
 {
 	for (size_t i = 0; i < OSP_COURSE_SETS; i++)
 		for (size_t k = 0; k < OSP_COURSE_WAYS; k++)
-			free(c->ways[i][k].moves);
+			clear(&c->ways[i][k]);
 	memset(c, 0, sizeof(*c));
 }
 
@@ -22,8 +34,7 @@ void osp_courses_forget(struct osp_courses *c)
 {
 	if (!c->lesson)
 		return;
-	free(c->lesson->moves);
-	*c->lesson = (struct osp_course){0};
+	clear(c->lesson);
 	c->lesson = NULL;
 }
 
@@ -62,7 +73,7 @@ int osp_courses_start(struct osp_courses *c, const struct osp_course_key *key)
 	for (size_t i = 1; i < OSP_COURSE_WAYS; i++)
 		if (ways[i].used < oldest->used)
 			oldest = &ways[i];
-	free(oldest->moves);
+	clear(oldest);
 	copies = memcpy(moves + key->count, key->points, points);
 	*oldest = (struct osp_course){.key = *key, .hash = hash, .used = c->uses, .moves = moves};
 	oldest->key.points = copies;
@@ -70,7 +81,7 @@ int osp_courses_start(struct osp_courses *c, const struct osp_course_key *key)
 	return 0;
 }
 
-const struct osp_course *osp_courses_find(struct osp_courses *c, const struct osp_course_key *key)
+struct osp_course *osp_courses_find(struct osp_courses *c, const struct osp_course_key *key)
 {
 	uint64_t hash = hash_key(key);
 	struct osp_course *ways = c->ways[hash % OSP_COURSE_SETS];
@@ -100,4 +111,12 @@ void osp_courses_learn(struct osp_courses *c, const struct osp_point *point, uin
 	l->moves[l->learnt++] = *move;
 	if (last)
 		c->lesson = NULL;
+}
+
+void osp_courses_end(struct osp_courses *c, struct osp_course *course, struct osp_outcome *outcome)
+{
+	outcome->open.form = ++c->forms;
+	outcome->next = course->outcomes;
+	course->outcomes = outcome;
+	course->outcome_count++;
 }

@@ -12,9 +12,10 @@
 #include <stdint.h>
 
 #include "user/event.h"
+#include "user/outcome.h"
 #include "user/walk.h"
 
-enum { OSP_COURSE_SETS = 64, OSP_COURSE_WAYS = 4 };
+enum { OSP_COURSE_SETS = 64, OSP_COURSE_WAYS = 4, OSP_COURSE_OUTCOMES = 4 };
 
 /* All that the decisions depend on; the operation has no nested spans yet. */
 struct osp_course_key {
@@ -27,23 +28,25 @@ struct osp_course_key {
 };
 
 struct osp_course {
-	struct osp_course_key key; /* points: those below */
-	uint64_t hash;		   /* of the key */
-	size_t learnt;		   /* moves so far; it is known when all are */
-	uint64_t used;		   /* when it was used last, in uses of all */
-	struct osp_move *moves;	   /* owned, as the points behind them; NULL = unused */
+	struct osp_course_key key;    /* points: those below */
+	uint64_t hash;		      /* of the key */
+	size_t learnt;		      /* moves so far; it is known when all are */
+	uint64_t used;		      /* when it was used last, in uses of all */
+	struct osp_move *moves;	      /* owned, as the points behind them; NULL = unused */
+	struct osp_outcome *outcomes; /* owned; of one that ends its operation */
+	size_t outcome_count;
 };
 
 struct osp_courses {
 	struct osp_course ways[OSP_COURSE_SETS][OSP_COURSE_WAYS];
 	struct osp_course *lesson; /* the one being learnt, or NULL */
-	uint64_t uses;
+	uint64_t uses, forms;	   /* counts */
 };
 
 void osp_courses_clear(struct osp_courses *c);
 
 /* The course of the key, or NULL. A lesson that was not finished is forgotten. */
-const struct osp_course *osp_courses_find(struct osp_courses *c, const struct osp_course_key *key);
+struct osp_course *osp_courses_find(struct osp_courses *c, const struct osp_course_key *key);
 
 /* The key was not found: it is learnt now, from the moves that follow. -ENOMEM. */
 int osp_courses_start(struct osp_courses *c, const struct osp_course_key *key);
@@ -54,6 +57,9 @@ int osp_courses_start(struct osp_courses *c, const struct osp_course_key *key);
  */
 void osp_courses_learn(struct osp_courses *c, const struct osp_point *point, uint64_t live,
 		       const struct osp_move *move);
+
+/* What the course came to is remembered with it, unless that is full. */
+void osp_courses_end(struct osp_courses *c, struct osp_course *course, struct osp_outcome *outcome);
 
 /* Something happened that the moves do not say: the lesson ends. */
 void osp_courses_forget(struct osp_courses *c);

@@ -218,7 +218,7 @@ static int decode_step(struct osp_decoder *d, struct osp_event *e)
 	d->trapped |= e->trapped;
 	e->point = d->with->catalogue->points[r->point];
 	if (!e->trapped)
-		e->point = osp_numbers_find(d->with->numbers, d->numbers, s.number);
+		e->point = osp_numbers_find(d->numbers, s.number);
 	if (!e->point)
 		return -EBADMSG;
 	e->sequence = s.sequence;
@@ -363,7 +363,7 @@ static bool add_to_run(struct osp_decoder *d, struct osp_run *run, struct osp_ev
 	run->first = run->count ? run->first : s.sequence;
 	run->trapped = !d->stepless && s.sequence == d->record->sequence;
 	to->point = run->trapped ? d->with->catalogue->points[d->record->point]
-				 : osp_numbers_find(d->with->numbers, d->numbers, s.number);
+				 : osp_numbers_find(d->numbers, s.number);
 	if (s.sequence != run->first + run->count || !to->point)
 		return false;
 	if (decode_arguments(arguments, to->point, *v))
@@ -373,6 +373,7 @@ static bool add_to_run(struct osp_decoder *d, struct osp_run *run, struct osp_ev
 	to->stamp = s.stamp;
 	to->time_ns = step_time(d, s.stamp);
 	to->nested = s.nested;
+	run->nested = s.nested > run->nested ? s.nested : run->nested;
 	to->fired = s.flags & OSP_STEP_FIRED;
 	if (to->fired && !run->trapped)
 		run->fired = run->count + 1;
@@ -389,7 +390,7 @@ bool osp_decode_run(const struct osp_decoder *decoder, struct osp_run *run)
 
 	if (!may_be_run(&d))
 		return false;
-	run->count = run->fired = 0;
+	run->count = run->fired = run->nested = 0;
 	run->time_ns = d.time_ns;
 	run->least_ns = INT64_MAX;
 	run->most_ns = INT64_MIN;

@@ -24,12 +24,12 @@ struct osp_decode_with {
 struct osp_decoder {
 	const struct osp_decode_with *with;
 	const struct osp_record *record;
-	const struct osp_numbers *numbers; /* of its steps; NULL = no such table */
-	const uint8_t *data;		   /* not yet decoded */
-	size_t size;			   /* of it */
-	int64_t next;			   /* the least sequence that the next step can have */
-	bool stepless;			   /* the header tells of no step */
-	bool trapped; /* the step that the header tells of has come, or failed to */
+	const struct osp_numbers_table *numbers; /* of its steps; NULL = no such table */
+	const uint8_t *data;			 /* not yet decoded */
+	size_t size;				 /* of it */
+	int64_t next;  /* the least sequence that the next step can have */
+	bool stepless; /* the header tells of no step */
+	bool trapped;  /* the step that the header tells of has come, or failed to */
 	bool done;
 	bool broken;	 /* a step made no sense, and where the next one begins is unknown */
 	int64_t time_ns; /* of the record */

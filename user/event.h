@@ -80,6 +80,7 @@ struct osp_run {
 	bool trapped;			/* the last one was hit by itself; else none was */
 	size_t fired;			/* carried steps up to the last one that was fired, too */
 	int64_t time_ns;		/* of the record: no step is younger */
+	uint16_t nested;		/* the largest of the steps' */
 	int64_t least_ns, most_ns;	/* of the steps' times */
 	uint16_t points[OSP_RUN_STEPS]; /* their numbers */
 	struct osp_run_step steps[OSP_RUN_STEPS];

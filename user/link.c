@@ -331,7 +331,7 @@ static int find_end(struct osp_linker *l, struct osp_open *o, size_t role, size_
 	error = osp_match_add_end(l->matcher, r->rule, r->to, o->node, &e);
 	if (error)
 		return error;
-	e->span = span;
+	e->span = (uint16_t)span;
 	e->number = o->spans[span].number;
 	e->start_ns = o->spans[span].start_ns;
 	e->end_ns = o->spans[span].end_ns;
@@ -349,7 +349,7 @@ static int add_evidence(struct osp_linker *l, struct osp_open *o, size_t role, s
 
 	if (error)
 		return error;
-	if ((*end)->values[match].present) {
+	if ((*end)->present >> match & 1) {
 		if (!memcmp((*end)->values[match].hash, v->hash, sizeof(v->hash)))
 			return 0;
 		error = find_end(l, o, role, span, true, end);
@@ -401,6 +401,12 @@ static int add_values(struct osp_linker *l, struct osp_open *o, uint64_t set,
 		if (p->roles[i].values & set)
 			r = play_role(l, o, i, set, span);
 	return r;
+}
+
+bool osp_link_heeds(const struct osp_linker *l, const struct osp_operation *o,
+		    const struct osp_point *p)
+{
+	return l->plans[o->number].by_point[p->number];
 }
 
 /* Most steps bring no evidence: they leave at once. */

@@ -18,6 +18,10 @@ struct osp_linker;
 int osp_link_new(struct osp_linker **out, const struct osp_catalogue *c, struct osp_matcher *m);
 void osp_link_free(struct osp_linker **l);
 
+/* Whether steps of the point bring evidence to the operation. */
+bool osp_link_heeds(const struct osp_linker *l, const struct osp_operation *o,
+		    const struct osp_point *p);
+
 /* A step was added to a span of the operation. -ENOMEM or what the matcher returns. */
 int osp_link_step(struct osp_linker *l, struct osp_open *o, const struct osp_event *e, size_t span);
 

@@ -1,7 +1,8 @@
 /*
- * Evidence to edges (user/match.h), fed by link with ends, feeding trace and the sink. Owns ends,
- * pairs (both in pools), and a table from evidence to the ends that carry it: the few newest of
- * either side. All tables have a maximum; the oldest end goes first.
+ * Evidence to edges (user/match.h), fed by link with ends, feeding trace and the sink. Owns a ring
+ * of ends in the order in which they came, their pairs, and a table from evidence to the ends that
+ * carry it: the few newest of either side. All have a maximum; the oldest end makes room for the
+ * newest. The ring's memory is touched as ends come, 128 bytes for each with two matches.
  *
  * A pair's rules are tried in order: the first piece of evidence that both have decides. If it
  * agrees it is the fact, and later ones corroborate it or contradict it (then it is ambiguous).
@@ -18,9 +19,11 @@
 #include <string.h>
 
 #include "user/base/hash.h"
+#include "user/base/pages.h"
 #include "user/base/pool.h"
+#include "user/base/recent.h"
 
-enum { SAME_MAX = 16, ALSO_TEXT = 256 };
+enum { SAME_MAX = 16, CANDIDATES_MAX = 64, ALSO_TEXT = 256 };
 
 static const int64_t wait_ns = 10ll * 1000 * 1000 * 1000; /* before a missing partner counts */
 static const int64_t early_ns =
@@ -43,17 +46,37 @@ struct osp_matcher {
 	struct osp_forest *forest; /* borrowed, as the roster */
 	const struct osp_roster *roster;
 	struct osp_match_out to;
-	struct osp_chains values;
-	struct osp_pool ends, pairs;
-	struct osp_list by_age, waiting;
-	size_t count, max;
+	uint8_t *ring;		  /* ends, by serial number */
+	size_t end_size, places;  /* of it: a power of two */
+	struct osp_recent values; /* its window is the ends that there are */
+	uint32_t unripe;	  /* the first end that has not had its time */
+	struct osp_pool pairs;
+	size_t max;
 	struct osp_match_stats stats;
 };
 
-int osp_match_new(struct osp_matcher **out, struct osp_forest *f, const struct osp_roster *r,
-		  size_t max, const struct osp_match_out *to)
+static size_t ring_size(const struct osp_matcher *m)
+{
+	return m->places * m->end_size;
+}
+
+static int make_tables(struct osp_matcher *m, size_t matches)
+{
+	m->end_size = sizeof(struct osp_match_end) + matches * sizeof(struct osp_match_value);
+	for (m->places = 1; m->places < m->max;)
+		m->places *= 2;
+	m->ring = osp_pages_alloc(ring_size(m));
+	if (!m->ring || osp_recent_init(&m->values, m->max * matches))
+		return -ENOMEM;
+	m->values.newest = (uint32_t)-1;
+	return 0;
+}
+
+int osp_match_new(struct osp_matcher **out, const struct osp_catalogue *c, struct osp_forest *f,
+		  const struct osp_roster *r, size_t max, const struct osp_match_out *to)
 {
 	struct osp_matcher *m = calloc(1, sizeof(*m));
+	size_t matches = 1;
 
 	if (!m)
 		return -ENOMEM;
@@ -61,77 +84,97 @@ int osp_match_new(struct osp_matcher **out, struct osp_forest *f, const struct o
 	m->roster = r;
 	m->to = *to;
 	m->max = max;
-	osp_pool_init(&m->ends, sizeof(struct osp_match_end));
 	osp_pool_init(&m->pairs, sizeof(struct pair));
-	osp_list_init(&m->by_age);
-	osp_list_init(&m->waiting);
-	if (osp_chains_init(&m->values, 2 * max)) {
-		free(m);
+	for (size_t i = 0; i < c->link_count; i++)
+		if (c->links[i]->match_count > matches)
+			matches = c->links[i]->match_count;
+	if (make_tables(m, matches)) {
+		osp_match_free(&m);
 		return -ENOMEM;
 	}
 	*out = m;
 	return 0;
 }
 
-/* ---- evidence ---- */
-
-static size_t number_of(const struct osp_match_value *v)
+void osp_match_free(struct osp_matcher **matcher)
 {
-	return (size_t)(v - v->end->values);
+	struct osp_matcher *m = *matcher;
+
+	if (!m)
+		return;
+	osp_pages_free(m->ring, ring_size(m));
+	osp_recent_clear(&m->values);
+	osp_pool_clear(&m->pairs);
+	free(m);
+	*matcher = NULL;
 }
+
+static struct osp_match_end *end_at(const struct osp_matcher *m, uint32_t serial)
+{
+	return (struct osp_match_end *)(m->ring + (serial & (m->places - 1)) * m->end_size);
+}
+
+static uint32_t oldest(const struct osp_matcher *m)
+{
+	return m->values.newest - m->values.count + 1;
+}
+
+/* ---- evidence ---- */
 
 static uint64_t hash_evidence(const struct osp_link *rule, size_t n, const uint64_t hash[2])
 {
 	return osp_hash_words(hash[0], (uint64_t)rule->number << 8 | n);
 }
 
-static uint64_t hash_of(const struct osp_match_value *v)
-{
-	return hash_evidence(v->end->rule, number_of(v), v->hash);
-}
-
 void osp_match_expect(const struct osp_matcher *m, const struct osp_link *rule, size_t n,
 		      const uint64_t hash[2])
 {
-	osp_chain_expect(&m->values, hash_evidence(rule, n, hash));
+	osp_recent_expect(&m->values, hash_evidence(rule, n, hash));
 }
 
-static struct osp_match_value *value_at(struct osp_chain *c)
+static bool carries(const struct osp_match_end *e, const struct osp_link *rule, size_t n,
+		    const uint64_t hash[2])
 {
-	return osp_chain_entry(c, struct osp_match_value, same);
+	return e->rule == rule && e->sought >> n & 1 && e->values[n].hash[0] == hash[0] &&
+	       e->values[n].hash[1] == hash[1];
 }
 
-static bool is_same(const struct osp_match_value *a, const struct osp_match_value *b)
+/* The newest ends of one side that carry what `e` carries for match `n`; newest first. */
+static size_t find_same(const struct osp_matcher *m, const struct osp_match_end *e, size_t n,
+			bool to, struct osp_match_end *out[SAME_MAX])
 {
-	return a->hash[0] == b->hash[0] && a->hash[1] == b->hash[1] &&
-	       a->end->rule == b->end->rule && number_of(a) == number_of(b);
-}
+	const uint64_t *hash = e->values[n].hash;
+	uint32_t serials[CANDIDATES_MAX];
+	size_t count = osp_recent_find(&m->values, hash_evidence(e->rule, n, hash), CANDIDATES_MAX,
+				       serials);
+	size_t same = 0;
 
-/* The newest ends of one side that carry what `v` carries; at most `max`, newest first. */
-static size_t find_same(const struct osp_matcher *m, const struct osp_match_value *v, bool to,
-			size_t max, struct osp_match_value **out)
-{
-	struct osp_chain *c = osp_chain_find(&m->values, hash_of(v));
-	size_t n = 0;
+	for (size_t i = 0; i < count && same < SAME_MAX; i++) {
+		struct osp_match_end *other = end_at(m, serials[i]);
 
-	for (; c && n < max; c = osp_chain_next(c))
-		if (value_at(c)->end->to == to && is_same(value_at(c), v))
-			out[n++] = value_at(c);
-	return n;
+		if (other->to == to && carries(other, e->rule, n, hash))
+			out[same++] = other;
+	}
+	return same;
 }
 
 void osp_match_add_value(struct osp_matcher *m, struct osp_match_end *e, size_t n,
 			 const uint64_t hash[2], int64_t time_ns)
 {
-	struct osp_match_value *v = &e->values[n], *same[SAME_MAX];
+	uint64_t found_by = hash_evidence(e->rule, n, hash);
+	struct osp_match_end *same[SAME_MAX];
+	uint32_t serials[SAME_MAX];
 
-	*v = (struct osp_match_value){
-		.end = e, .hash = {hash[0], hash[1]}, .time_ns = time_ns, .present = true};
-	if (find_same(m, v, e->to, SAME_MAX, same) == SAME_MAX) {
-		osp_chain_remove(&m->values, &same[SAME_MAX - 1]->same);
+	e->values[n] = (struct osp_match_value){.hash = {hash[0], hash[1]}, .time_ns = time_ns};
+	e->present |= (uint8_t)(1u << n);
+	if (osp_recent_find(&m->values, found_by, SAME_MAX, serials) == SAME_MAX &&
+	    find_same(m, e, n, e->to, same) == SAME_MAX) {
+		same[SAME_MAX - 1]->sought &= (uint8_t) ~(1u << n);
+		osp_recent_remove(&m->values, found_by, same[SAME_MAX - 1]->serial);
 		m->stats.evicted++;
 	}
-	osp_chain_add(&m->values, &v->same, hash_of(v));
+	e->sought |= (uint8_t)(1u << n);
+	osp_recent_add(&m->values, found_by, e->serial);
 }
 
 /* ---- ends ---- */
@@ -157,26 +200,20 @@ static bool partner_is_seen(const struct osp_matcher *m, const struct osp_match_
 	return false;
 }
 
-/* The end is removed soon: it, and what it is found by, may begin to move. */
-static void expect_removal(const struct osp_matcher *m, const struct osp_list *by_age)
+/* The ends are removed soon: they, and what they pin, may begin to move. */
+static void expect_removal(const struct osp_matcher *m, uint32_t serial)
 {
-	const struct osp_match_end *e = osp_list_entry(by_age, struct osp_match_end, by_age);
-	const struct osp_match_end *next;
+	const struct osp_match_end *soon = end_at(m, serial + 4);
 
-	if (by_age == &m->by_age || by_age->next == &m->by_age)
-		return;
-	for (size_t i = 0; i < e->rule->match_count; i++)
-		osp_chain_expect(&m->values, e->values[i].same.hash);
-	__builtin_prefetch(e->node);
-	next = osp_list_entry(by_age->next, struct osp_match_end, by_age);
-	for (size_t at = 0; at < sizeof(*next); at += 64)
-		__builtin_prefetch((const char *)next + at);
+	osp_trace_expect_node(end_at(m, serial + 2)->node);
+	for (size_t at = 0; at < m->end_size; at += 64)
+		__builtin_prefetch((const char *)soon + at, 1);
 }
 
-static void remove_end(struct osp_matcher *m, struct osp_match_end *e)
+static void remove_oldest(struct osp_matcher *m)
 {
-	for (size_t i = 0; i < e->rule->match_count; i++)
-		osp_chain_remove(&m->values, &e->values[i].same);
+	struct osp_match_end *e = end_at(m, oldest(m));
+
 	while (!osp_list_empty(&e->pairs)) {
 		struct pair *p = pair_at(e, e->pairs.next);
 
@@ -186,25 +223,9 @@ static void remove_end(struct osp_matcher *m, struct osp_match_end *e)
 	}
 	if (e->latest && *e->latest == e)
 		*e->latest = NULL;
-	osp_list_remove(&e->by_age);
-	osp_list_remove(&e->waiting);
 	osp_list_remove(&e->of_operation);
 	osp_trace_unpin(m->forest, e->node);
-	osp_pool_free(&m->ends, e);
-	m->count--;
-}
-
-void osp_match_free(struct osp_matcher **matcher)
-{
-	struct osp_matcher *m = *matcher;
-
-	if (!m)
-		return;
-	osp_chains_clear(&m->values);
-	osp_pool_clear(&m->ends);
-	osp_pool_clear(&m->pairs);
-	free(m);
-	*matcher = NULL;
+	m->values.count--;
 }
 
 /* ---- pairs ---- */
@@ -225,7 +246,7 @@ static void compare(const struct osp_match_end *from, const struct osp_match_end
 	for (size_t i = 0; i < from->rule->match_count; i++) {
 		const struct osp_match_value *a = &from->values[i], *b = &to->values[i];
 
-		if (!a->present || !b->present)
+		if (!((from->present & to->present) >> i & 1))
 			continue;
 		if (memcmp(a->hash, b->hash, sizeof(a->hash)) != 0)
 			*differs |= (uint8_t)(1u << i);
@@ -417,7 +438,6 @@ static int judge(struct osp_matcher *m, struct osp_match_end *e)
 	int64_t from_ns = e->to ? e->start_ns - early_ns : e->start_ns;
 	int r;
 
-	osp_list_remove(&e->waiting);
 	e->ripe = true;
 	r = settle_pairs(m, e);
 	if (r || e->paired || e->rule->makes != OSP_MAKES_PARENT ||
@@ -426,52 +446,55 @@ static int judge(struct osp_matcher *m, struct osp_match_end *e)
 	return m->to.mark(m->to.arg, e->node, OSP_MARK_MAY_BE_CUT);
 }
 
+/* Ends get their time in the order in which they came. */
+static int judge_next(struct osp_matcher *m)
+{
+	return judge(m, end_at(m, m->unripe++));
+}
+
+static int evict(struct osp_matcher *m)
+{
+	uint32_t serial = oldest(m);
+	int r;
+
+	expect_removal(m, serial);
+	m->stats.evicted++;
+	r = m->unripe == serial ? judge_next(m) : judge(m, end_at(m, serial));
+	remove_oldest(m);
+	return r;
+}
+
 int osp_match_add_end(struct osp_matcher *m, const struct osp_link *rule, bool to,
 		      struct osp_trace_node *node, struct osp_match_end **out)
 {
+	int r = m->values.count >= m->max ? evict(m) : 0;
 	struct osp_match_end *e;
 
-	if (m->count >= m->max) {
-		int r;
-
-		e = osp_list_entry(m->by_age.next, struct osp_match_end, by_age);
-		expect_removal(m, m->by_age.next->next);
-		m->stats.evicted++;
-		r = judge(m, e);
-		remove_end(m, e);
-		if (r)
-			return r;
-	}
-	e = osp_pool_alloc(&m->ends);
-	if (!e)
-		return -ENOMEM;
-	memset(e, 0, offsetof(struct osp_match_end, values[rule->match_count]));
-	e->rule = rule;
-	e->to = to;
-	e->node = node;
+	if (r)
+		return r;
+	m->values.count++;
+	e = end_at(m, ++m->values.newest);
+	*e = (struct osp_match_end){
+		.rule = rule, .to = to, .node = node, .serial = m->values.newest};
 	osp_trace_pin(m->forest, node);
 	osp_list_init(&e->pairs);
 	osp_list_init(&e->of_operation);
-	osp_list_add(&m->by_age, &e->by_age);
-	osp_list_add(&m->waiting, &e->waiting);
-	m->count++;
 	*out = e;
 	return 0;
 }
 
 /* Oldest first: the order in which candidates came is the order in which they are told. */
-static int meet_same(struct osp_matcher *m, struct osp_match_end *e,
-		     const struct osp_match_value *v)
+static int meet_same(struct osp_matcher *m, struct osp_match_end *e, size_t n)
 {
-	int64_t within_ns = e->rule->matches[number_of(v)].within_ns;
-	struct osp_match_value *others[SAME_MAX];
-	size_t count = find_same(m, v, !e->to, SAME_MAX, others);
+	int64_t within_ns = e->rule->matches[n].within_ns;
+	struct osp_match_end *others[SAME_MAX];
+	size_t count = find_same(m, e, n, !e->to, others);
 	int r = 0;
 
 	while (count-- && !r) {
-		struct osp_match_end *other = others[count]->end;
+		struct osp_match_end *other = others[count];
 
-		if (in_time(v, others[count], within_ns))
+		if (in_time(&e->values[n], &other->values[n], within_ns))
 			r = meet(m, e->to ? other : e, e->to ? e : other);
 	}
 	return r;
@@ -486,8 +509,8 @@ int osp_match_find(struct osp_matcher *m, struct osp_match_end *e)
 	int r = 0;
 
 	for (size_t i = 0; i < e->rule->match_count && !r; i++)
-		if (e->values[i].same.hash)
-			r = meet_same(m, e, &e->values[i]);
+		if (e->sought >> i & 1)
+			r = meet_same(m, e, i);
 	for (struct osp_list *l = e->pairs.next; l != &e->pairs && !r; l = l->next)
 		r = meet(m, pair_at(e, l)->from, pair_at(e, l)->to);
 	/* Many into one is what a fan-in is; one into many is ambiguous for every rule. */
@@ -507,31 +530,32 @@ int osp_match_find(struct osp_matcher *m, struct osp_match_end *e)
 	return r;
 }
 
+static bool waits(const struct osp_matcher *m)
+{
+	return m->unripe != m->values.newest + 1;
+}
+
 int osp_match_settle(struct osp_matcher *m, int64_t now_ns)
 {
-	while (!osp_list_empty(&m->waiting)) {
-		struct osp_match_end *e =
-			osp_list_entry(m->waiting.next, struct osp_match_end, waiting);
-		int r;
+	int r = 0;
+
+	while (!r && waits(m)) {
+		const struct osp_match_end *e = end_at(m, m->unripe);
 
 		if (!e->closed || now_ns - e->end_ns < wait_ns)
 			break;
-		r = judge(m, e);
-		if (r)
-			return r;
+		r = judge_next(m);
 	}
-	return 0;
+	return r;
 }
 
 int osp_match_stop(struct osp_matcher *m)
 {
-	while (!osp_list_empty(&m->waiting)) {
-		int r = judge(m, osp_list_entry(m->waiting.next, struct osp_match_end, waiting));
+	int r = 0;
 
-		if (r)
-			return r;
-	}
-	return 0;
+	while (!r && waits(m))
+		r = judge_next(m);
+	return r;
 }
 
 void osp_match_stats(const struct osp_matcher *m, struct osp_match_stats *out)

@@ -12,7 +12,6 @@
 
 #include "probes/catalogue.h"
 #include "store/span.h"
-#include "user/base/chain.h"
 #include "user/base/list.h"
 #include "user/roster.h"
 #include "user/trace.h"
@@ -23,27 +22,26 @@ enum { OSP_MATCH_MAX = sizeof(((struct osp_link *)0)->matches) / sizeof(struct o
 
 /* A piece of evidence as an end carries it. */
 struct osp_match_value {
-	struct osp_match_end *end;
-	struct osp_chain same; /* found by its hash; in no table = no longer looked for */
 	uint64_t hash[2];
 	int64_t time_ns;
-	bool present;
 };
 
 struct osp_match_end {
 	const struct osp_link *rule;
-	bool to;		       /* else it is the `from` end */
-	bool closed;		       /* its span has ended */
-	bool paired;		       /* was in a pair, be it ambiguous */
-	bool ripe;		       /* it has had its time to find a partner */
 	struct osp_trace_node *node;   /* of its operation; pinned */
-	uint16_t number;	       /* of the nested span, 0 = the operation */
-	size_t span;		       /* its index while the operation is open */
 	struct osp_match_end **latest; /* where the linker points to it; NULL = nowhere */
 	int64_t start_ns, end_ns;
-	struct osp_list pairs;
-	struct osp_list by_age, waiting, of_operation;
-	struct osp_match_value values[OSP_MATCH_MAX]; /* as many as the rule has matches */
+	struct osp_list pairs, of_operation;
+	uint32_t serial;		 /* its place among all ends there ever were */
+	uint16_t number;		 /* of the nested span, 0 = the operation */
+	uint16_t span;			 /* its index while the operation is open */
+	bool to;			 /* else it is the `from` end */
+	bool closed;			 /* its span has ended */
+	bool paired;			 /* was in a pair, be it ambiguous */
+	bool ripe;			 /* it has had its time to find a partner */
+	uint8_t present;		 /* bit per match: it carries evidence of it, */
+	uint8_t sought;			 /* by which it is found */
+	struct osp_match_value values[]; /* by match; as many as any rule has */
 };
 
 struct osp_match_out {
@@ -59,9 +57,9 @@ struct osp_match_stats {
 
 struct osp_matcher;
 
-/* At most `max` ends are remembered. Forest and roster are borrowed. -ENOMEM. */
-int osp_match_new(struct osp_matcher **out, struct osp_forest *f, const struct osp_roster *r,
-		  size_t max, const struct osp_match_out *to);
+/* At most `max` ends are remembered. What is pointed to is borrowed. -ENOMEM. */
+int osp_match_new(struct osp_matcher **out, const struct osp_catalogue *c, struct osp_forest *f,
+		  const struct osp_roster *r, size_t max, const struct osp_match_out *to);
 void osp_match_free(struct osp_matcher **m);
 
 /* A new end without evidence. It belongs to the matcher, which may evict it. -ENOMEM. */

@@ -12,10 +12,10 @@
 
 struct osp_numbers_set {
 	const struct osp_catalogue *catalogue; /* borrowed */
-	struct osp_numbers tables[OSP_EVENT_NUMBERS];
+	struct osp_numbers_table tables[OSP_EVENT_NUMBERS];
 	bool told[OSP_EVENT_NUMBERS];
 	const char *provider[OSP_EVENT_NUMBERS]; /* borrowed: the catalogue's; of `own` */
-	struct osp_numbers own[OSP_EVENT_NUMBERS];
+	struct osp_numbers_table own[OSP_EVENT_NUMBERS];
 	uint8_t own_of[OSP_EVENT_POINTS]; /* by point of the catalogue: which of `own`, or none */
 };
 
@@ -43,7 +43,8 @@ int osp_numbers_new(struct osp_numbers_set **out, const struct osp_catalogue *c)
 		if (n == OSP_EVENT_NUMBERS)
 			continue;
 		s->provider[n] = p->provider;
-		s->own[n].point[p->header] = (uint16_t)(p->number + 1);
+		if (!p->spill)
+			s->own[n].points[p->header] = p;
 	}
 	*out = s;
 	return 0;
@@ -55,29 +56,27 @@ void osp_numbers_free(struct osp_numbers_set **s)
 	*s = NULL;
 }
 
+static const struct osp_point *find_point(const struct osp_catalogue *c, uint16_t n)
+{
+	const struct osp_point *p = n && n <= c->point_count ? c->points[n - 1] : NULL;
+
+	return p && !p->foreign && !p->spill ? p : NULL;
+}
+
 void osp_numbers_add(struct osp_numbers_set *s, uint32_t table, const struct osp_numbers *numbers)
 {
 	if (!table || table >= OSP_EVENT_NUMBERS)
 		return;
-	s->tables[table] = *numbers;
+	for (size_t i = 0; i < OSP_EVENT_POINTS; i++)
+		s->tables[table].points[i] = find_point(s->catalogue, numbers->point[i]);
 	s->told[table] = true;
 }
 
-const struct osp_numbers *osp_numbers_table(const struct osp_numbers_set *s, uint32_t table,
-					    const struct osp_point *like)
+const struct osp_numbers_table *osp_numbers_table(const struct osp_numbers_set *s, uint32_t table,
+						  const struct osp_point *like)
 {
 	if (table < OSP_EVENT_NUMBERS && s->told[table])
 		return &s->tables[table];
 	return s->own_of[like->number] < OSP_EVENT_NUMBERS ? &s->own[s->own_of[like->number]]
 							   : NULL;
-}
-
-const struct osp_point *osp_numbers_find(const struct osp_numbers_set *s,
-					 const struct osp_numbers *table, uint32_t number)
-{
-	uint16_t n = table && number < OSP_EVENT_POINTS ? table->point[number] : 0;
-	const struct osp_point *p =
-		n && n <= s->catalogue->point_count ? s->catalogue->points[n - 1] : NULL;
-
-	return p && !p->foreign && !p->spill ? p : NULL;
 }

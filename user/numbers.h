@@ -5,12 +5,18 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "bpf/event.h"
 #include "probes/catalogue.h"
 
 struct osp_numbers_set;
+
+/* The points of own operations that have a step, by number; NULL = one that was refused, or none. */
+struct osp_numbers_table {
+	const struct osp_point *points[OSP_EVENT_POINTS];
+};
 
 /* The catalogue is borrowed. -ENOMEM. */
 int osp_numbers_new(struct osp_numbers_set **out, const struct osp_catalogue *c);
@@ -23,9 +29,12 @@ void osp_numbers_add(struct osp_numbers_set *s, uint32_t table, const struct osp
  * The table that a record names, for the provider of `like`, the point of its hit. One that was
  * never told is that of the loaded catalogue. NULL: there is none.
  */
-const struct osp_numbers *osp_numbers_table(const struct osp_numbers_set *s, uint32_t table,
-					    const struct osp_point *like);
+const struct osp_numbers_table *osp_numbers_table(const struct osp_numbers_set *s, uint32_t table,
+						  const struct osp_point *like);
 
 /* The point with the number. NULL: a point that was refused, a foreign one, or none. */
-const struct osp_point *osp_numbers_find(const struct osp_numbers_set *s,
-					 const struct osp_numbers *table, uint32_t number);
+static inline const struct osp_point *osp_numbers_find(const struct osp_numbers_table *table,
+						       uint32_t number)
+{
+	return table && number < OSP_EVENT_POINTS ? table->points[number] : NULL;
+}

@@ -11,7 +11,15 @@
 
 #include "user/base/text.h"
 
-enum { BLOCK_SIZE = 2048, FREE_MAX = 1024, KEEP_ROOM = 256, BORROW_MAX = 64 };
+/* Most operations that are open long have shown their first step only: they begin small. */
+enum {
+	FIRST_BLOCK = 256,
+	BLOCK_SIZE = 2048,
+	FIRST_ROOM = 2,
+	FREE_MAX = 1024,
+	KEEP_ROOM = 256,
+	BORROW_MAX = 64
+};
 
 struct osp_open_block {
 	struct osp_open_block *next;
@@ -21,8 +29,7 @@ struct osp_open_block {
 
 /* ---- titles ---- */
 
-static const struct osp_open_arg *args_of(const struct osp_open_titles *t,
-					  const struct osp_point *p)
+const struct osp_open_arg *osp_open_args(const struct osp_open_titles *t, const struct osp_point *p)
 {
 	return t->args[p->number - t->first_point];
 }
@@ -218,7 +225,7 @@ static int resize(void **array, size_t bytes)
 static int extend(struct osp_open_pool *pool, struct osp_open *o, struct pair p, size_t need,
 		  size_t *room)
 {
-	size_t next = *room ? *room : 8, more;
+	size_t next = *room ? *room : FIRST_ROOM, more;
 
 	while (next < need)
 		next *= 2;
@@ -237,7 +244,8 @@ static int extend(struct osp_open_pool *pool, struct osp_open *o, struct pair p,
 
 static int add_block(struct osp_open_pool *pool, struct osp_open *o, size_t need)
 {
-	size_t room = need > BLOCK_SIZE ? need : BLOCK_SIZE;
+	size_t usual = o->blocks ? BLOCK_SIZE : FIRST_BLOCK;
+	size_t room = need > usual ? need : usual;
 	struct osp_open_block *b = malloc(sizeof(*b) + room);
 
 	if (!b)
@@ -426,9 +434,8 @@ static bool set_enum(const struct osp_arg *a, const struct osp_event_value *v,
 	return false;
 }
 
-/* An argument as a store keeps it; data points where the event's does. */
-static void set_value(const struct osp_open_arg *how, const struct osp_arg *a,
-		      const struct osp_event_value *v, struct osp_value *out)
+void osp_open_value(const struct osp_open_arg *how, const struct osp_arg *a,
+		    const struct osp_event_value *v, struct osp_value *out)
 {
 	if (how->how == OSP_OPEN_ENUM && set_enum(a, v, out))
 		return;
@@ -450,7 +457,7 @@ static int add_attribute(struct osp_open_pool *pool, struct osp_open *o, const s
 	struct osp_attribute *to = &o->attributes[o->attribute_count];
 	const struct osp_arg *a = &e->point->args[arg];
 
-	set_value(how, a, &e->values[arg], &to->value);
+	osp_open_value(how, a, &e->values[arg], &to->value);
 	if (how->how == OSP_OPEN_SIZED && !o->borrows) {
 		to->value.data = osp_open_copy(pool, o, to->value.data, to->value.size);
 		if (!to->value.data)
@@ -498,7 +505,7 @@ static int make_step_room(struct osp_open_pool *pool, struct osp_open *o, size_t
 int osp_open_add_step(struct osp_open_pool *pool, struct osp_open *o, const struct osp_event *e,
 		      size_t span, bool unexpected)
 {
-	const struct osp_open_arg *args = args_of(o->titles, e->point);
+	const struct osp_open_arg *args = osp_open_args(o->titles, e->point);
 	size_t before = o->attribute_count;
 	struct osp_step *s;
 	int r;
@@ -566,14 +573,12 @@ int osp_open_insert_step(struct osp_open_pool *pool, struct osp_open *o, const s
 
 /* ---- the row ---- */
 
-/* A name is made when it is first needed and again only when its title has got a value since. */
-static int set_name(struct osp_open_pool *pool, struct osp_open *o, size_t span)
+size_t osp_open_name(const struct osp_open *o, size_t span, char name[OSP_TITLE_MAX + 1])
 {
 	const struct osp_value *values[OSP_TITLE_HOLES] = {NULL};
-	struct osp_open_span *info = &o->span_infos[span];
+	const struct osp_open_span *info = &o->span_infos[span];
 	const struct osp_title *t = title_of(o, span);
 	struct osp_value texts[OSP_TITLE_HOLES];
-	char *name;
 
 	for (size_t h = 0; h < t->hole_count; h++) {
 		uint32_t i = info->holes[h] - 1;
@@ -589,12 +594,19 @@ static int set_name(struct osp_open_pool *pool, struct osp_open *o, size_t span)
 			values[h] = &texts[h];
 		}
 	}
-	name = take(pool, o, OSP_TITLE_MAX + 1);
+	return osp_title_format(t, values, name);
+}
+
+/* A name is made when it is first needed and again only when its title has got a value since. */
+static int set_name(struct osp_open_pool *pool, struct osp_open *o, size_t span)
+{
+	char *name = take(pool, o, OSP_TITLE_MAX + 1);
+
 	if (!name)
 		return -ENOMEM;
-	give_back(o, OSP_TITLE_MAX + 1, osp_title_format(t, values, name) + 1);
+	give_back(o, OSP_TITLE_MAX + 1, osp_open_name(o, span, name) + 1);
 	o->spans[span].name = name;
-	info->named = true;
+	o->span_infos[span].named = true;
 	return 0;
 }
 
@@ -609,6 +621,7 @@ int osp_open_row(struct osp_open_pool *pool, struct osp_open *o, struct osp_row 
 			return r;
 	}
 	*out = (struct osp_row){.id = o->id,
+				.form = o->form,
 				.parent_id = o->parent_id,
 				.tid = o->tid,
 				.lasting = true, /* the catalogue outlives every session */

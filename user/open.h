@@ -90,6 +90,7 @@ struct osp_open {
 	bool changed;	   /* since the last part */
 	bool borrows;	   /* it ends with the record at hand: values stay where that has them */
 	uint32_t marks;	   /* those of the row's first span */
+	uint64_t form;	   /* as of its row */
 
 	struct osp_row_span *spans;
 	struct osp_open_span *span_infos;
@@ -118,6 +119,14 @@ struct osp_open_pool {
 /* Parses the operation's titles. -ENOMEM. */
 int osp_open_init_titles(struct osp_open_titles *t, const struct osp_operation *o);
 void osp_open_clear_titles(struct osp_open_titles *t);
+
+/* How the arguments of one of the operation's points become attributes. */
+const struct osp_open_arg *osp_open_args(const struct osp_open_titles *t,
+					 const struct osp_point *p);
+
+/* An argument as a store keeps it; data points where the event's does. */
+void osp_open_value(const struct osp_open_arg *how, const struct osp_arg *a,
+		    const struct osp_event_value *v, struct osp_value *out);
 
 void osp_open_init_pool(struct osp_open_pool *pool, size_t max_steps, size_t max_bytes);
 void osp_open_clear_pool(struct osp_open_pool *pool);
@@ -154,6 +163,9 @@ int osp_open_insert_step(struct osp_open_pool *pool, struct osp_open *o, const s
 
 /* Copies bytes into the operation. NULL: -ENOMEM. */
 void *osp_open_copy(struct osp_open_pool *pool, struct osp_open *o, const void *bytes, size_t size);
+
+/* Writes the name of a span, from what its title's holes are filled with. Returns its bytes. */
+size_t osp_open_name(const struct osp_open *o, size_t span, char name[OSP_TITLE_MAX + 1]);
 
 /* Makes the names and gives the row; trace and complete are the caller's. -ENOMEM. */
 int osp_open_row(struct osp_open_pool *pool, struct osp_open *o, struct osp_row *out);

@@ -82,6 +82,20 @@ static int on_opened(void *arg, struct osp_open *o)
 	return 0;
 }
 
+static int on_replaced(void *arg, struct osp_open *o)
+{
+	(void)arg;
+	o->node->open = o;
+	return 0;
+}
+
+static bool on_heeds(void *arg, const struct osp_operation *o, const struct osp_point *point)
+{
+	const struct osp_pipeline *p = arg;
+
+	return osp_link_heeds(p->linker, o, point);
+}
+
 static int on_stepped(void *arg, struct osp_open *o, const struct osp_event *e, size_t span)
 {
 	struct osp_pipeline *p = arg;
@@ -731,7 +745,14 @@ static int build(struct osp_pipeline *p, const struct osp_pipeline_limits *given
 		.steps = or_default(given->steps, UINT16_MAX),
 		.start_part_ns = given->start_part_ns ? given->start_part_ns : 5000000000ll,
 	};
-	struct osp_stitch_out stitched = {on_opened, on_stepped, on_child, on_part, on_lost, p};
+	struct osp_stitch_out stitched = {.opened = on_opened,
+					  .replaced = on_replaced,
+					  .stepped = on_stepped,
+					  .heeds = on_heeds,
+					  .child = on_child,
+					  .part = on_part,
+					  .lost = on_lost,
+					  .arg = p};
 	struct osp_match_out matched = {on_edge, on_mark, p};
 	int r = osp_roster_new(&p->roster, c, tell, p);
 
@@ -740,7 +761,7 @@ static int build(struct osp_pipeline *p, const struct osp_pipeline_limits *given
 	if (!r)
 		r = osp_trace_new(&p->forest, limits.operations, on_moved, p);
 	if (!r)
-		r = osp_match_new(&p->matcher, p->forest, p->roster, links, &matched);
+		r = osp_match_new(&p->matcher, c, p->forest, p->roster, links, &matched);
 	if (!r)
 		r = osp_link_new(&p->linker, c, p->matcher);
 	if (!r)
@@ -797,6 +818,7 @@ void osp_pipeline_stats(const struct osp_pipeline *p, struct osp_pipeline_stats 
 		.records = p->records,
 		.events = p->events - stitch.repeated,
 		.runs = p->runs,
+		.wholes = stitch.wholes,
 		.operations = stitch.operations,
 		.spans = p->spans,
 		.traces = osp_trace_count(p->forest),

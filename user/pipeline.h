@@ -58,6 +58,7 @@ size_t osp_pipeline_hung(struct osp_pipeline *p, bool all, struct osp_hung *out,
 struct osp_pipeline_stats {
 	uint64_t records, events, operations, spans, traces, links, ambiguous, open, unexpected;
 	uint64_t runs;	  /* records whose steps were taken at once */
+	uint64_t wholes;  /* of them, those that made a row of a known form */
 	uint64_t bad;	  /* records that made no sense: nobody knows whose they were */
 	uint64_t crowded; /* operations left out since a limit had no room for their value */
 	uint64_t evicted; /* link ends forgotten before their time: the table was full */

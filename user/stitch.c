@@ -226,13 +226,15 @@ static bool misses_steps(const struct osp_open *o)
 				   o->marks & OSP_MARK_BEGAN_BEFORE ? o->first_sequence : 0);
 }
 
-static int close_open(struct osp_stitch *s, struct osp_open *o, int64_t end_ns,
-		      const struct osp_walk *walk, uint32_t marks)
+int osp_stitch_close(struct osp_stitch *s, struct osp_open *o, int64_t end_ns,
+		     const struct osp_walk *walk, uint32_t marks)
 {
-	int r;
-
 	osp_walk_close(o, end_ns, walk, marks);
-	r = tell_part(s, o, true);
+	return tell_part(s, o, true);
+}
+
+void osp_stitch_retire(struct osp_stitch *s, struct osp_open *o)
+{
 	unbind(s, o);
 	if (s->latest.open == o)
 		s->latest.open = NULL;
@@ -244,6 +246,14 @@ static int close_open(struct osp_stitch *s, struct osp_open *o, int64_t end_ns,
 	osp_list_remove(&o->by_hung);
 	s->stats.open--;
 	osp_open_free(&s->pool, &o);
+}
+
+static int close_open(struct osp_stitch *s, struct osp_open *o, int64_t end_ns,
+		      const struct osp_walk *walk, uint32_t marks)
+{
+	int r = osp_stitch_close(s, o, end_ns, walk, marks);
+
+	osp_stitch_retire(s, o);
 	return r;
 }
 
@@ -419,7 +429,7 @@ static int find_open(struct osp_stitch *s, struct osp_passing *p, struct osp_ope
 /* ---- one step ---- */
 
 /* An argument of type op names the parent; the first one counts. */
-static int find_parent(struct osp_stitch *s, struct osp_open *o, const struct osp_event *e)
+int osp_stitch_find_parent(struct osp_stitch *s, struct osp_open *o, const struct osp_event *e)
 {
 	for (size_t i = 0; i < e->point->arg_count && !o->parent_id; i++) {
 		const struct osp_event_value *v = &e->values[i];
@@ -481,13 +491,12 @@ static void look_ahead(struct osp_stitch *s, struct osp_open *o, const struct os
 }
 
 int osp_stitch_move(struct osp_stitch *s, struct osp_open *o, const struct osp_passing *p,
-		    const struct osp_move *move, struct osp_page **page)
+		    const struct osp_move *move, struct osp_page **page, struct osp_walk *out)
 {
 	const struct osp_event *e = p->event;
-	struct osp_walk walk;
 	int r, full;
 
-	full = osp_walk_apply(&s->pool, o, move, e, &walk);
+	full = osp_walk_apply(&s->pool, o, move, e, out);
 	if (full && full != -ENOSPC)
 		return full;
 	if (full)
@@ -498,13 +507,11 @@ int osp_stitch_move(struct osp_stitch *s, struct osp_open *o, const struct osp_p
 		o->step_infos[o->step_count - 1].page = *page;
 		*page = NULL;
 	}
-	r = move->names_parent ? find_parent(s, o, e) : 0;
+	r = move->names_parent ? osp_stitch_find_parent(s, o, e) : 0;
 	if (!r)
-		r = s->to.stepped(s->to.arg, o, e, walk.span);
-	if (!r && walk.ended && !e->point->foreign && misses_steps(o))
+		r = s->to.stepped(s->to.arg, o, e, out->span);
+	if (!r && out->ended && !e->point->foreign && misses_steps(o))
 		o->marks |= OSP_MARK_MAY_BE_CUT;
-	if (!r && walk.ended)
-		r = close_open(s, o, e->time_ns, &walk, 0);
 	return r ? r : full ? osp_stitch_lost(OSP_LOSS_STEPS_FULL) : 0;
 }
 
@@ -523,12 +530,18 @@ static int walk(struct osp_stitch *s, struct osp_open *o, const struct osp_passi
 		struct osp_page **page)
 {
 	struct osp_move move;
+	struct osp_walk end;
+	int r, closed = 0;
 
 	osp_walk_decide(o, p->automaton, p->view, p->event->point, &move);
 	if (s->courses.lesson)
 		learn(s, o, p, &move);
-	return move.taken ? osp_stitch_move(s, o, p, &move, page)
-			  : osp_stitch_lost(OSP_LOSS_DECODE);
+	if (!move.taken)
+		return osp_stitch_lost(OSP_LOSS_DECODE);
+	r = osp_stitch_move(s, o, p, &move, page, &end);
+	if (r >= 0 && end.ended)
+		closed = close_open(s, o, p->event->time_ns, &end, 0);
+	return closed ? closed : r;
 }
 
 /* The order of the steps is certain, their times are not: none is before the one it follows. */
@@ -723,71 +736,6 @@ static int close_timed_out(struct osp_stitch *s, struct osp_list *l, int64_t tim
 	return 0;
 }
 
-/* Steps of the operation may lie in its block that nothing has brought. */
-static bool carries(const struct osp_stitch *s, const struct osp_open *o)
-{
-	for (size_t i = 0; i < o->operation->transition_count; i++) {
-		const struct osp_point *p = o->operation->transitions[i].point;
-
-		if (!p->foreign && osp_roster_wants(s->roster, o->tracee, p, s->now_ns) &&
-		    !osp_roster_fires(s->roster, o->tracee, p, s->now_ns))
-			return true;
-	}
-	return false;
-}
-
-/* An operation that has been open for so long is worth a look into its block, now and then. */
-static void note_hung(struct osp_stitch *s, struct osp_open *o)
-{
-	if (!o->block || !osp_list_empty(&o->by_hung) ||
-	    (o->hung_ns && s->now_ns - o->hung_ns < s->limits.start_part_ns) || !carries(s, o))
-		return;
-	o->hung_ns = s->now_ns;
-	osp_list_add(&s->hung, &o->by_hung);
-}
-
-static void describe(const struct osp_open *o, struct osp_hung *out)
-{
-	const struct osp_process_row *row = &o->tracee->row;
-
-	*out = (struct osp_hung){.op_id = o->id,
-				 .block = o->block,
-				 .start_ns = (uint64_t)row->start_ns,
-				 .pid = row->pid,
-				 .tid = o->tid,
-				 .slot = o->tracee->slot,
-				 .exec_id = row->exec_id,
-				 .next = (uint32_t)o->sequence.next,
-				 .point = o->block_point,
-				 .numbers = o->block_numbers};
-}
-
-size_t osp_stitch_hung(struct osp_stitch *s, struct osp_hung *out, size_t most)
-{
-	size_t n = 0;
-
-	while (n < most && !osp_list_empty(&s->hung)) {
-		struct osp_open *o = osp_list_entry(s->hung.next, struct osp_open, by_hung);
-
-		osp_list_remove(&o->by_hung);
-		describe(o, &out[n++]);
-	}
-	return n;
-}
-
-size_t osp_stitch_under_way(const struct osp_stitch *s, struct osp_hung *out, size_t most)
-{
-	size_t n = 0;
-
-	for (struct osp_list *l = s->by_part.next; n < most && l != &s->by_part; l = l->next) {
-		struct osp_open *o = osp_list_entry(l, struct osp_open, by_part);
-
-		if (o->block && carries(s, o))
-			describe(o, &out[n++]);
-	}
-	return n;
-}
-
 /* Long operations become visible, to readers and after a crash. */
 static int tell_starts(struct osp_stitch *s)
 {
@@ -798,7 +746,7 @@ static int tell_starts(struct osp_stitch *s)
 		if (s->now_ns < o->part_due_ns)
 			break;
 		o->part_due_ns = s->now_ns + s->limits.start_part_ns;
-		note_hung(s, o);
+		osp_stitch_note_hung(s, o);
 		osp_list_remove(&o->by_part);
 		osp_list_add(&s->by_part, &o->by_part);
 		r = o->changed ? tell_part(s, o, false) : 0;
@@ -829,7 +777,7 @@ int osp_stitch_end_process(struct osp_stitch *s, struct osp_tracee *t, int64_t t
 		s->now_ns = time_ns;
 	while (!osp_list_empty(&t->open)) {
 		struct osp_open *o = osp_list_entry(t->open.next, struct osp_open, by_process);
-		bool unknown = !o->left && carries(s, o);
+		bool unknown = !o->left && osp_stitch_carries(s, o);
 		int r = close_incomplete(s, o, time_ns, time_ns > o->last_ns ? time_ns : o->last_ns,
 					 unknown ? OSP_MARK_STEPS_UNKNOWN | OSP_MARK_MAY_BE_CUT
 						 : 0);
@@ -874,20 +822,26 @@ int osp_stitch_row(struct osp_stitch *s, struct osp_open *o, bool complete, stru
 	return 0;
 }
 
+static int refuse_step(const struct osp_stitch *s, const struct osp_open *o, size_t step,
+		       struct osp_page *page)
+{
+	struct osp_event e = {.op_id = o->id, .time_ns = o->steps[step].time_ns};
+
+	return osp_stitch_lose(s, o->tracee, page, &e, osp_stitch_lost(OSP_LOSS_STORE));
+}
+
 int osp_stitch_settle(struct osp_stitch *s, struct osp_open *o, bool stored)
 {
 	int r = 0;
 
 	for (size_t i = 0; !r && i < o->step_count; i++) {
 		struct osp_page *page = o->step_infos[i].page;
-		struct osp_event e = {.op_id = o->id, .time_ns = o->steps[i].time_ns};
 
 		o->step_infos[i].page = NULL;
 		if (page && stored)
 			osp_account_store(page);
 		else if (page)
-			r = osp_stitch_lose(s, o->tracee, page, &e,
-					    osp_stitch_lost(OSP_LOSS_STORE));
+			r = refuse_step(s, o, i, page);
 	}
 	return r;
 }

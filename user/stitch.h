@@ -20,8 +20,12 @@
 struct osp_stitch_out {
 	/* The operation is new; its first step follows. */
 	int (*opened)(void *arg, struct osp_open *o);
+	/* Another struct stands for it from now on. */
+	int (*replaced)(void *arg, struct osp_open *o);
 	/* A step was added to one of its spans. */
 	int (*stepped)(void *arg, struct osp_open *o, const struct osp_event *e, size_t span);
+	/* Whether `stepped` does anything at such a step. */
+	bool (*heeds)(void *arg, const struct osp_operation *o, const struct osp_point *p);
 	/* It names another operation of its process as its parent. */
 	int (*child)(void *arg, struct osp_open *o);
 	/* Its row is due: complete if it is closed, after which it is gone. */
@@ -39,6 +43,7 @@ struct osp_stitch_limits {
 
 struct osp_stitch_stats {
 	uint64_t operations, open, unexpected;
+	uint64_t wholes;   /* operations whose row was of a known form */
 	uint64_t repeated; /* steps that came again, after they had been fetched from their block */
 };
 

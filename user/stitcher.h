@@ -1,6 +1,6 @@
 /*
- * The inside of the stitcher, shared by its two files: stitch.c, which takes steps one by one, and
- * run.c, which takes those that a record brings together.
+ * The inside of the stitcher, shared by its files: stitch.c, which takes steps one by one, run.c,
+ * which takes those that a record brings together, and hung.c, which knows what to look after.
  */
 #pragma once
 
@@ -91,8 +91,24 @@ int osp_stitch_open(struct osp_stitch *s, const struct osp_passing *p, struct os
 		    struct osp_open **out);
 
 /*
- * Makes a move of the operation and tells of it; at the end the operation is gone. The page goes
- * with the stored step. 0, -errno, or a loss.
+ * Makes a move of the operation and tells of it; if it ended with that it is to be closed. The page
+ * goes with the stored step. 0, -errno, or a loss.
  */
 int osp_stitch_move(struct osp_stitch *s, struct osp_open *o, const struct osp_passing *p,
-		    const struct osp_move *move, struct osp_page **page);
+		    const struct osp_move *move, struct osp_page **page, struct osp_walk *out);
+
+/* The step may name the operation's parent. An error of `to`. */
+int osp_stitch_find_parent(struct osp_stitch *s, struct osp_open *o, const struct osp_event *e);
+
+/* Closes the operation and tells its last part. An error of `to`. */
+int osp_stitch_close(struct osp_stitch *s, struct osp_open *o, int64_t end_ns,
+		     const struct osp_walk *walk, uint32_t marks);
+
+/* Steps of the operation may lie in its block that nothing has brought. */
+bool osp_stitch_carries(const struct osp_stitch *s, const struct osp_open *o);
+
+/* An operation that has been open for so long is worth a look into its block, now and then. */
+void osp_stitch_note_hung(struct osp_stitch *s, struct osp_open *o);
+
+/* It is closed: no step finds it any more, and its memory is the next one's. */
+void osp_stitch_retire(struct osp_stitch *s, struct osp_open *o);

@@ -159,6 +159,12 @@ void osp_trace_expect(const struct osp_forest *f, uint32_t slot, uint64_t id)
 	osp_chain_expect(&f->by_id, osp_hash_words(id, slot));
 }
 
+void osp_trace_expect_node(const struct osp_trace_node *n)
+{
+	__builtin_prefetch(&n->pins, 1);
+	__builtin_prefetch(&n->set, 1);
+}
+
 struct osp_trace_node *osp_trace_find(const struct osp_forest *f, uint32_t slot, uint64_t id)
 {
 	return find_node(f, slot, id, osp_hash_words(id, slot));

@@ -48,6 +48,9 @@ void osp_trace_free(struct osp_forest **f);
 /* The operation may be added soon: memory may begin to move. */
 void osp_trace_expect(const struct osp_forest *f, uint32_t slot, uint64_t id);
 
+/* The node may be unpinned soon. */
+void osp_trace_expect_node(const struct osp_trace_node *n);
+
 /* The node of an operation, made if it is new. -ENOMEM. */
 int osp_trace_add(struct osp_forest *f, uint32_t slot, uint64_t id, struct osp_trace_node **out);
 

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CODE_MAX = 64 };
-
 static enum osp_span_status span_status(enum osp_status status)
 {
 	return (enum osp_span_status)status;
@@ -20,7 +18,7 @@ static enum osp_span_status span_status(enum osp_status status)
 /* ---- the code that an operation ends with ---- */
 
 /* An error number by its name, as people look it up; other numbers as they are. */
-static const char *number_text(const struct osp_arg *a, int64_t value, char text[CODE_MAX])
+static const char *number_text(const struct osp_arg *a, int64_t value, char text[OSP_WALK_CODE_MAX])
 {
 	const char *name = NULL;
 
@@ -28,7 +26,7 @@ static const char *number_text(const struct osp_arg *a, int64_t value, char text
 		name = strerrorname_np((int)llabs(value));
 	if (name)
 		return name;
-	snprintf(text, CODE_MAX, "%" PRId64, value);
+	snprintf(text, OSP_WALK_CODE_MAX, "%" PRId64, value);
 	return text;
 }
 
@@ -40,26 +38,28 @@ static const char *enum_name(const struct osp_enum *e, int64_t value)
 	return NULL;
 }
 
-static const char *map_code(const struct osp_enum *map, const char *name, char text[CODE_MAX])
+static const char *map_code(const struct osp_enum *map, const char *name,
+			    char text[OSP_WALK_CODE_MAX])
 {
 	for (size_t i = 0; map && name && i < map->count; i++) {
 		if (strcmp(map->values[i].name, name) != 0)
 			continue;
-		snprintf(text, CODE_MAX, "%" PRId64, map->values[i].value);
+		snprintf(text, OSP_WALK_CODE_MAX, "%" PRId64, map->values[i].value);
 		return text;
 	}
 	return name;
 }
 
 /* The argument that gives the code, or what an `exit` says: its first integer, unless zero. */
-static int code_argument(const struct osp_transition *t, const struct osp_event *e)
+static int code_argument(const struct osp_transition *t, const struct osp_point *point,
+			 const struct osp_event_value *values)
 {
 	int i = t->code_arg;
 
-	for (size_t k = 0; i < 0 && t->any && k < e->point->arg_count; k++)
-		if (e->point->args[k].type == OSP_TYPE_INT)
+	for (size_t k = 0; i < 0 && t->any && k < point->arg_count; k++)
+		if (point->args[k].type == OSP_TYPE_INT)
 			i = (int)k;
-	if (i < 0 || (size_t)i >= e->point->arg_count || (t->any && !e->values[i].u64))
+	if (i < 0 || (size_t)i >= point->arg_count || (t->any && !values[i].u64))
 		return -1;
 	return i;
 }
@@ -69,25 +69,30 @@ static bool is_integer(enum osp_type type)
 	return type == OSP_TYPE_UINT || type == OSP_TYPE_INT || type == OSP_TYPE_BOOL;
 }
 
-static int end_code(struct osp_open_pool *pool, struct osp_open *o, const struct osp_transition *t,
-		    const struct osp_event *e, const char **out)
+const char *osp_walk_code(const struct osp_transition *t, const struct osp_point *point,
+			  const struct osp_event_value *values, char text[OSP_WALK_CODE_MAX])
 {
-	int i = code_argument(t, e);
-	char text[CODE_MAX];
+	int i = t->code ? -1 : code_argument(t, point, values);
 	const struct osp_arg *a;
 	const char *code;
 
-	*out = t->code;
-	if (t->code || i < 0 || !e->values[i].present)
-		return 0;
-	a = &e->point->args[i];
+	if (i < 0 || !values[i].present)
+		return t->code;
+	a = &point->args[i];
 	if (!is_integer(a->type))
-		return 0;
-	code = map_code(t->code_map, enum_name(a->enumeration, e->values[i].i64), text);
-	if (!code)
-		code = number_text(a, e->values[i].i64, text);
-	*out = osp_open_copy(pool, o, code, strlen(code) + 1);
-	return *out ? 0 : -ENOMEM;
+		return NULL;
+	code = map_code(t->code_map, enum_name(a->enumeration, values[i].i64), text);
+	return code ? code : number_text(a, values[i].i64, text);
+}
+
+static int end_code(struct osp_open_pool *pool, struct osp_open *o, const struct osp_transition *t,
+		    const struct osp_event *e, const char **out)
+{
+	char text[OSP_WALK_CODE_MAX];
+	const char *code = osp_walk_code(t, e->point, e->values, text);
+
+	*out = code == text ? osp_open_copy(pool, o, code, strlen(code) + 1) : code;
+	return code && !*out ? -ENOMEM : 0;
 }
 
 /* ---- nested spans ---- */

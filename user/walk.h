@@ -26,6 +26,8 @@ struct osp_move {
 	uint16_t found[4]; /* by action: the open span that it is about; 0 = none */
 };
 
+enum { OSP_WALK_CODE_MAX = 64 };
+
 struct osp_walk {
 	size_t span; /* that the step lies in */
 	bool ended;
@@ -37,6 +39,13 @@ struct osp_walk {
 void osp_walk_decide(const struct osp_open *o, const struct osp_nfa *a,
 		     const struct osp_nfa_view *view, const struct osp_point *point,
 		     struct osp_move *out);
+
+/*
+ * The code that a step ends its operation with, or NULL. It is one of the catalogue's, or lies in
+ * `text`. The values are the point's arguments.
+ */
+const char *osp_walk_code(const struct osp_transition *t, const struct osp_point *point,
+			  const struct osp_event_value *values, char text[OSP_WALK_CODE_MAX]);
 
 /*
  * Makes the move, which is one that is taken. -ENOSPC: the step did not fit and is not stored, but
