@@ -2,7 +2,7 @@
  * Evidence to edges (user/match.h), fed by link with ends, feeding trace and the sink. Owns a ring
  * of ends in the order in which they came, their pairs, and a table from evidence to the ends that
  * carry it: the few newest of either side. All have a maximum; the oldest end makes room for the
- * newest. The ring's memory is touched as ends come, 128 bytes for each with two matches.
+ * newest. The ring's memory is touched as ends come, 136 bytes for each with two matches.
  *
  * A pair's rules are tried in order: the first piece of evidence that both have decides. If it
  * agrees it is the fact, and later ones corroborate it or contradict it (then it is ambiguous).
