@@ -245,7 +245,8 @@ static int map_all(struct osp_loader *l)
 
 static int open_ring(struct osp_loader *l)
 {
-	int r = osp_ring_open(&l->ring, bpf_map__fd(l->bpf->maps.events),
+	struct bpf_map *map = l->bpf->maps.events;
+	int r = osp_ring_open(&l->ring, bpf_map__fd(map), bpf_map__max_entries(map),
 			      &l->bpf->bss->woken_jiffies, l->bpf->rodata->cfg_wake_jiffies);
 
 	return r ? osp_err(r, "open the ring") : 0;
