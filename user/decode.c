@@ -10,7 +10,11 @@
 #include <errno.h>
 #include <string.h>
 
-enum { CONTEXT_TRUE_SIZE = 25 };
+enum {
+	CONTEXT_TRUE_SIZE = 25,
+	/* The flags of a record that tell of its steps: not how it is timed, nor of losses before. */
+	TELLING = ((1 << OSP_RECORD_REASON) - 1) & ~OSP_RECORD_UNTIMED,
+};
 
 bool osp_decode_has_steps(const struct osp_record *record)
 {
@@ -344,8 +348,8 @@ static bool may_be_run(const struct osp_decoder *d)
 	const struct osp_record *r = d->record;
 	struct osp_record_step s;
 
-	if (r->kind != OSP_RECORD_STEP || (r->flags & ~OSP_RECORD_UNTIMED) != OSP_RECORD_CLEARED ||
-	    !r->op_id || d->size < 2 * sizeof(s))
+	if (r->kind != OSP_RECORD_STEP || (r->flags & TELLING) != OSP_RECORD_CLEARED || !r->op_id ||
+	    d->size < 2 * sizeof(s))
 		return false;
 	memcpy(&s, d->data, sizeof(s));
 	return s.size < d->size - sizeof(s);

@@ -226,6 +226,7 @@ static int discard_oldest(struct recorder *r)
 		n = osp_ring_drain(ring, most < DISCARD_STEP ? most : DISCARD_STEP, on_discarded,
 				   r);
 		most -= n > 0 ? (size_t)n : 0;
+		osp_ring_give_back(ring);
 		osp_ring_fill(ring, &bytes, &capacity);
 	}
 	return n < 0 ? n : 0;

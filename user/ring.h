@@ -11,10 +11,11 @@
 struct osp_ring;
 
 /*
- * `map` is the ring's descriptor (the caller's), `woken` where the kernel side notes in jiffies when
- * it last woke us, `jiffies` how long it then does not.
+ * `map` is the ring's descriptor (the caller's) with room for `capacity` bytes, `woken` where the
+ * kernel side notes in jiffies when it last woke us, `jiffies` how long it then does not. -errno.
  */
-int osp_ring_open(struct osp_ring **out, int map, const volatile __u64 *woken, uint64_t jiffies);
+int osp_ring_open(struct osp_ring **out, int map, size_t capacity, const volatile __u64 *woken,
+		  uint64_t jiffies);
 void osp_ring_close(struct osp_ring **r);
 
 /*
@@ -25,10 +26,14 @@ typedef int (*osp_ring_fn)(void *arg, const struct osp_record *record, size_t si
 			   int64_t seen_ns);
 
 /*
- * Hands on at most `max` records and frees their space, one by one. Returns how many, or what fn
- * returned. Records that are shorter than a record are skipped.
+ * Hands on at most `max` records and gives their space back, part by part; that of a full ring only
+ * when it is half of it. A drain that left nothing gives back everything. Returns how many, or what
+ * fn returned. Records that are shorter than a record are skipped.
  */
 int osp_ring_drain(struct osp_ring *r, size_t max, osp_ring_fn fn, void *arg);
+
+/* Gives back at once what was handed on. */
+void osp_ring_give_back(struct osp_ring *r);
 
 /* Readable (epoll, level-triggered) when the kernel side gave a wake-up. */
 int osp_ring_fd(const struct osp_ring *r);
@@ -55,5 +60,5 @@ size_t osp_ring_choose_here(void);
 /* For notices of processes alone, when steps do not leave the kernel. */
 enum { OSP_RING_NOTICES = 1 << 20 };
 
-/* Bytes in the ring that were not drained, and its size. */
+/* Bytes of the ring that were not given back, and its size. */
 void osp_ring_fill(const struct osp_ring *r, size_t *bytes, size_t *capacity);

@@ -382,7 +382,21 @@ int osp_roster_end_attached(struct osp_roster *r, int64_t time_ns)
 
 /* ---- times in which something was or may have been lost ---- */
 
-/* Enters an interval into the merged list; when that is full, the two oldest become one. */
+/*
+ * The older half of a full list, joined two by two: what lies between two losses counts as lost,
+ * too. So a loss costs the same however many there were before.
+ */
+static void join_older(struct osp_roster *r)
+{
+	size_t pairs = r->cut_count / 4;
+
+	for (size_t i = 0; i < pairs; i++)
+		r->cuts[i] = (struct cut){r->cuts[2 * i].from_ns, r->cuts[2 * i + 1].to_ns};
+	r->cut_count -= pairs;
+	memmove(r->cuts + pairs, r->cuts + 2 * pairs, (r->cut_count - pairs) * sizeof(*r->cuts));
+}
+
+/* Enters an interval into the merged list. */
 static int add_cut(struct osp_roster *r, int64_t from_ns, int64_t to_ns)
 {
 	struct cut *more;
@@ -393,10 +407,8 @@ static int add_cut(struct osp_roster *r, int64_t from_ns, int64_t to_ns)
 		from_ns = last->from_ns < from_ns ? last->from_ns : from_ns;
 		to_ns = last->to_ns > to_ns ? last->to_ns : to_ns;
 	}
-	if (r->cut_count == CUTS_MAX) {
-		r->cuts[1].from_ns = r->cuts[0].from_ns;
-		memmove(r->cuts, r->cuts + 1, --r->cut_count * sizeof(*r->cuts));
-	}
+	if (r->cut_count == CUTS_MAX)
+		join_older(r);
 	if (r->cut_count == r->cut_room) {
 		size_t room = r->cut_room ? r->cut_room * 2 : 64;
 

@@ -105,6 +105,7 @@ struct bench {
 	size_t batch_used, batch_steps;
 	uint64_t steps;
 	uint64_t ordinals[PROCESSES][OSP_CATALOGUE_POINTS];
+	uint64_t lost[PROCESSES], records; /* records: with those lost */
 	int64_t now_ns;
 };
 
@@ -113,6 +114,7 @@ struct run {
 	size_t messages, idle, flight, warm;
 	enum { DECODE, STITCH, ALL } stage;
 	enum form form;
+	size_t stretch; /* of records: so many come, then three times as many are lost; 0: all come */
 };
 
 static void __attribute__((noreturn)) fail(const char *what, int error)
@@ -271,6 +273,18 @@ static uint64_t time_at(const struct moment *m, uint64_t script_ns)
 	return (uint64_t)m->from_ns + (script_ns / LINE_NS * m->turns + m->turn) * STEP_NS;
 }
 
+/* The record finds no room in the ring. */
+static bool is_lost(struct bench *b, const struct run *run, const struct template *t)
+{
+	const struct osp_record *r = (const struct osp_record *)t->bytes;
+
+	if (!run->stretch || b->records++ / run->stretch % 4 == 0)
+		return false;
+	b->ordinals[r->process][r->point]++;
+	b->lost[r->process] += t->new_steps;
+	return true;
+}
+
 /* Ids rise by 65536, as programs count them; `message` makes everything else its own, too. */
 static void add_record(struct bench *b, const struct template *t, uint64_t message,
 		       const struct moment *m)
@@ -282,6 +296,9 @@ static void add_record(struct bench *b, const struct template *t, uint64_t messa
 	r->time_ns = r->stamp = time_at(m, r->time_ns);
 	r->op_id = ((uint64_t)(t->operation + 1) << 56) + (message + 1) * 65536;
 	r->ordinal = b->ordinals[r->process][r->point]++;
+	r->lost = b->lost[r->process];
+	if (r->lost)
+		r->flags |= (OSP_LOSS_RING_FULL + 1) << OSP_RECORD_REASON;
 	for (size_t i = 0; i < t->stamp_count; i++) {
 		struct osp_record_step *step = (struct osp_record_step *)(to + t->stamps[i]);
 
@@ -392,6 +409,8 @@ static struct osp_pipeline *start(struct bench *b, const struct run *run)
 		fail("start", -r);
 	b->now_ns = 1000000000;
 	memset(b->ordinals, 0, sizeof(b->ordinals));
+	memset(b->lost, 0, sizeof(b->lost));
+	b->records = 0;
 	if (run->stage != DECODE && run->idle)
 		open_idle(b, run, p);
 	return p;
@@ -403,6 +422,8 @@ static void check(const struct run *run, struct osp_pipeline *p)
 	size_t messages = (run->warm + run->messages) / run->flight * run->flight;
 	struct osp_pipeline_stats s;
 
+	if (run->stretch)
+		return;
 	osp_pipeline_stats(p, &s);
 	for (int i = 0; i < OSP_LOSS_COUNT; i++)
 		if (s.lost[i])
@@ -439,6 +460,8 @@ static double measure(struct bench *b, const struct run *run)
 		}
 		for (size_t i = 0; i < m->count; i++)
 			for (at.turn = 0; at.turn < run->flight; at.turn++) {
+				if (is_lost(b, run, &m->records[i]))
+					continue;
 				add_record(b, &m->records[i], group * run->flight + at.turn, &at);
 				if (b->batch_steps >= BATCH)
 					spent += flush(b, run, p);
@@ -484,17 +507,27 @@ static void print_table(struct bench *b, size_t messages, int times, FILE *json)
 {
 	size_t few = messages / 10 ? messages / 10 : 1;
 	const struct row rows[] = {
-		{"pipeline_decode", "decode", {few, 0, 1, 0, DECODE, CARRIED}},
-		{"pipeline_stitch", "decode, stitch", {few, 0, 1, WARM, STITCH, CARRIED}},
-		{"pipeline_all", "all: ... link, match", {few, 0, 1, WARM, ALL, CARRIED}},
-		{"pipeline_light", "all, begins carried, too", {few, 0, 1, WARM, ALL, LIGHT}},
-		{"pipeline_immediate", "all, a record per step", {few, 0, 1, WARM, ALL, IMMEDIATE}},
-		{"pipeline_open_1000", "all, 1 000 idle", {few, 1000, 1, WARM, ALL, CARRIED}},
-		{"pipeline_open_100k", "all, 100 000 idle", {few, 100000, 1, WARM, ALL, CARRIED}},
-		{"pipeline_flight_1000", "all, 1 000 in turns", {few, 0, 200, WARM, ALL, CARRIED}},
-		{"pipeline_flight_100k", "all, 100 000", {few, 0, 20000, WARM, ALL, CARRIED}},
-		{"pipeline_long", "all, ten times as long", {messages, 0, 1, WARM, ALL, CARRIED}},
-		{"pipeline_cold", "all, the tables grow", {WARM, 0, 1, 0, ALL, CARRIED}},
+		{"pipeline_decode", "decode", {few, 0, 1, 0, DECODE, CARRIED, 0}},
+		{"pipeline_stitch", "decode, stitch", {few, 0, 1, WARM, STITCH, CARRIED, 0}},
+		{"pipeline_all", "all: ... link, match", {few, 0, 1, WARM, ALL, CARRIED, 0}},
+		{"pipeline_light", "all, begins carried, too", {few, 0, 1, WARM, ALL, LIGHT, 0}},
+		{"pipeline_immediate",
+		 "all, a record per step",
+		 {few, 0, 1, WARM, ALL, IMMEDIATE, 0}},
+		{"pipeline_open_1000", "all, 1 000 idle", {few, 1000, 1, WARM, ALL, CARRIED, 0}},
+		{"pipeline_open_100k",
+		 "all, 100 000 idle",
+		 {few, 100000, 1, WARM, ALL, CARRIED, 0}},
+		{"pipeline_flight_1000",
+		 "all, 1 000 in turns",
+		 {few, 0, 200, WARM, ALL, CARRIED, 0}},
+		{"pipeline_flight_100k", "all, 100 000", {few, 0, 20000, WARM, ALL, CARRIED, 0}},
+		{"pipeline_losing", "all, 3 of 4 records lost", {few, 0, 1, WARM, ALL, LIGHT, 1}},
+		{"pipeline_stretches", "all, lost by 10 000", {few, 0, 1, WARM, ALL, LIGHT, 10000}},
+		{"pipeline_long",
+		 "all, ten times as long",
+		 {messages, 0, 1, WARM, ALL, CARRIED, 0}},
+		{"pipeline_cold", "all, the tables grow", {WARM, 0, 1, 0, ALL, CARRIED, 0}},
 	};
 
 	printf("CPU ns per step, least of %d; %zu messages of %d steps and %d spans\n", times, few,

@@ -14,7 +14,7 @@
 #include "user/base/text.h"
 #include "user/event.h"
 
-enum { WORDS = 40, PROCESSES = 64, NAMES = 4096 };
+enum { WORDS = 40, PROCESSES = 64, NAMES = 8192 };
 
 struct operation {
 	char name[64];
@@ -265,7 +265,7 @@ static struct operation *find_operation(struct script *s, uint32_t slot, const c
 {
 	struct operation *o;
 
-	for (size_t i = 0; i < s->operation_count; i++)
+	for (size_t i = s->operation_count; i-- > 0;) /* lines tell of late ones */
 		if (s->operations[i].slot == slot && !strcmp(s->operations[i].name, name))
 			return &s->operations[i];
 	if (s->operation_count == NAMES)
@@ -460,10 +460,13 @@ static struct osp_record *begin_record(struct script *s, uint32_t slot, uint16_t
 	return r;
 }
 
+/* As the kernel side: from a process' first loss on, its records tell the reason of the latest. */
 static int push_record(struct script *s)
 {
 	struct osp_record *r = (struct osp_record *)s->record;
 
+	if (r->lost)
+		r->flags |= (OSP_LOSS_RING_FULL + 1) << OSP_RECORD_REASON;
 	if (has(s, "fault"))
 		r->data_size = -14;
 	else

@@ -203,6 +203,32 @@ static void cuts_are_intervals(void **state)
 	assert_false(osp_roster_cut(roster, 401, 1000));
 }
 
+/* Of very many the younger stay apart; of the older ones none is forgotten. */
+static void the_oldest_cuts_are_joined_when_there_are_too_many(void **state)
+{
+	enum { CUTS = 1000000, NEAR = 30000 };
+	struct osp_input in = {.kind = OSP_INPUT_ATTACH, .attach = {.slot = 1}};
+
+	(void)state;
+	for (int64_t i = 1; i <= CUTS; i++) {
+		in.attach.begins = true;
+		in.time_ns = 100 * i;
+		assert_int_equal(osp_roster_add_attach(roster, &in), 0);
+		in.attach.begins = false;
+		in.time_ns += 10;
+		assert_int_equal(osp_roster_add_attach(roster, &in), 0);
+	}
+	for (int64_t i = 1; i <= CUTS; i++) {
+		int64_t from = 100 * i;
+
+		assert_true(osp_roster_cut(roster, from, from));
+		assert_true(osp_roster_cut(roster, from + 10, from + 10));
+		if (i > CUTS - NEAR)
+			assert_false(osp_roster_cut(roster, from + 11, from + 99));
+	}
+	assert_false(osp_roster_cut(roster, 0, 99));
+}
+
 static void attaching_makes_one_process_or_all_unsure(void **state)
 {
 	struct osp_tracee *one = step(1, 1, 0), *two = step(2, 1, 0);
@@ -374,6 +400,7 @@ int main(void)
 		TEST(a_record_tells_why_its_process_lost_steps),
 		TEST(what_the_recorder_loses_makes_gaps_of_its_own),
 		TEST(cuts_are_intervals),
+		TEST(the_oldest_cuts_are_joined_when_there_are_too_many),
 		TEST(attaching_makes_one_process_or_all_unsure),
 		TEST(sites_decide_what_is_silent_and_children_inherit_them),
 		TEST(the_level_is_learnt_for_processes_that_nobody_described),
