@@ -25,7 +25,7 @@
 
 #include "gen/outspan.skel.h"
 
-enum { RING_DEFAULT = 16 << 20, SLOT_FIRST = 1, WAKE_MS_LEAST = 5, WAKE_MS_MOST = 20 };
+enum { RING_DEFAULT = 16 << 20, SLOT_FIRST = 1, WAKE_NS = 5000000 };
 
 struct osp_loader {
 	const struct osp_catalogue *catalogue; /* borrowed: the caller's, outlives the loader */
@@ -75,34 +75,22 @@ static uint32_t count_pages(void)
 	return most / OSP_EVENT_PIDS + 1;
 }
 
-/*
- * A wake-up brings a drain and a transaction: the fewer, the cheaper is each step. Meanwhile the ring
- * takes in what comes, and two busy CPUs fill a MiB in about 2 ms: half of it is left then.
- */
-static int64_t wake_ns(size_t ring_bytes)
-{
-	int64_t ms = (int64_t)(ring_bytes >> 20);
-
-	ms = ms < WAKE_MS_LEAST ? WAKE_MS_LEAST : ms > WAKE_MS_MOST ? WAKE_MS_MOST : ms;
-	return ms * 1000000;
-}
-
 static int configure(struct osp_loader *l, const struct osp_loader_options *o,
 		     enum osp_attach_form form)
 {
 	struct outspan_bpf *s = l->bpf;
 	size_t points = l->catalogue->point_count ? l->catalogue->point_count : 1;
-	size_t ring = o->ring_bytes ? o->ring_bytes : RING_DEFAULT;
 	struct bpf_program *sites[] = {s->progs.on_step, s->progs.on_foreign, s->progs.on_mapped};
 	int r;
 
 	s->rodata->cfg_points = (uint32_t)points;
-	s->rodata->cfg_wake_jiffies = osp_ring_jiffies(wake_ns(ring));
+	s->rodata->cfg_wake_jiffies = osp_ring_jiffies(WAKE_NS);
 	s->rodata->cfg_admit = o->admit;
 	s->rodata->cfg_all = o->all;
 	s->rodata->cfg_children = !o->no_children;
 	s->rodata->cfg_aggregate = o->aggregate;
-	r = bpf_map__set_max_entries(s->maps.events, (uint32_t)ring);
+	r = bpf_map__set_max_entries(s->maps.events,
+				     (uint32_t)(o->ring_bytes ? o->ring_bytes : RING_DEFAULT));
 	if (!r)
 		r = bpf_map__set_max_entries(s->maps.counters,
 					     (uint32_t)points * OSP_EVENT_PROCESSES);
