@@ -50,7 +50,7 @@ struct outspan_context {
 	uint8_t trace_id[16];
 	uint8_t span_id[8];
 	uint8_t flags;
-	uint8_t valid; /* 0: there is none */
+	uint8_t valid; /* 0: there is none, whatever the other fields hold */
 	uint8_t reserved[6];
 };
 
@@ -77,7 +77,7 @@ OUTSPAN_INLINE void outspan_context_read(struct outspan_context *c, const void *
 	static const uint8_t zeros[16] = {0};
 	const uint8_t *p = (const uint8_t *)bytes;
 
-	memset(c, 0, sizeof(*c));
+	c->valid = 0;
 	if (size != OUTSPAN_CONTEXT_SIZE || memcmp(p, "osp", 3) != 0 ||
 	    p[3] != OUTSPAN_CONTEXT_VERSION || memcmp(p + 5, zeros, 16) == 0 ||
 	    memcmp(p + 21, zeros, 8) == 0)

@@ -91,7 +91,7 @@ OUTSPAN_INLINE bool outspan_context_out(struct outspan_op *op, int in_span, int 
 	(void)op;
 	(void)in_span;
 	(void)wanted;
-	memset(out, 0, sizeof(*out));
+	out->valid = 0;
 	return false;
 }
 
