@@ -30,10 +30,10 @@ enum {
 	  "an operation's stamped steps could not be read: how many they were is unknown")         \
 	X(SAMPLED, "sampled", "left out on request: sampling")                                     \
 	X(AGGREGATED, "aggregated", "counted and timed only, as --aggregate asks")                 \
-	X(DECODE, "decode_error", "the record did not have the layout of its point")               \
-	X(FORKED, "forked_copy", "a step of an operation that fork copied: it is the parent's")    \
 	X(FILTERED, "filtered",                                                                    \
 	  "a step that only another recorder wants, and that came with steps of ours")             \
+	X(DECODE, "decode_error", "the record did not have the layout of its point")               \
+	X(FORKED, "forked_copy", "a step of an operation that fork copied: it is the parent's")    \
 	X(LATE, "late", "the step came after its operation was closed")                            \
 	X(OPERATIONS_FULL, "operations_full", "more open operations than the recorder holds")      \
 	X(STORE, "store_refused", "the store refused the row")                                     \

@@ -16,6 +16,7 @@
 #include "bpf/event.h"
 #include "bpf/histogram.h"
 #include "bpf/member.h"
+#include "bpf/predicate.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -31,6 +32,7 @@ const volatile bool cfg_children = true;   /* children of members are members */
 const volatile __u64 cfg_wake_jiffies = 1; /* at most one wake-up of the recorder in this time */
 
 const volatile bool cfg_aggregate = false; /* steps are counted and do not leave the kernel */
+const volatile bool cfg_choose = false;	   /* operations are chosen: choose.h */
 
 /* Shared with user space, which maps them. */
 __u64 histograms_full = 0;	 /* operations that could not be timed */
@@ -104,7 +106,8 @@ static __always_inline void member_lose(struct osp_member *m, __u32 reason)
 /* What is left out on request is no hit with an ordinal, and cuts nothing that is recorded. */
 static __always_inline bool is_asked_for(__u32 reason)
 {
-	return reason == OSP_LOSS_SAMPLED || reason == OSP_LOSS_AGGREGATED;
+	return reason == OSP_LOSS_SAMPLED || reason == OSP_LOSS_AGGREGATED ||
+	       reason == OSP_LOSS_FILTERED;
 }
 
 static __always_inline void hit_lose(struct hit *h, __u32 reason)
@@ -366,6 +369,8 @@ static __always_inline void step_lose(struct hit *h, const struct call *c,
 		counter_lose(h->counter, h->member, OSP_LOSS_STEPS_UNKNOWN);
 }
 
+#include "bpf/choose.h" /* it needs what stands above */
+
 /* ---- samples of traces ---- */
 
 /*
@@ -479,6 +484,10 @@ int on_step(struct pt_regs *ctx)
 	}
 	if (cfg_aggregate) {
 		step_aggregate(&h, &c, shape);
+		return 0;
+	}
+	if (choose_leaves(&h, &c, shape)) {
+		step_lose(&h, &c, shape, OSP_LOSS_FILTERED);
 		return 0;
 	}
 	if (shape->kind != OSP_SHAPE_SPILL)

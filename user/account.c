@@ -126,12 +126,17 @@ void osp_account_lose(struct osp_page *p, enum osp_loss_reason reason)
 
 static bool is_left_out(int reason)
 {
-	return reason == OSP_LOSS_SAMPLED || reason == OSP_LOSS_AGGREGATED;
+	return reason == OSP_LOSS_SAMPLED || reason == OSP_LOSS_AGGREGATED ||
+	       reason == OSP_LOSS_FILTERED;
 }
 
 uint64_t osp_account_hits(const struct osp_counter *counter)
 {
-	return counter->hits + counter->lost[OSP_LOSS_SAMPLED] + counter->lost[OSP_LOSS_AGGREGATED];
+	uint64_t hits = counter->hits;
+
+	for (int i = 0; i < OSP_LOSS_KERNEL_COUNT; i++)
+		hits += is_left_out(i) ? counter->lost[i] : 0;
+	return hits;
 }
 
 /* Before the last ones only the losses count: hits may still lie in the ring. */

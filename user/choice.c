@@ -64,14 +64,15 @@ static uint32_t find_term(const struct osp_where_table *t, const struct osp_poin
 	return 0;
 }
 
-static void fill_rule(const struct osp_choice *c, const struct osp_operation *o, struct rule *rule)
+static void fill_rule(const struct osp_choice_rules *rules, const struct osp_operation *o,
+		      struct rule *rule)
 {
 	if (o->key != OSP_KEY_OP)
 		return;
-	rule->topic = c->rules.topics && has_topic(o);
-	rule->limited = c->limit;
+	rule->topic = rules->topics && has_topic(o);
+	rule->limited = rules->limit.most;
 	for (size_t i = 0; i < o->point_count; i++)
-		rule->terms |= find_term(c->rules.where, o->points[i]);
+		rule->terms |= find_term(rules->where, o->points[i]);
 }
 
 static int compile(struct osp_choice *c)
@@ -109,7 +110,7 @@ int osp_choice_new(struct osp_choice **out, const struct osp_choice_rules *rules
 		return -ENOMEM;
 	}
 	for (size_t i = 0; i < catalogue->operation_count; i++)
-		fill_rule(c, catalogue->operations[i], &c->by_operation[i]);
+		fill_rule(rules, catalogue->operations[i], &c->by_operation[i]);
 	*out = c;
 	return 0;
 }
@@ -123,6 +124,60 @@ void osp_choice_free(struct osp_choice **c)
 	free((*c)->by_operation);
 	free(*c);
 	*c = NULL;
+}
+
+/* ---- for the kernel side ---- */
+
+static bool is_sized(const struct osp_arg *a)
+{
+	return a->type == OSP_TYPE_STR || a->type == OSP_TYPE_BYTES ||
+	       a->type == OSP_TYPE_CONTEXT_IN || a->type == OSP_TYPE_CONTEXT_OUT;
+}
+
+static void fill_terms(const struct osp_where_table *t, const struct osp_point *point,
+		       struct osp_predicate *p)
+{
+	for (uint32_t i = 0; t && i < t->count; i++) {
+		if (t->terms[i].point != point->number)
+			continue;
+		p->first = p->terms ? p->first : (__u8)i;
+		p->terms++;
+		p->asked |= (__u16)(1u << t->terms[i].arg);
+	}
+}
+
+static void fill_predicate(const struct osp_choice_rules *rules, const struct osp_point *point,
+			   struct osp_predicate *p)
+{
+	struct rule rule = {0};
+
+	fill_rule(rules, point->operations[0], &rule);
+	p->of_topic = rule.topic;
+	p->wanted = rule.terms;
+	fill_terms(rules->where, point, p);
+	for (uint8_t i = 0; i < point->arg_count; i++) {
+		p->sized |= (__u16)(is_sized(&point->args[i]) << i);
+		if (rules->topics && !p->topic && is_topic(&point->args[i]))
+			p->topic = i + 1;
+		if (p->topic == i + 1 || p->asked >> i & 1)
+			p->args = i + 1;
+	}
+}
+
+int osp_choice_predicates(struct osp_predicates *out, const struct osp_choice_rules *rules,
+			  const struct osp_catalogue *catalogue)
+{
+	int r = 0;
+
+	memset(out, 0, sizeof(*out));
+	if (rules->topics)
+		r = osp_pattern_compile(rules->topics, &out->topics);
+	if (rules->where)
+		out->where = *rules->where;
+	for (size_t i = 0; !r && i < catalogue->point_count; i++)
+		if (catalogue->points[i]->operation_count)
+			fill_predicate(rules, catalogue->points[i], &out->points[i]);
+	return r;
 }
 
 /* ---- what the steps show ---- */

@@ -46,6 +46,17 @@ void osp_choice_free(struct osp_choice **c);
 bool osp_choice_leaves(struct osp_choice *c, const struct osp_record *record, size_t size,
 		       enum osp_loss_reason *why);
 
+/* The rules as the kernel side takes them: it decides about operations that come whole. */
+struct osp_predicates {
+	struct osp_pattern_table topics;
+	struct osp_where_table where;
+	struct osp_predicate points[OSP_CATALOGUE_POINTS];
+};
+
+/* -E2BIG: the patterns are too large for a table, and only a choice can decide; -ENOMEM. */
+int osp_choice_predicates(struct osp_predicates *out, const struct osp_choice_rules *rules,
+			  const struct osp_catalogue *catalogue);
+
 /* Operations that the limit left out for want of room. */
 uint64_t osp_choice_crowded(const struct osp_choice *c);
 

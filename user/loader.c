@@ -89,6 +89,7 @@ static int configure(struct osp_loader *l, const struct osp_loader_options *o,
 	s->rodata->cfg_all = o->all;
 	s->rodata->cfg_children = !o->no_children;
 	s->rodata->cfg_aggregate = o->aggregate;
+	s->rodata->cfg_choose = o->chosen;
 	r = bpf_map__set_max_entries(s->maps.events,
 				     (uint32_t)(o->ring_bytes ? o->ring_bytes : RING_DEFAULT));
 	if (!r)
@@ -98,6 +99,8 @@ static int configure(struct osp_loader *l, const struct osp_loader_options *o,
 		r = bpf_map__set_max_entries(s->maps.pids, count_pages());
 	if (!r && o->aggregate)
 		r = bpf_map__set_max_entries(s->maps.histograms, OSP_HISTOGRAM_KEYS);
+	if (!r && o->chosen)
+		r = bpf_map__set_max_entries(s->maps.predicates, (uint32_t)points);
 	/* Its five size classes take the verifier half of the start-up time. */
 	if (!r)
 		r = bpf_program__set_autoload(s->progs.on_foreign, has_foreign(l->catalogue));
@@ -212,6 +215,27 @@ static int fill_shapes(struct osp_loader *l, const struct osp_wanted *wanted,
 	return 0;
 }
 
+/* Every entry from 0 on. */
+static int fill_array(const struct bpf_map *map, const void *values, uint32_t n)
+{
+	uint32_t size = bpf_map__value_size(map);
+
+	for (uint32_t i = 0; i < n; i++)
+		if (bpf_map_update_elem(bpf_map__fd(map), &i, (const char *)values + i * size, 0))
+			return osp_err(-errno, "fill the map of %s", bpf_map__name(map));
+	return 0;
+}
+
+static int fill_predicates(struct osp_loader *l, const struct osp_predicates *p)
+{
+	int r = fill_array(l->bpf->maps.topics, &p->topics, 1);
+
+	r = r ? r : fill_array(l->bpf->maps.terms, p->where.terms, p->where.count);
+	return r ? r
+		 : fill_array(l->bpf->maps.predicates, p->points,
+			      (uint32_t)l->catalogue->point_count);
+}
+
 static size_t map_bytes(const struct bpf_map *map)
 {
 	return (size_t)bpf_map__max_entries(map) * bpf_map__value_size(map);
@@ -319,6 +343,8 @@ int osp_loader_open(struct osp_loader **out, const struct osp_catalogue *c,
 		osp_loader_sample(l, o->sample);
 	if (!r)
 		r = fill_shapes(l, &o->wanted, &o->wanted);
+	if (!r && o->chosen)
+		r = fill_predicates(l, o->chosen);
 	if (!r)
 		r = map_all(l);
 	if (!r)
@@ -475,7 +501,8 @@ int osp_loader_counters(struct osp_loader *l,
 
 			if (__atomic_load_n(&c->hits, __ATOMIC_RELAXED) ||
 			    __atomic_load_n(&c->lost[OSP_LOSS_SAMPLED], __ATOMIC_RELAXED) ||
-			    __atomic_load_n(&c->lost[OSP_LOSS_AGGREGATED], __ATOMIC_RELAXED))
+			    __atomic_load_n(&c->lost[OSP_LOSS_AGGREGATED], __ATOMIC_RELAXED) ||
+			    __atomic_load_n(&c->lost[OSP_LOSS_FILTERED], __ATOMIC_RELAXED))
 				r = fn(arg, s, p, c);
 		}
 	return r;

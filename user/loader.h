@@ -20,6 +20,7 @@
 #include "bpf/member.h"
 #include "probes/catalogue.h"
 #include "user/binary.h"
+#include "user/choice.h"
 #include "user/form.h"
 #include "user/kernel.h"
 #include "user/ring.h"
@@ -33,8 +34,9 @@ struct osp_loader_options {
 	bool all;	  /* report every exec on the machine: --comm, --all */
 	bool no_children; /* children of members are none */
 	enum osp_attach_form form;
-	uint32_t sample; /* see osp_loader_sample */
-	bool aggregate;	 /* no steps in the ring: see osp_loader_histograms */
+	uint32_t sample;		     /* see osp_loader_sample */
+	bool aggregate;			     /* no steps in the ring: see osp_loader_histograms */
+	const struct osp_predicates *chosen; /* what the kernel side leaves out; NULL: nothing */
 };
 
 int osp_loader_open(struct osp_loader **out, const struct osp_catalogue *c,

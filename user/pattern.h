@@ -12,28 +12,13 @@
  */
 #pragma once
 
-#include <linux/types.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum {
-	OSP_PATTERN_STATES = 64,      /* of a table */
-	OSP_PATTERN_POSITIONS = 1024, /* bytes, sets and stars of all patterns together */
-};
+#include "bpf/predicate.h"
 
-/*
- * The automaton of all patterns, as an array map holds it: begin in state 0, take next[state]
- * [byte] for each byte. Bits are numbered by state.
- */
-struct osp_pattern_table {
-	__u64 accept;  /* a text that ends here matches */
-	__u64 live;    /* a text that goes on after this may match: what is asked of a cut one */
-	__u64 settled; /* no byte leads out of it: the rest need not be read */
-	__u8 next[OSP_PATTERN_STATES][256];
-};
-
-_Static_assert(sizeof(struct osp_pattern_table) == 24 + 64 * 256, "pattern table");
+enum { OSP_PATTERN_POSITIONS = 1024 }; /* bytes, sets and stars of all patterns together */
 
 struct osp_patterns;
 

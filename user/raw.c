@@ -13,7 +13,7 @@
 #include "user/base/buffer.h"
 
 enum {
-	VERSION = 3,
+	VERSION = 4,
 	ORDER = 0x01020304,
 	KIND_CATALOGUE = 100,
 	ENTRY_MAX = 4 << 20,

@@ -118,9 +118,27 @@ static int find_targets(struct recorder *r)
 	return e;
 }
 
+/* What the kernel side is to leave out; *out stays NULL where it can leave nothing. */
+static int find_predicates(const struct osp_recorder_options *o, struct osp_predicates **out)
+{
+	_cleanup_free_ struct osp_predicates *p = NULL;
+	int e;
+
+	/* A capture holds what is filtered, too. */
+	if (o->raw || (!o->chosen.topics && !o->chosen.where))
+		return 0;
+	p = malloc(sizeof(*p));
+	e = p ? osp_choice_predicates(p, &o->chosen, o->catalogue) : -ENOMEM;
+	if (!e)
+		*out = TAKE_PTR(p);
+	return e == -E2BIG ? 0 : e;
+}
+
 static int open_loader(struct recorder *r)
 {
+	_cleanup_free_ struct osp_predicates *chosen = NULL;
 	const struct osp_recorder_options *o = r->o;
+	int e = find_predicates(o, &chosen);
 	struct osp_loader_options options = {
 		.ring_bytes = o->ring_bytes,
 		.wanted = o->wanted,
@@ -130,7 +148,8 @@ static int open_loader(struct recorder *r)
 		.all = o->all || o->comm_count,
 	};
 
-	return osp_loader_open(&r->loader, o->catalogue, &options);
+	options.chosen = chosen;
+	return e ? e : osp_loader_open(&r->loader, o->catalogue, &options);
 }
 
 static int open_session(struct recorder *r)

@@ -262,6 +262,8 @@ static int add_point(struct osp_where_table *t, const struct osp_point *p,
 		return 0;
 	term.arg = (__u8)(a - p->args);
 	term.is_signed = a->type == OSP_TYPE_INT;
+	term.is_bool = a->type == OSP_TYPE_BOOL;
+	term.unused = (__u8)(a->bytes && !term.is_bool ? 64 - 8 * a->bytes : 0);
 	if (read_name(a, e->number, &term)) {
 		r = read_number(a, e->number, &term);
 		if (r)
@@ -294,28 +296,6 @@ int osp_where_add(struct osp_where_table *t, const struct osp_catalogue *c, cons
 }
 
 /* ---- deciding ---- */
-
-bool osp_where_compare(const struct osp_where_term *term, __u64 value)
-{
-	/* With its sign bit turned, a signed number stands in the order of the unsigned ones. */
-	__u64 turn = term->is_signed ? 1ull << 63 : 0;
-	__u64 a = value ^ turn, b = term->value ^ turn;
-
-	switch (term->op) {
-	case OSP_WHERE_EQ:
-		return a == b;
-	case OSP_WHERE_NE:
-		return a != b;
-	case OSP_WHERE_LT:
-		return a < b;
-	case OSP_WHERE_LE:
-		return a <= b;
-	case OSP_WHERE_GT:
-		return a > b;
-	default:
-		return a >= b;
-	}
-}
 
 bool osp_where_holds(const struct osp_where_table *t, const struct osp_event *e)
 {

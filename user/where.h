@@ -12,32 +12,12 @@
  */
 #pragma once
 
-#include <linux/types.h>
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "bpf/predicate.h"
 #include "probes/catalogue.h"
 #include "user/event.h"
-
-enum { OSP_WHERE_TERMS = 32 };
-
-enum osp_where_op {
-	OSP_WHERE_EQ,
-	OSP_WHERE_NE,
-	OSP_WHERE_LT,
-	OSP_WHERE_LE,
-	OSP_WHERE_GT,
-	OSP_WHERE_GE
-};
-
-struct osp_where_term {
-	__u16 point; /* number in the catalogue */
-	__u8 arg;    /* index of the point's argument */
-	__u8 op;     /* enum osp_where_op */
-	__u8 is_signed;
-	__u8 reserved[3];
-	__u64 value; /* signed ones in two's complement */
-};
 
 /* The terms, those of one point side by side, in the order of the points' numbers. */
 struct osp_where_table {
@@ -45,7 +25,6 @@ struct osp_where_table {
 	struct osp_where_term terms[OSP_WHERE_TERMS];
 };
 
-_Static_assert(sizeof(struct osp_where_term) == 16, "term");
 _Static_assert(sizeof(struct osp_where_table) == 8 + 16 * OSP_WHERE_TERMS, "table of terms");
 
 /*
@@ -55,9 +34,6 @@ _Static_assert(sizeof(struct osp_where_table) == 8 + 16 * OSP_WHERE_TERMS, "tabl
  */
 int osp_where_add(struct osp_where_table *t, const struct osp_catalogue *c, const char *text,
 		  char error[512]);
-
-/* Whether the argument's value satisfies the term; as wide as the catalogue says it is. */
-bool osp_where_compare(const struct osp_where_term *term, __u64 value);
 
 /* Whether the step satisfies all terms of its point; what could not be read satisfies any. */
 bool osp_where_holds(const struct osp_where_table *t, const struct osp_event *e);

@@ -4,7 +4,7 @@ import os
 import re
 
 import harness
-from pubsub import (EXACT, Pair, Recorder, check_publish, publish, start_broadcaster, start_publisher, start_subscriber)
+from pubsub import (EXACT, Pair, Recorder, Session, check_publish, publish, start_broadcaster, start_publisher, start_subscriber)
 
 MESSAGES = 61
 # points that a message passes once, in the process of the operation
@@ -108,6 +108,15 @@ def test_a_topic_pattern_takes_them_in_the_light_form(case):
 
 def test_a_topic_pattern_takes_them_in_the_immediate_form(case):
     check_topic(case, "--immediate")
+
+
+def test_a_capture_holds_what_is_filtered_too(case):
+    raw, replayed = case.path("all.raw"), case.path("replayed.db")
+    session, pair, entries = two_topics(case, "--light", "--match-topic", "a/b", "--raw", raw)
+    check_whole(session, pair, entries["a/b"])
+    check_left_out(session, 40, "filtered")
+    case.run("outspan", "replay", raw, "-o", replayed)
+    assert len(Session(case, replayed).traces) == MESSAGES
 
 
 def test_subscribing_is_taken_by_its_topic_and_without_one(case):

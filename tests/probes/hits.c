@@ -2,9 +2,11 @@
  * A recorder as small as can be on the loader's own interface: attaches, prints every record as a
  * line, and at the end the books. For the tests of the kernel side and the loader.
  *
- *   hits [-q] [-r RING_BYTES] [-l LEVEL] [-f multi|perf] [-m light|default|immediate] [-n] [-b RECORDS] [-s N] -c CATALOGUE TARGET...
+ *   hits [-q] [-r RING_BYTES] [-l LEVEL] [-f multi|perf] [-m light|default|immediate] [-n] [-b RECORDS] [-s N] -c CATALOGUE [-t GLOB] [-w CONDITION] [-k] TARGET...
  *   TARGET: pid:N  path:FILE  comm:NAME  all:
- *   -q prints no records, -n follows no children, -b bounds a drain, -s samples one of N traces
+ *   -q prints no records, -n follows no children, -b bounds a drain, -s samples one of N traces;
+ *   -t, -w are --match-topic and --where of outspan: what the choice leaves is printed as "left out",
+ *   -k lets the kernel side leave out what it can
  *
  * Standard output: "ready SITES PROCESSES", records, then on SIGTERM or SIGINT
  *   count SLOT POINT hits=N stored=N ring_full=N ... carried=N
@@ -24,6 +26,7 @@
 #include "user/account.h"
 #include "user/base/log.h"
 #include "user/base/text.h"
+#include "user/choice.h"
 #include "user/loader.h"
 #include "user/semaphore.h"
 #include "user/target.h"
@@ -41,6 +44,15 @@ static struct hits {
 	bool quiet, books_open;
 	uint64_t *stored, *carried; /* [slot * points + point] */
 	const struct osp_numbers *numbers[OSP_EVENT_NUMBERS];
+	const char *topics[TARGETS];
+	size_t topic_count;
+	struct osp_patterns *patterns;
+	struct osp_where_table where;
+	struct osp_numbers_set *number_set;
+	struct osp_decode_with with;
+	struct osp_choice *choice; /* NULL: nothing is left out */
+	struct osp_predicates *predicates;
+	bool kernel_chooses;
 	uint64_t noticed; /* notices_lost, seen so far */
 	uint32_t rescan[64];
 	size_t rescans;
@@ -62,10 +74,13 @@ static int attach(struct osp_binary *b)
 	bool fresh = !b->attachment;
 	int r;
 
-	for (size_t i = 0; i < b->count; i++)
-		h.numbers[b->sites[i].numbers] = b->sites[i].table;
 	r = osp_loader_attach(h.loader, b, &result);
 
+	for (size_t i = 0; i < b->count; i++) {
+		h.numbers[b->sites[i].numbers] = b->sites[i].table;
+		if (h.choice && b->sites[i].numbers)
+			osp_numbers_add(h.number_set, b->sites[i].numbers, b->sites[i].table);
+	}
 	if (!r && fresh && b->known)
 		printf("attached %s wanted=%zu attached=%zu refused=%zu leased=%d\n", b->path,
 		       result.wanted, result.attached, result.refused, result.leased);
@@ -248,8 +263,16 @@ static int take_left(const struct osp_record *r)
 
 static int take_hit(const struct osp_record *r)
 {
+	enum osp_loss_reason why;
+
 	if (!h.catalogue->points[r->point]->spill)
 		h.stored[(size_t)r->process * h.catalogue->point_count + r->point]++;
+	if (h.choice &&
+	    osp_choice_leaves(h.choice, r,
+			      sizeof(*r) + (size_t)(r->data_size > 0 ? r->data_size : 0), &why)) {
+		printf("left out op=%llx sequence=%u\n", r->op_id, r->sequence);
+		return 0;
+	}
 	if (r->kind == OSP_RECORD_STEP)
 		return take_steps(r);
 	if (h.quiet)
@@ -345,11 +368,12 @@ static int close_book(void *arg, uint32_t slot, uint32_t point, const struct osp
 		lost += c->lost[i];
 	printf("count %u %s hits=%llu stored=%" PRIu64
 	       " ring_full=%llu argument_fault=%llu table_full=%llu block_full=%llu"
-	       " steps_unknown=%llu sampled=%llu carried=%" PRIu64 "\n",
+	       " steps_unknown=%llu sampled=%llu filtered=%llu carried=%" PRIu64 "\n",
 	       slot, h.catalogue->points[point]->probe, c->hits, stored,
 	       c->lost[OSP_LOSS_RING_FULL], c->lost[OSP_LOSS_ARGUMENT_FAULT],
 	       c->lost[OSP_LOSS_TABLE_FULL], c->lost[OSP_LOSS_BLOCK_FULL],
-	       c->lost[OSP_LOSS_STEPS_UNKNOWN], c->lost[OSP_LOSS_SAMPLED], h.carried[at]);
+	       c->lost[OSP_LOSS_STEPS_UNKNOWN], c->lost[OSP_LOSS_SAMPLED],
+	       c->lost[OSP_LOSS_FILTERED], h.carried[at]);
 	h.carried[at] = 0;
 	h.books_open |= osp_account_hits(c) != stored + lost;
 	return 0;
@@ -413,11 +437,45 @@ static int set_form(const char *text)
 	return -EINVAL;
 }
 
+static int add_condition(const char *text)
+{
+	char error[512];
+	int r = osp_where_add(&h.where, h.catalogue, text, error);
+
+	if (r)
+		fprintf(stderr, "%s\n", error);
+	return r;
+}
+
+/* What -t and -w say, as the recorder has it: the choice, and what the kernel side is told. */
+static int choose(void)
+{
+	struct osp_choice_rules rules = {.where = h.where.count ? &h.where : NULL};
+	int r = 0;
+
+	if (!h.topic_count && !h.where.count)
+		return 0;
+	if (h.topic_count)
+		r = osp_pattern_new(&h.patterns, h.topics, h.topic_count);
+	rules.topics = h.patterns;
+	if (!r)
+		r = osp_numbers_new(&h.number_set, h.catalogue);
+	h.with = (struct osp_decode_with){h.catalogue, h.number_set, NULL};
+	if (!r)
+		r = osp_choice_new(&h.choice, &rules, &h.with);
+	if (r || !h.kernel_chooses)
+		return r;
+	h.predicates = malloc(sizeof(*h.predicates));
+	r = h.predicates ? osp_choice_predicates(h.predicates, &rules, h.catalogue) : -ENOMEM;
+	h.options.chosen = r ? NULL : h.predicates;
+	return r == -E2BIG ? 0 : r;
+}
+
 static int parse(int argc, char **argv)
 {
 	int c, r = 0;
 
-	while (!r && (c = getopt(argc, argv, "qr:l:f:m:nc:vxb:s:")) != -1) {
+	while (!r && (c = getopt(argc, argv, "qr:l:f:m:nc:vxb:s:t:w:k")) != -1) {
 		if (c == 'q')
 			h.quiet = true;
 		else if (c == 'r')
@@ -437,6 +495,12 @@ static int parse(int argc, char **argv)
 			h.batch = strtoul(optarg, NULL, 0);
 		else if (c == 's')
 			h.options.sample = (uint32_t)strtoul(optarg, NULL, 0);
+		else if (c == 't' && h.topic_count < TARGETS)
+			h.topics[h.topic_count++] = optarg;
+		else if (c == 'w')
+			r = add_condition(optarg);
+		else if (c == 'k')
+			h.kernel_chooses = true;
 		else if (c == 'v')
 			osp_log_level_set(OSP_LOG_DEBUG);
 		else
@@ -474,6 +538,8 @@ int main(int argc, char **argv)
 	h.carried = calloc(SLOTS * h.catalogue->point_count, sizeof(*h.carried));
 	r = h.stored && h.carried ? osp_binaries_new(&h.binaries, h.catalogue) : -ENOMEM;
 	if (!r)
+		r = choose();
+	if (!r)
 		r = osp_loader_open(&h.loader, h.catalogue, &h.options);
 	if (!r)
 		r = start();
@@ -483,6 +549,10 @@ int main(int argc, char **argv)
 		r = finish();
 	osp_loader_close(&h.loader);
 	osp_binaries_free(&h.binaries);
+	osp_choice_free(&h.choice);
+	osp_numbers_free(&h.number_set);
+	osp_pattern_free(&h.patterns);
+	free(h.predicates);
 	osp_catalogue_free(&h.catalogue);
 	free(h.stored);
 	free(h.carried);
