@@ -24,6 +24,7 @@
 #include "user/base/recent.h"
 
 enum { SAME_MAX = 16, CANDIDATES_MAX = 64, ALSO_TEXT = 256 };
+_Static_assert((int)SAME_MAX > OSP_RECENT_FEW, "a full one is crowded");
 
 static const int64_t wait_ns = 10ll * 1000 * 1000 * 1000; /* before a missing partner counts */
 static const int64_t early_ns =
@@ -163,11 +164,10 @@ void osp_match_add_value(struct osp_matcher *m, struct osp_match_end *e, size_t 
 {
 	uint64_t found_by = hash_evidence(e->rule, n, hash);
 	struct osp_match_end *same[SAME_MAX];
-	uint32_t serials[SAME_MAX];
 
 	e->values[n] = (struct osp_match_value){.hash = {hash[0], hash[1]}, .time_ns = time_ns};
 	e->present |= (uint8_t)(1u << n);
-	if (osp_recent_find(&m->values, found_by, SAME_MAX, serials) == SAME_MAX &&
+	if (osp_recent_crowded(&m->values, found_by) &&
 	    find_same(m, e, n, e->to, same) == SAME_MAX) {
 		same[SAME_MAX - 1]->sought &= (uint8_t) ~(1u << n);
 		osp_recent_remove(&m->values, found_by, same[SAME_MAX - 1]->serial);

@@ -412,7 +412,7 @@ static void set_sized(const struct osp_arg *a, const struct osp_event_value *v,
 	if (a->type != OSP_TYPE_STR)
 		return;
 	out->size = text_size(v);
-	if (osp_text_is_utf8(v->data, out->size) && !memchr(v->data, 0, out->size))
+	if (osp_text_is_value(v->data, out->size))
 		out->type = OSP_VALUE_STR;
 	else
 		out->size = v->size;

@@ -80,4 +80,28 @@ static void the_window_goes_on_beyond_the_last_number(void **state)
 	osp_recent_clear(&r);
 }
 
-RUN_TESTS(TEST(the_window_is_found_newest_first), TEST(the_window_goes_on_beyond_the_last_number))
+static void more_of_a_hash_than_a_few_are_crowded(void **state)
+{
+	uint64_t hash = 5 + (1ull << 40);
+	struct osp_recent r;
+
+	(void)state;
+	assert_ok(osp_recent_init(&r, WINDOW));
+	r.count = 20;
+	for (uint32_t s = 1; s <= OSP_RECENT_FEW; s++) {
+		r.newest = s;
+		osp_recent_add(&r, hash, s);
+		assert_false(osp_recent_crowded(&r, hash));
+	}
+	r.newest = OSP_RECENT_FEW + 1;
+	osp_recent_add(&r, hash, r.newest);
+	assert_true(osp_recent_crowded(&r, hash));
+	r.newest += 19;
+	assert_true(osp_recent_crowded(&r, hash));
+	r.newest++;
+	assert_false(osp_recent_crowded(&r, hash));
+	osp_recent_clear(&r);
+}
+
+RUN_TESTS(TEST(the_window_is_found_newest_first), TEST(the_window_goes_on_beyond_the_last_number),
+	  TEST(more_of_a_hash_than_a_few_are_crowded))

@@ -70,6 +70,32 @@ static void utf8_is_told_from_other_bytes(void **state)
 	assert_false(osp_text_is_utf8("\xf0\x80\x80\x80", 4));
 }
 
+/* Whatever is odd is seen at every place of a text of every size. */
+static void a_text_is_text_in_all_its_bytes(void **state)
+{
+	char text[33];
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	for (size_t size = 0; size <= sizeof(text); size++) {
+		assert_true(osp_text_is_value(text, size));
+		for (size_t i = 0; i < size; i++) {
+			text[i] = 0;
+			assert_false(osp_text_is_value(text, size));
+			assert_true(osp_text_is_utf8(text, size));
+			text[i] = (char)0x80;
+			assert_false(osp_text_is_value(text, size));
+			assert_false(osp_text_is_utf8(text, size));
+			text[i] = 0x7f;
+			assert_true(osp_text_is_value(text, size));
+			text[i] = 'a';
+		}
+	}
+	assert_true(osp_text_is_value("a caf\xc3\xa9", 7));
+	assert_false(osp_text_is_value("a caf\xc3\xa9", 6));
+	assert_false(osp_text_is_value("caf\xc3\xa9\0", 6));
+}
+
 static void hexadecimal_goes_both_ways(void **state)
 {
 	char text[7];
@@ -150,6 +176,6 @@ static void what_is_no_text_is_escaped_to_be_kept(void **state)
 RUN_TESTS(TEST(what_is_no_text_is_escaped_to_be_kept), TEST(printable_utf8_stays),
 	  TEST(control_and_ansi_codes_are_escaped), TEST(marks_that_reorder_text_are_escaped),
 	  TEST(invalid_utf8_is_escaped_bytewise), TEST(output_is_cut_at_whole_escapes),
-	  TEST(utf8_is_told_from_other_bytes), TEST(hexadecimal_goes_both_ways),
-	  TEST(durations_take_units), TEST(durations_are_shown_in_fitting_units),
-	  TEST(times_are_rfc3339))
+	  TEST(utf8_is_told_from_other_bytes), TEST(a_text_is_text_in_all_its_bytes),
+	  TEST(hexadecimal_goes_both_ways), TEST(durations_take_units),
+	  TEST(durations_are_shown_in_fitting_units), TEST(times_are_rfc3339))

@@ -9,7 +9,7 @@
 
 #include "user/base/pages.h"
 
-enum { SLOTS = 7, USUAL = 4 };
+enum { SLOTS = OSP_RECENT_FEW, USUAL = 4 };
 
 struct slot {
 	uint32_t tag, serial; /* half of the hash; 0 = unused */
@@ -85,6 +85,11 @@ void osp_recent_add(struct osp_recent *r, uint64_t hash, uint32_t serial)
 static inline bool goes_on(const struct osp_recent *r, const struct osp_recent_bucket *b)
 {
 	return b->spills && osp_recent_has(r, b->spilled);
+}
+
+bool osp_recent_crowded(const struct osp_recent *r, uint64_t hash)
+{
+	return goes_on(r, &r->buckets[hash & r->mask]);
 }
 
 /* The buckets of a hash: *i is the next one's number, which starts with the hash; NULL: no more. */

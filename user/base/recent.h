@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { OSP_RECENT_FEW = 7 }; /* a bucket's */
+
 struct osp_recent_bucket;
 
 struct osp_recent {
@@ -34,6 +36,9 @@ void osp_recent_add(struct osp_recent *r, uint64_t hash, uint32_t serial);
 
 /* As if it had never been added; nothing happens if it was not. */
 void osp_recent_remove(struct osp_recent *r, uint64_t hash, uint32_t serial);
+
+/* False: the window holds at most OSP_RECENT_FEW numbers with the hash. Cheaper than to find them. */
+bool osp_recent_crowded(const struct osp_recent *r, uint64_t hash);
 
 /* The newest numbers in the window that were added with the hash: at most `max`, newest first. */
 size_t osp_recent_find(const struct osp_recent *r, uint64_t hash, size_t max, uint32_t *out);

@@ -102,28 +102,65 @@ size_t osp_text_escape(char *out, size_t room, const void *bytes, size_t size)
 	return n;
 }
 
+/* Eight bytes at once: true if all are ASCII and none is NUL. */
+static inline bool is_ascii(uint64_t word)
+{
+	return !((word | (word - 0x0101010101010101ull)) & 0x8080808080808080ull);
+}
+
+/* So few bytes that the rest of a word is filled up with characters. */
+static inline bool is_short_ascii(const uint8_t *p, size_t size)
+{
+	uint64_t word = 0x0101010101010101ull;
+
+	if (size & 4)
+		memcpy(&word, p, 4);
+	if (size & 2)
+		memcpy((uint8_t *)&word + 4, p + (size & 4), 2);
+	if (size & 1)
+		memcpy((uint8_t *)&word + 6, p + (size & 6), 1);
+	return is_ascii(word);
+}
+
+/* Most texts are ASCII: that is seen at once. */
+static bool is_ascii_text(const uint8_t *p, size_t size)
+{
+	uint64_t word;
+
+	if (size < sizeof(word))
+		return is_short_ascii(p, size);
+	for (size_t i = 0; i + sizeof(word) < size; i += sizeof(word)) {
+		memcpy(&word, p + i, sizeof(word));
+		if (!is_ascii(word))
+			return false;
+	}
+	memcpy(&word, p + size - sizeof(word), sizeof(word));
+	return is_ascii(word);
+}
+
 bool osp_text_is_utf8(const void *bytes, size_t size)
 {
 	const uint8_t *p = bytes;
-	size_t i = 0;
 
-	while (i + 8 <= size && !not_plain(p + i))
-		i += 8;
-	if (size >= 8 && i + 8 > size && !not_plain(p + size - 8))
+	if (is_ascii_text(p, size))
 		return true;
-	while (i < size) {
-		size_t n = utf8_length(p + i, size - i);
-
+	for (size_t i = 0, n; i < size; i += n) {
+		n = utf8_length(p + i, size - i);
 		if (!n)
 			return false;
-		i += n;
 	}
 	return true;
 }
 
+bool osp_text_is_value(const void *bytes, size_t size)
+{
+	return is_ascii_text(bytes, size) ||
+	       (osp_text_is_utf8(bytes, size) && !memchr(bytes, 0, size));
+}
+
 size_t osp_text_format_utf8(char *out, size_t room, const void *bytes, size_t size)
 {
-	if (size >= room || !osp_text_is_utf8(bytes, size) || memchr(bytes, 0, size))
+	if (size >= room || !osp_text_is_value(bytes, size))
 		return osp_text_escape(out, room, bytes, size);
 	memcpy(out, bytes, size);
 	out[size] = 0;

@@ -22,6 +22,9 @@ size_t osp_text_format_utf8(char *out, size_t room, const void *bytes, size_t si
 /* True if the bytes are valid UTF-8 (no surrogates, no overlong forms, NUL allowed). */
 bool osp_text_is_utf8(const void *bytes, size_t size);
 
+/* True if the bytes are valid UTF-8 without NUL: what a store keeps as text. */
+bool osp_text_is_value(const void *bytes, size_t size);
+
 /* Writes 2 * size lower-case digits and a NUL; the caller's room must hold them. */
 void osp_text_hex(char *out, const void *bytes, size_t size);
 
