@@ -38,6 +38,13 @@ struct sqlite_place {
 	struct sqlite_place *next;
 };
 
+/* A look-up of a block; NULL: there was none. */
+struct sqlite_recent_place {
+	uint64_t block;
+	struct sqlite_place *place;
+	bool known;
+};
+
 /* A bundle as it lies in a row of the table; borrowed from its statement. */
 struct sqlite_bundle {
 	int64_t key, start_ns;
@@ -90,7 +97,7 @@ struct sqlite_store {
 	int64_t bundle_keys;
 	struct osp_map places; /* block -> struct sqlite_place, of the writer */
 	struct osp_map hints;  /* id -> where it lies: see sqlite_place.c */
-	struct sqlite_place *recent_places[SQLITE_RECENT]; /* some of them, by block */
+	struct sqlite_recent_place recent_places[SQLITE_RECENT]; /* some of them, by block */
 	struct sqlite_place *dirty;
 	int64_t forgotten; /* bundles up to this key were looked at by sqlite_forget */
 	int64_t placed;	   /* the table of places knows of bundles up to this key */

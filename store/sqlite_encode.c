@@ -19,12 +19,12 @@ struct encoding {
 	struct sqlite_store *s;
 	const struct sqlite_member *m;
 	const struct osp_row *row;
-	uint32_t *slots, *first, *last;	 /* first, last: steps of a span, + 1 */
+	uint32_t *first, *last;		 /* steps of a span, + 1 */
 	uint32_t *begin, *end, *states;	 /* of a span: places of its times; marks, status */
 	uint8_t *codings, *name_codings; /* of attributes; of a span's name and code */
-	uint64_t *times;
-	uint32_t slot_count, time_count, max_slot;
-	uint64_t max_time;
+	uint64_t *times, *slots;
+	uint32_t slot_count, time_count;
+	uint64_t max_slot, max_time;
 };
 
 static void *reserve(struct osp_buffer *b, size_t size)
@@ -39,13 +39,13 @@ static int start(struct encoding *e)
 	size_t slots = 2 * n + row->attribute_count + 1;
 
 	osp_buffer_reset(&e->s->scratch);
-	e->times = reserve(&e->s->scratch, times * sizeof(uint64_t) +
-						   (slots + 5 * n) * sizeof(uint32_t) +
-						   row->attribute_count + 2 * n);
+	e->times = reserve(&e->s->scratch, (times + slots) * sizeof(uint64_t) +
+						   5 * n * sizeof(uint32_t) + row->attribute_count +
+						   2 * n);
 	if (!e->times)
 		return -ENOMEM;
-	e->slots = (uint32_t *)(e->times + times);
-	e->first = e->slots + slots;
+	e->slots = e->times + times;
+	e->first = (uint32_t *)(e->slots + slots);
 	e->last = e->first + n;
 	e->begin = e->last + n;
 	e->end = e->begin + n;
@@ -85,7 +85,10 @@ static size_t seen_place(const void *data, size_t size)
 {
 	uint64_t word = 0;
 
-	memcpy(&word, data, size < 8 ? size : 8);
+	if (size >= sizeof(word))
+		memcpy(&word, data, sizeof(word));
+	else
+		memcpy(&word, data, size);
 	return ((word ^ size) * 0x9e3779b97f4a7c15) >> 56;
 }
 
@@ -339,25 +342,27 @@ static int write_amend(struct sqlite_store *s, const struct sqlite_member *m)
 	return sqlite_run(s, st);
 }
 
-/* A loop for each width: its length is then a constant. */
-static void put_times(uint8_t *p, const uint64_t *times, uint32_t count, unsigned width)
+/*
+ * Appends the last `width` bytes of each number: whole words are written, the next one covers what
+ * is too much of the one before.
+ */
+static int put_all(struct osp_buffer *b, const uint64_t *numbers, uint32_t count, unsigned width)
 {
-	for (uint32_t i = 0; width == 3 && i < count; i++)
-		p = osp_pack_put(p, times[i], 3);
-	for (uint32_t i = 0; width == 4 && i < count; i++)
-		p = osp_pack_put(p, times[i], 4);
-	for (uint32_t i = 0; width == 5 && i < count; i++)
-		p = osp_pack_put(p, times[i], 5);
-	for (uint32_t i = 0; width == 8 && i < count; i++)
-		p = osp_pack_put(p, times[i], 8);
+	uint8_t *p = reserve(b, count * width + sizeof(uint64_t));
+
+	if (!p)
+		return -ENOMEM;
+	b->size -= sizeof(uint64_t);
+	for (uint32_t i = 0; i < count; i++, p += width)
+		osp_pack_put(p, numbers[i] << (64 - 8 * width), 8);
+	return 0;
 }
 
 static int put_head(struct encoding *e, int64_t start_ns, uint32_t origin)
 {
 	struct sqlite_store *s = e->s;
 	uint8_t flags = choose_flags(e), *p = reserve(&s->heads, OSP_PACK_HEAD);
-	unsigned width = osp_pack_width(flags), slot = flags & OSP_PACK_WIDE ? 4 : 2;
-	uint8_t *times, *slots;
+	int r;
 
 	if (!p)
 		return -ENOMEM;
@@ -367,15 +372,9 @@ static int put_head(struct encoding *e, int64_t start_ns, uint32_t origin)
 	p = osp_pack_put(p, (uint64_t)e->row->spans[0].start_ns - (uint64_t)start_ns, 5);
 	p = osp_pack_put(p, s->times.size, 2);
 	osp_pack_put(p, s->slots.size, 2);
-	times = reserve(&s->times, e->time_count * width);
-	slots = reserve(&s->slots, e->slot_count * slot);
-	if (!times || !slots)
-		return -ENOMEM;
-	put_times(times, e->times, e->time_count, width);
-	for (uint32_t i = 0; i < e->slot_count; i++)
-		slots = slot == 2 ? osp_pack_put(slots, e->slots[i], 2)
-				  : osp_pack_put(slots, e->slots[i], 4);
-	return is_amended(&e->m->version) ? write_amend(s, e->m) : 0;
+	r = put_all(&s->times, e->times, e->time_count, osp_pack_width(flags));
+	r = r ? r : put_all(&s->slots, e->slots, e->slot_count, flags & OSP_PACK_WIDE ? 4 : 2);
+	return r || !is_amended(&e->m->version) ? r : write_amend(s, e->m);
 }
 
 /* Table `number` counts as far as the views need it to unpack anything. */
@@ -423,7 +422,6 @@ static int add_parts(struct encoding *e, uint32_t *field_slot)
 static int encode_member(struct sqlite_store *s, const struct sqlite_member *m, int64_t start_ns)
 {
 	struct encoding e = {.s = s, .m = m, .row = &m->row};
-	struct sqlite_origin o = {.process = m->row.process, .tid = m->row.tid};
 	struct sqlite_codes codes;
 	uint32_t field_slot, origin;
 	int r = add_parts(&e, &field_slot);
@@ -431,8 +429,7 @@ static int encode_member(struct sqlite_store *s, const struct sqlite_member *m, 
 	if (r)
 		return r;
 	codes = get_codes(&e, field_slot);
-	r = sqlite_shape_of(s, &m->row, &codes, &o.shape);
-	r = r ? r : sqlite_origin_add(s, &o, &origin);
+	r = sqlite_origin_of(s, &m->row, &codes, &origin);
 	r = r ? r : count_row(s, &m->row);
 	return r ? r : put_head(&e, start_ns, origin);
 }

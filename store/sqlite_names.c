@@ -269,8 +269,12 @@ static struct recent_string *recent_string(struct sqlite_store *s, const char *t
 {
 	uint64_t first = 0, last = 0;
 
-	memcpy(&first, text, size < 8 ? size : 8);
-	memcpy(&last, text + (size < 8 ? 0 : size - 8), size < 8 ? size : 8);
+	if (size >= sizeof(first)) {
+		memcpy(&first, text, sizeof(first));
+		memcpy(&last, text + size - sizeof(last), sizeof(last));
+	} else {
+		memcpy(&first, text, size);
+	}
 	first = (first ^ size) * 0x9e3779b97f4a7c15 ^ last;
 	return &s->recent_strings[(first * 0x9e3779b97f4a7c15) >> 32 & (STRINGS_RECENT - 1)];
 }
