@@ -357,6 +357,7 @@ static int free_store(struct sqlite_store **s)
 	osp_map_clear(&(*s)->explained);
 	sqlite_place_clear(*s);
 	sqlite_batch_clear(&(*s)->batch);
+	sqlite_feed_clear(*s);
 	for (size_t i = 0; i < sizeof((*s)->buffers) / sizeof((*s)->buffers[0]); i++)
 		osp_buffer_clear(&(*s)->buffers[i]);
 	free((*s)->path);
@@ -381,6 +382,7 @@ static int new_store(struct sqlite_store **out, const char *path)
 	s->base.ops = &osp_store_sqlite;
 	for (size_t i = 0; i < sizeof(s->buffers) / sizeof(s->buffers[0]); i++)
 		s->buffers[i].max = BUFFER_MAX;
+	s->feed.bytes.max = BUFFER_MAX;
 	sqlite_names_clear(s);
 	sqlite_shape_clear(s);
 	sqlite_probes_clear(s);
@@ -484,6 +486,7 @@ static int create(struct sqlite_store **out, const char *path, ino_t inode, char
 	r = connect_file(s, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW);
 	r = r ? r : check_inode(s, inode);
 	r = r ? r : create_schema(s);
+	r = r ? r : sqlite_feed_open(s);
 	if (r) {
 		memcpy(error, s->base.error, sizeof(s->base.error));
 		return r;

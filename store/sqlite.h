@@ -6,6 +6,7 @@
 #include "store/driver.h"
 #include "store/pack.h"
 #include "store/sqlite_batch.h"
+#include "store/sqlite_feed.h"
 #include "store/sqlite_names.h"
 #include "store/sqlite_shape.h"
 #include "store/sqlite_sql.h"
@@ -104,6 +105,7 @@ struct sqlite_store {
 	bool place_again;  /* one of them has got operations since */
 	bool placed_aside; /* a reader has made its own table of them */
 	struct sqlite_batch batch;
+	struct sqlite_feed feed;
 	union {
 		struct {
 			struct osp_buffer heads, times, slots, payload, edges, shape, scratch, key;

@@ -629,6 +629,7 @@ int sqlite_batch_write(struct sqlite_store *s)
 	r = place_links(s, &firsts);
 	for (size_t i = 0; !r && i < b->group_count; i++)
 		r = write_group(s, &b->groups[i], firsts);
+	r = r ? r : sqlite_feed_write(s);
 	r = r ? r : drop_emptied(s);
 	if (!r && (s->place_again || s->bundle_keys - s->placed >= SQLITE_PLACE_BUNDLES))
 		r = sqlite_place_flush(s);

@@ -456,7 +456,13 @@ static int encode_link(struct sqlite_store *s, const struct sqlite_link *l)
 	return 0;
 }
 
-static void bind_buffer(sqlite3_stmt *st, int at, const struct osp_buffer *b)
+/* When its operations are, and whether all of them are whole. */
+struct extent {
+	int64_t start_ns, end_ns;
+	bool complete;
+};
+
+static void bind_bytes(sqlite3_stmt *st, int at, const struct sqlite_bytes *b)
 {
 	if (b->size)
 		sqlite3_bind_blob(st, at, b->data, (int)b->size, SQLITE_STATIC);
@@ -464,34 +470,46 @@ static void bind_buffer(sqlite3_stmt *st, int at, const struct osp_buffer *b)
 		sqlite3_bind_null(st, at);
 }
 
-/* When its operations are, and whether all of them are whole. */
-struct extent {
-	int64_t start_ns, end_ns;
-	bool complete;
-};
-
-static int write_bundle(struct sqlite_store *s, sqlite3_stmt *st, int64_t key, uint64_t trace,
-			const struct extent *x)
+/* Over the bundle that has the key. */
+static int replace_bundle(struct sqlite_store *s, const struct sqlite_feed_row *row,
+			  const struct sqlite_bytes bytes[SQLITE_FEED_BYTES])
 {
+	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_SET_BUNDLE);
+
 	if (!st)
 		return sqlite_fail(s, "write");
-	sqlite3_bind_int64(st, 1, key);
-	sqlite3_bind_int64(st, 2, (int64_t)trace);
-	sqlite3_bind_int64(st, 3, x->start_ns);
-	if (x->complete)
-		sqlite3_bind_int64(st, 4, (int64_t)((uint64_t)x->end_ns - (uint64_t)x->start_ns));
+	sqlite3_bind_int64(st, 1, row->key);
+	sqlite3_bind_int64(st, 2, row->trace);
+	sqlite3_bind_int64(st, 3, row->start_ns);
+	if (row->complete)
+		sqlite3_bind_int64(st, 4, row->duration_ns);
 	else
 		sqlite3_bind_null(st, 4);
-	if (s->has_wire)
-		sqlite3_bind_blob(st, 5, s->wire, 16, SQLITE_STATIC);
-	else
-		sqlite3_bind_null(st, 5);
-	bind_buffer(st, 6, &s->heads);
-	bind_buffer(st, 7, &s->times);
-	bind_buffer(st, 8, &s->slots);
-	bind_buffer(st, 9, &s->payload);
-	bind_buffer(st, 10, &s->edges);
+	for (int i = 0; i < SQLITE_FEED_BYTES; i++)
+		bind_bytes(st, 5 + i, &bytes[i]);
 	return sqlite_run(s, st);
+}
+
+static int write_bundle(struct sqlite_store *s, int64_t key, bool stored, uint64_t trace,
+			const struct extent *x)
+{
+	const struct sqlite_bytes bytes[SQLITE_FEED_BYTES] = {
+		{s->wire, s->has_wire ? sizeof(s->wire) : 0},
+		{s->heads.data, s->heads.size},
+		{s->times.data, s->times.size},
+		{s->slots.data, s->slots.size},
+		{s->payload.data, s->payload.size},
+		{s->edges.data, s->edges.size},
+	};
+	const struct sqlite_feed_row row = {
+		.key = key,
+		.trace = (int64_t)trace,
+		.start_ns = x->start_ns,
+		.duration_ns = (int64_t)((uint64_t)x->end_ns - (uint64_t)x->start_ns),
+		.complete = x->complete,
+	};
+
+	return stored ? replace_bundle(s, &row, bytes) : sqlite_feed_add(s, &row, bytes);
 }
 
 static void reset(struct sqlite_store *s)
@@ -525,14 +543,14 @@ static struct extent measure(struct sqlite_store *s, const uint32_t *members, si
 int sqlite_encode(struct sqlite_store *s, const uint32_t *members, size_t count,
 		  uint32_t first_link, int64_t key)
 {
-	enum sqlite_statement id = key ? STATEMENT_SET_BUNDLE : STATEMENT_ADD_BUNDLE;
 	const struct sqlite_member *list = s->batch.members;
+	bool stored = key;
 	struct extent x;
 	int r = 0;
 
 	reset(s);
 	x = measure(s, members, count);
-	key = key ? key : ++s->bundle_keys;
+	key = stored ? key : ++s->bundle_keys;
 	for (size_t i = 0; !r && i < count; i++) {
 		r = encode_member(s, &list[members[i]], x.start_ns);
 		r = r ? r : sqlite_place_add(s, &list[members[i]].row, key);
@@ -541,6 +559,5 @@ int sqlite_encode(struct sqlite_store *s, const uint32_t *members, size_t count,
 		r = encode_link(s, &s->batch.links[i - 1]);
 	r = r ? r : count_up(s, s->edges.size / OSP_PACK_EDGE);
 	r = r ? r : count_up(s, count);
-	return r ? r
-		 : write_bundle(s, sqlite_statement(s, id), key, list[members[0]].row.trace, &x);
+	return r ? r : write_bundle(s, key, stored, list[members[0]].row.trace, &x);
 }

@@ -17,7 +17,7 @@
 	X(GET_SHAPE, "SELECT field_slot, spans, steps, fields FROM shape WHERE key = ?1")           \
 	X(ADD_ORIGIN, "INSERT INTO origin VALUES(?1, ?2, ?3, ?4)")                                  \
 	X(GET_ORIGIN, "SELECT shape, process, tid FROM origin WHERE key = ?1")                      \
-	X(ADD_BUNDLE, "INSERT INTO bundle VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")         \
+	X(ADD_BUNDLES, "INSERT OR FAIL INTO bundle SELECT * FROM feed")                             \
 	X(SET_BUNDLE,                                                                               \
 	  "UPDATE bundle SET trace = ?2, start_ns = ?3, duration_ns = ?4, wire = ?5, heads = ?6, "  \
 	  "times = ?7, slots = ?8, payload = ?9, edges = ?10 WHERE key = ?1")                       \
