@@ -268,8 +268,8 @@ static int remember_form(struct sqlite_form *f, const struct osp_row *row,
 			 const struct sqlite_codes *codes, uint32_t shape)
 {
 	f->form = 0;
-	f->origin = (struct sqlite_origin){.shape = shape};
-	f->origin_key = 0;
+	f->shape = shape;
+	memset(f->origins, 0, sizeof(f->origins));
 	f->codes.max = SIZE_MAX;
 	osp_buffer_reset(&f->codes);
 	if (osp_buffer_add(&f->codes, codes->begin, codes->size))
@@ -325,18 +325,22 @@ static int add_origin(struct sqlite_store *s, const struct sqlite_origin *o, uin
 	return r ? r : osp_map_add(&s->origins, o, sizeof(*o), (void *)(uintptr_t)*key);
 }
 
-/* Runs of one form come from a few threads, often from one after the other. */
+/* Runs of one form come from a few threads. */
 static int origin_of_form(struct sqlite_store *s, struct sqlite_form *f, const struct osp_row *row,
 			  uint32_t *key)
 {
-	struct sqlite_origin o = {f->origin.shape, row->process, row->tid};
-	int r = 0;
+	struct sqlite_origin o = {f->shape, row->process, row->tid};
+	struct sqlite_form_origin *known =
+		&f->origins[(5 * o.process + o.tid) % SQLITE_FORM_ORIGINS];
+	int r;
 
-	if (!f->origin_key || f->origin.process != o.process || f->origin.tid != o.tid) {
-		r = add_origin(s, &o, &f->origin_key);
-		f->origin = o;
+	if (known->key && known->process == o.process && known->tid == o.tid) {
+		*key = known->key;
+		return 0;
 	}
-	*key = f->origin_key;
+	r = add_origin(s, &o, key);
+	if (!r)
+		*known = (struct sqlite_form_origin){o.process, o.tid, *key};
 	return r;
 }
 

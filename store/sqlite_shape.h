@@ -23,11 +23,15 @@ struct sqlite_origin {
 	uint32_t shape, process, tid;
 };
 
-/* The shape that rows of a form had last, with which codes, and the origin of the last of it. */
+enum { SQLITE_FORM_ORIGINS = 8 };
+
+/* The shape that rows of a form had last, with which codes, and origins that it has. */
 struct sqlite_form {
 	uint64_t form; /* 0 = none */
-	struct sqlite_origin origin;
-	uint32_t origin_key; /* 0 = none yet */
+	uint32_t shape;
+	struct sqlite_form_origin {
+		uint32_t process, tid, key; /* 0 = none */
+	} origins[SQLITE_FORM_ORIGINS];
 	struct osp_buffer codes;
 };
 
