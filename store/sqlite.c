@@ -512,7 +512,24 @@ static int open_new(struct sqlite_store **out, const char *address, bool overwri
 	return r;
 }
 
-/* A reader sees the session as it was when it began to read, however the recording goes on. */
+/* From now on the session is seen as it is now, however the recording goes on. */
+static int begin_reading(struct sqlite_store *s)
+{
+	sqlite3_stmt *st = NULL;
+	int r = sqlite_exec(s, "PRAGMA cell_size_check = ON; BEGIN;"
+			       "SELECT count(*) FROM sqlite_schema;");
+
+	if (r)
+		return r;
+	if (sqlite3_prepare_v2(s->db, "SELECT EXISTS(SELECT 1 FROM amend)", -1, &st, NULL) ||
+	    sqlite3_step(st) != SQLITE_ROW)
+		r = sqlite_fail(s, "open");
+	else
+		s->late_marks = sqlite3_column_int(st, 0);
+	sqlite3_finalize(st);
+	return r;
+}
+
 static int open_old(struct sqlite_store **out, const char *path, char error[512])
 {
 	_cleanup_(drop_store) struct sqlite_store *s = NULL;
@@ -528,9 +545,7 @@ static int open_old(struct sqlite_store **out, const char *path, char error[512]
 	r = connect_file(s, SQLITE_OPEN_READONLY);
 	if (!r)
 		sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
-	r = r ? r
-	      : sqlite_exec(s, "PRAGMA cell_size_check = ON; BEGIN;"
-			       "SELECT count(*) FROM sqlite_schema;");
+	r = r ? r : begin_reading(s);
 	if (r == -EACCES || r == -EPERM || r == -EROFS) {
 		snprintf(error, 512,
 			 "%.300s: its recording did not end cleanly and its -wal or -shm "
@@ -628,7 +643,7 @@ static int sqlite_save(struct osp_store *store, const char *address, bool overwr
 		r = sqlite_fail(s, "save");
 	sqlite3_finalize(st);
 	if (!store->writable)
-		sqlite3_exec(s->db, "BEGIN", NULL, NULL, NULL);
+		begin_reading(s);
 	if (r)
 		remove_file(path);
 	return r;

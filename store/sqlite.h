@@ -100,6 +100,7 @@ struct sqlite_store {
 	struct osp_map hints;  /* id -> where it lies: see sqlite_place.c */
 	struct sqlite_recent_place recent_places[SQLITE_RECENT]; /* some of them, by block */
 	struct sqlite_place *dirty;
+	bool late_marks;   /* table amend may tell of operations whose heads do not say so */
 	int64_t forgotten; /* bundles up to this key were looked at by sqlite_forget */
 	int64_t placed;	   /* the table of places knows of bundles up to this key */
 	bool place_again;  /* one of them has got operations since */

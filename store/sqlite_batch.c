@@ -360,15 +360,32 @@ static int keep_patch(struct sqlite_store *s, const struct osp_part *part)
 	return sqlite_run(s, st);
 }
 
+/* Of an operation that is stored, and stays as it is. */
+static int add_marks(struct sqlite_store *s, const struct osp_patch *p)
+{
+	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_ADD_MARKS);
+
+	if (!st)
+		return sqlite_fail(s, "write");
+	s->late_marks = true;
+	sqlite_bind_id(st, 1, p->id);
+	sqlite3_bind_int64(st, 2, p->marks);
+	return sqlite_run(s, st);
+}
+
 int sqlite_batch_patch(struct sqlite_store *s, const struct osp_part *part)
 {
+	const struct osp_patch *p = &part->patch;
 	struct sqlite_member *m;
-	int r = get_member(s, part->patch.id, &m);
+	int r;
 
+	if (!p->trace && !find_member(&s->batch, p->id) && sqlite_place_find(s, p->id))
+		return add_marks(s, p);
+	r = get_member(s, p->id, &m);
 	if (r || !m)
 		return r ? r : keep_patch(s, part);
-	claim(m, part->patch.trace, osp_part_rank(part));
-	m->version.marks |= part->patch.marks;
+	claim(m, p->trace, osp_part_rank(part));
+	m->version.marks |= p->marks;
 	return 0;
 }
 

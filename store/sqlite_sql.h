@@ -24,7 +24,10 @@
 	X(DROP_BUNDLE, "DELETE FROM bundle WHERE key = ?1")                                         \
 	X(FIND_BUNDLE,                                                                              \
 	  "SELECT * FROM bundle WHERE key BETWEEN ?1 AND ?2 AND instr(heads, ?3) ORDER BY key")     \
-	X(ADD_AMEND, "INSERT OR REPLACE INTO amend VALUES(?1, ?2, ?3, ?4)")                         \
+	X(ADD_AMEND, "INSERT INTO amend VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET "          \
+		     "seq = ?2, rank = ?3, marks = marks | ?4")                                     \
+	X(ADD_MARKS, "INSERT INTO amend VALUES(?1, 0, 0, ?2) ON CONFLICT DO UPDATE SET "            \
+		     "marks = marks | ?2")                                                          \
 	X(GET_AMEND, "SELECT seq, rank, marks FROM amend WHERE id = ?1")                            \
 	X(DROP_AMEND, "DELETE FROM amend WHERE id = ?1")                                            \
 	X(ADD_PLACE, "INSERT OR REPLACE INTO place VALUES(?1, ?2, ?3)")                             \
