@@ -102,16 +102,31 @@ size_t osp_text_escape(char *out, size_t room, const void *bytes, size_t size)
 	return n;
 }
 
+/* Words at once, the last over the end of the one before. */
+static bool is_ascii(const uint8_t *p, size_t size)
+{
+	uint64_t all = 0, word;
+
+	if (size < sizeof(word)) {
+		for (size_t i = 0; i < size; i++)
+			all |= p[i];
+		return all < 0x80;
+	}
+	for (size_t i = 0; i < size - sizeof(word); i += sizeof(word)) {
+		memcpy(&word, p + i, sizeof(word));
+		all |= word;
+	}
+	memcpy(&word, p + size - sizeof(word), sizeof(word));
+	return !((all | word) & 0x8080808080808080ull);
+}
+
 bool osp_text_is_utf8(const void *bytes, size_t size)
 {
 	const uint8_t *p = bytes;
-	size_t i = 0;
 
-	while (i + 8 <= size && !not_plain(p + i))
-		i += 8;
-	if (size >= 8 && i + 8 > size && !not_plain(p + size - 8))
+	if (is_ascii(p, size))
 		return true;
-	while (i < size) {
+	for (size_t i = 0; i < size;) {
 		size_t n = utf8_length(p + i, size - i);
 
 		if (!n)
