@@ -2,7 +2,7 @@
  * The operations of one batch before they become bundles: versions of one operation merged, the
  * patches and links that concern them applied. What concerns an operation that is stored opens
  * its bundle again, so that its operations are written anew with this batch: the traces of a slow
- * recording grow together. Fed by sqlite_write.c, feeds sqlite_encode.c. Part of the SQLite driver.
+ * recording grow together. A mark alone goes beside it, into table amend. Fed by sqlite_write.c, feeds sqlite_encode.c. Part of the SQLite driver.
  */
 #include "store/sqlite.h"
 
