@@ -85,7 +85,8 @@ CREATE TABLE bundle(
   wire BLOB, heads BLOB NOT NULL, times BLOB, slots BLOB, payload BLOB, edges BLOB);
 CREATE INDEX bundle_trace ON bundle(trace, start_ns);
 
--- Versions of parts that do not come in order, marks that were added later.
+-- Versions of parts that do not come in order, marks that were added later. Of operations without flag
+-- 32 only the marks count: they came when the bundle was stored already.
 CREATE TABLE amend(id BLOB PRIMARY KEY, seq INTEGER NOT NULL, rank INTEGER NOT NULL,
   marks INTEGER NOT NULL) WITHOUT ROWID;
 
@@ -282,7 +283,7 @@ SELECT s.bundle, s.place, s.i, s.trace, s.span_id AS id, s.address, s.edges,
     ((SELECT v FROM byte WHERE b = substr(s.payload, s.code_at + 1 + 2, 1)) << 16) |
     ((SELECT v FROM byte WHERE b = substr(s.payload, s.code_at + 1 + 3, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(s.payload, s.code_at + 1 + 4, 1))))) AS TEXT) END AS code,
-  s.marks | iif(s.i OR NOT s.flags & 32, 0, (SELECT a.marks FROM amend a WHERE a.id = s.id)) AS marks,
+  s.marks | iif(s.i, 0, coalesce((SELECT a.marks FROM amend a WHERE a.id = s.id), 0)) AS marks,
   (SELECT count(*) FROM number n WHERE n.i < length(s.edges) / 8 AND substr(s.edges, 8 * n.i + 4, 3) = s.address) +
     (SELECT count(*) FROM edge e WHERE e.to_id = s.span_id) AS links,
   EXISTS (SELECT 1 FROM number n JOIN link_kind k ON k.key = (((SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 6 + 1, 1)) << 8) |

@@ -357,6 +357,7 @@ static int free_store(struct sqlite_store **s)
 	osp_map_clear(&(*s)->explained);
 	sqlite_place_clear(*s);
 	sqlite_batch_clear(&(*s)->batch);
+	sqlite_feed_clear(*s);
 	for (size_t i = 0; i < sizeof((*s)->buffers) / sizeof((*s)->buffers[0]); i++)
 		osp_buffer_clear(&(*s)->buffers[i]);
 	free((*s)->path);
@@ -381,6 +382,7 @@ static int new_store(struct sqlite_store **out, const char *path)
 	s->base.ops = &osp_store_sqlite;
 	for (size_t i = 0; i < sizeof(s->buffers) / sizeof(s->buffers[0]); i++)
 		s->buffers[i].max = BUFFER_MAX;
+	s->feed.bytes.max = BUFFER_MAX;
 	sqlite_names_clear(s);
 	sqlite_shape_clear(s);
 	sqlite_probes_clear(s);
@@ -443,6 +445,7 @@ static int add_bytes(struct sqlite_store *s)
 /*
  * The header says what the file is from its first page on: a crash cannot leave it unnamed. The
  * read at the end takes the lock by which others see that the file is in use (judge_users).
+ * A checkpoint moves all of the WAL at once while the ring waits: a short one is no dearer in sum.
  */
 static int create_schema(struct sqlite_store *s)
 {
@@ -461,7 +464,7 @@ static int create_schema(struct sqlite_store *s)
 	r = r ? r : sqlite_exec(s, "COMMIT");
 	return r ? r
 		 : sqlite_exec(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-				  "PRAGMA wal_autocheckpoint = 256; PRAGMA cache_size = -6144;"
+				  "PRAGMA wal_autocheckpoint = 128; PRAGMA cache_size = -6144;"
 				  "SELECT count(*) FROM sqlite_schema;");
 }
 
@@ -484,6 +487,7 @@ static int create(struct sqlite_store **out, const char *path, ino_t inode, char
 	r = connect_file(s, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW);
 	r = r ? r : check_inode(s, inode);
 	r = r ? r : create_schema(s);
+	r = r ? r : sqlite_feed_open(s);
 	if (r) {
 		memcpy(error, s->base.error, sizeof(s->base.error));
 		return r;
@@ -509,7 +513,24 @@ static int open_new(struct sqlite_store **out, const char *address, bool overwri
 	return r;
 }
 
-/* A reader sees the session as it was when it began to read, however the recording goes on. */
+/* From now on the session is seen as it is now, however the recording goes on. */
+static int begin_reading(struct sqlite_store *s)
+{
+	sqlite3_stmt *st = NULL;
+	int r = sqlite_exec(s, "PRAGMA cell_size_check = ON; BEGIN;"
+			       "SELECT count(*) FROM sqlite_schema;");
+
+	if (r)
+		return r;
+	if (sqlite3_prepare_v2(s->db, "SELECT EXISTS(SELECT 1 FROM amend)", -1, &st, NULL) ||
+	    sqlite3_step(st) != SQLITE_ROW)
+		r = sqlite_fail(s, "open");
+	else
+		s->late_marks = sqlite3_column_int(st, 0);
+	sqlite3_finalize(st);
+	return r;
+}
+
 static int open_old(struct sqlite_store **out, const char *path, char error[512])
 {
 	_cleanup_(drop_store) struct sqlite_store *s = NULL;
@@ -525,9 +546,7 @@ static int open_old(struct sqlite_store **out, const char *path, char error[512]
 	r = connect_file(s, SQLITE_OPEN_READONLY);
 	if (!r)
 		sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
-	r = r ? r
-	      : sqlite_exec(s, "PRAGMA cell_size_check = ON; BEGIN;"
-			       "SELECT count(*) FROM sqlite_schema;");
+	r = r ? r : begin_reading(s);
 	if (r == -EACCES || r == -EPERM || r == -EROFS) {
 		snprintf(error, 512,
 			 "%.300s: its recording did not end cleanly and its -wal or -shm "
@@ -625,7 +644,7 @@ static int sqlite_save(struct osp_store *store, const char *address, bool overwr
 		r = sqlite_fail(s, "save");
 	sqlite3_finalize(st);
 	if (!store->writable)
-		sqlite3_exec(s->db, "BEGIN", NULL, NULL, NULL);
+		begin_reading(s);
 	if (r)
 		remove_file(path);
 	return r;

@@ -6,6 +6,7 @@
 #include "store/driver.h"
 #include "store/pack.h"
 #include "store/sqlite_batch.h"
+#include "store/sqlite_feed.h"
 #include "store/sqlite_names.h"
 #include "store/sqlite_shape.h"
 #include "store/sqlite_sql.h"
@@ -36,6 +37,13 @@ struct sqlite_place {
 	int64_t first, last; /* keys of bundles; first > last: none */
 	bool dirty;	     /* not in the table yet: in the chain of those */
 	struct sqlite_place *next;
+};
+
+/* A look-up of a block; NULL: there was none. */
+struct sqlite_recent_place {
+	uint64_t block;
+	struct sqlite_place *place;
+	bool known;
 };
 
 /* A bundle as it lies in a row of the table; borrowed from its statement. */
@@ -90,13 +98,15 @@ struct sqlite_store {
 	int64_t bundle_keys;
 	struct osp_map places; /* block -> struct sqlite_place, of the writer */
 	struct osp_map hints;  /* id -> where it lies: see sqlite_place.c */
-	struct sqlite_place *recent_places[SQLITE_RECENT]; /* some of them, by block */
+	struct sqlite_recent_place recent_places[SQLITE_RECENT]; /* some of them, by block */
 	struct sqlite_place *dirty;
+	bool late_marks;   /* table amend may tell of operations whose heads do not say so */
 	int64_t forgotten; /* bundles up to this key were looked at by sqlite_forget */
 	int64_t placed;	   /* the table of places knows of bundles up to this key */
 	bool place_again;  /* one of them has got operations since */
 	bool placed_aside; /* a reader has made its own table of them */
 	struct sqlite_batch batch;
+	struct sqlite_feed feed;
 	union {
 		struct {
 			struct osp_buffer heads, times, slots, payload, edges, shape, scratch, key;

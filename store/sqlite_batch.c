@@ -2,7 +2,7 @@
  * The operations of one batch before they become bundles: versions of one operation merged, the
  * patches and links that concern them applied. What concerns an operation that is stored opens
  * its bundle again, so that its operations are written anew with this batch: the traces of a slow
- * recording grow together. Fed by sqlite_write.c, feeds sqlite_encode.c. Part of the SQLite driver.
+ * recording grow together. A mark alone goes beside it, into table amend. Fed by sqlite_write.c, feeds sqlite_encode.c. Part of the SQLite driver.
  */
 #include "store/sqlite.h"
 
@@ -360,15 +360,32 @@ static int keep_patch(struct sqlite_store *s, const struct osp_part *part)
 	return sqlite_run(s, st);
 }
 
+/* Of an operation that is stored, and stays as it is. */
+static int add_marks(struct sqlite_store *s, const struct osp_patch *p)
+{
+	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_ADD_MARKS);
+
+	if (!st)
+		return sqlite_fail(s, "write");
+	s->late_marks = true;
+	sqlite_bind_id(st, 1, p->id);
+	sqlite3_bind_int64(st, 2, p->marks);
+	return sqlite_run(s, st);
+}
+
 int sqlite_batch_patch(struct sqlite_store *s, const struct osp_part *part)
 {
+	const struct osp_patch *p = &part->patch;
 	struct sqlite_member *m;
-	int r = get_member(s, part->patch.id, &m);
+	int r;
 
+	if (!p->trace && !find_member(&s->batch, p->id) && sqlite_place_find(s, p->id))
+		return add_marks(s, p);
+	r = get_member(s, p->id, &m);
 	if (r || !m)
 		return r ? r : keep_patch(s, part);
-	claim(m, part->patch.trace, osp_part_rank(part));
-	m->version.marks |= part->patch.marks;
+	claim(m, p->trace, osp_part_rank(part));
+	m->version.marks |= p->marks;
 	return 0;
 }
 
@@ -629,6 +646,7 @@ int sqlite_batch_write(struct sqlite_store *s)
 	r = place_links(s, &firsts);
 	for (size_t i = 0; !r && i < b->group_count; i++)
 		r = write_group(s, &b->groups[i], firsts);
+	r = r ? r : sqlite_feed_write(s);
 	r = r ? r : drop_emptied(s);
 	if (!r && (s->place_again || s->bundle_keys - s->placed >= SQLITE_PLACE_BUNDLES))
 		r = sqlite_place_flush(s);

@@ -93,7 +93,8 @@ static int cut_out(struct sqlite_store *s, const struct sqlite_bundle *b, size_t
 	return *begin <= end && end <= whole ? 0 : sqlite_damaged(s, "an operation lies outside");
 }
 
-static int get_amend(struct sqlite_store *s, uint64_t id, struct sqlite_version *v)
+/* late: only marks, if any, which came when the bundle was stored already. */
+static int get_amend(struct sqlite_store *s, uint64_t id, bool late, struct sqlite_version *v)
 {
 	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_GET_AMEND);
 	int r = 0;
@@ -102,10 +103,10 @@ static int get_amend(struct sqlite_store *s, uint64_t id, struct sqlite_version 
 		return sqlite_fail(s, "read");
 	sqlite_bind_id(st, 1, id);
 	if (sqlite3_step(st) == SQLITE_ROW) {
-		v->seq = (uint64_t)sqlite3_column_int64(st, 0);
-		v->rank = (uint64_t)sqlite3_column_int64(st, 1);
+		v->seq = late ? v->seq : (uint64_t)sqlite3_column_int64(st, 0);
+		v->rank = late ? v->rank : (uint64_t)sqlite3_column_int64(st, 1);
 		v->marks = (uint32_t)sqlite3_column_int64(st, 2) & 0xffff;
-	} else {
+	} else if (!late) {
 		r = sqlite_damaged(s, "an amendment is missing");
 	}
 	sqlite3_reset(st);
@@ -133,8 +134,8 @@ static int get_head(struct decoding *d, size_t i, struct sqlite_version *v)
 	d->row->complete = flags & OSP_PACK_COMPLETE;
 	*v = (struct sqlite_version){.rank = !!(flags & OSP_PACK_MOVED)};
 	r = r ? r : d->row->id ? 0 : sqlite_damaged(d->s, "an operation without id");
-	if (!r && flags & OSP_PACK_AMENDED)
-		r = get_amend(d->s, d->row->id, v);
+	if (!r && (flags & OSP_PACK_AMENDED || d->s->late_marks))
+		r = get_amend(d->s, d->row->id, !(flags & OSP_PACK_AMENDED), v);
 	r = r ? r
 	      : sqlite_origin_get(d->s, (uint32_t)osp_pack_get(h + OSP_PACK_HEAD_ORIGIN, 4), &o);
 	if (r)

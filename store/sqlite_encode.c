@@ -19,12 +19,12 @@ struct encoding {
 	struct sqlite_store *s;
 	const struct sqlite_member *m;
 	const struct osp_row *row;
-	uint32_t *slots, *first, *last;	 /* first, last: steps of a span, + 1 */
+	uint32_t *first, *last;		 /* steps of a span, + 1 */
 	uint32_t *begin, *end, *states;	 /* of a span: places of its times; marks, status */
 	uint8_t *codings, *name_codings; /* of attributes; of a span's name and code */
-	uint64_t *times;
-	uint32_t slot_count, time_count, max_slot;
-	uint64_t max_time;
+	uint64_t *times, *slots;
+	uint32_t slot_count, time_count;
+	uint64_t max_slot, max_time;
 };
 
 static void *reserve(struct osp_buffer *b, size_t size)
@@ -39,13 +39,13 @@ static int start(struct encoding *e)
 	size_t slots = 2 * n + row->attribute_count + 1;
 
 	osp_buffer_reset(&e->s->scratch);
-	e->times = reserve(&e->s->scratch, times * sizeof(uint64_t) +
-						   (slots + 5 * n) * sizeof(uint32_t) +
-						   row->attribute_count + 2 * n);
+	e->times = reserve(&e->s->scratch, (times + slots) * sizeof(uint64_t) +
+						   5 * n * sizeof(uint32_t) + row->attribute_count +
+						   2 * n);
 	if (!e->times)
 		return -ENOMEM;
-	e->slots = (uint32_t *)(e->times + times);
-	e->first = e->slots + slots;
+	e->slots = e->times + times;
+	e->first = (uint32_t *)(e->slots + slots);
 	e->last = e->first + n;
 	e->begin = e->last + n;
 	e->end = e->begin + n;
@@ -85,7 +85,10 @@ static size_t seen_place(const void *data, size_t size)
 {
 	uint64_t word = 0;
 
-	memcpy(&word, data, size < 8 ? size : 8);
+	if (size >= sizeof(word))
+		memcpy(&word, data, sizeof(word));
+	else
+		memcpy(&word, data, size);
 	return ((word ^ size) * 0x9e3779b97f4a7c15) >> 56;
 }
 
@@ -339,25 +342,27 @@ static int write_amend(struct sqlite_store *s, const struct sqlite_member *m)
 	return sqlite_run(s, st);
 }
 
-/* A loop for each width: its length is then a constant. */
-static void put_times(uint8_t *p, const uint64_t *times, uint32_t count, unsigned width)
+/*
+ * Appends the last `width` bytes of each number: whole words are written, the next one covers what
+ * is too much of the one before.
+ */
+static int put_all(struct osp_buffer *b, const uint64_t *numbers, uint32_t count, unsigned width)
 {
-	for (uint32_t i = 0; width == 3 && i < count; i++)
-		p = osp_pack_put(p, times[i], 3);
-	for (uint32_t i = 0; width == 4 && i < count; i++)
-		p = osp_pack_put(p, times[i], 4);
-	for (uint32_t i = 0; width == 5 && i < count; i++)
-		p = osp_pack_put(p, times[i], 5);
-	for (uint32_t i = 0; width == 8 && i < count; i++)
-		p = osp_pack_put(p, times[i], 8);
+	uint8_t *p = reserve(b, count * width + sizeof(uint64_t));
+
+	if (!p)
+		return -ENOMEM;
+	b->size -= sizeof(uint64_t);
+	for (uint32_t i = 0; i < count; i++, p += width)
+		osp_pack_put(p, numbers[i] << (64 - 8 * width), 8);
+	return 0;
 }
 
 static int put_head(struct encoding *e, int64_t start_ns, uint32_t origin)
 {
 	struct sqlite_store *s = e->s;
 	uint8_t flags = choose_flags(e), *p = reserve(&s->heads, OSP_PACK_HEAD);
-	unsigned width = osp_pack_width(flags), slot = flags & OSP_PACK_WIDE ? 4 : 2;
-	uint8_t *times, *slots;
+	int r;
 
 	if (!p)
 		return -ENOMEM;
@@ -367,15 +372,9 @@ static int put_head(struct encoding *e, int64_t start_ns, uint32_t origin)
 	p = osp_pack_put(p, (uint64_t)e->row->spans[0].start_ns - (uint64_t)start_ns, 5);
 	p = osp_pack_put(p, s->times.size, 2);
 	osp_pack_put(p, s->slots.size, 2);
-	times = reserve(&s->times, e->time_count * width);
-	slots = reserve(&s->slots, e->slot_count * slot);
-	if (!times || !slots)
-		return -ENOMEM;
-	put_times(times, e->times, e->time_count, width);
-	for (uint32_t i = 0; i < e->slot_count; i++)
-		slots = slot == 2 ? osp_pack_put(slots, e->slots[i], 2)
-				  : osp_pack_put(slots, e->slots[i], 4);
-	return is_amended(&e->m->version) ? write_amend(s, e->m) : 0;
+	r = put_all(&s->times, e->times, e->time_count, osp_pack_width(flags));
+	r = r ? r : put_all(&s->slots, e->slots, e->slot_count, flags & OSP_PACK_WIDE ? 4 : 2);
+	return r || !is_amended(&e->m->version) ? r : write_amend(s, e->m);
 }
 
 /* Table `number` counts as far as the views need it to unpack anything. */
@@ -423,7 +422,6 @@ static int add_parts(struct encoding *e, uint32_t *field_slot)
 static int encode_member(struct sqlite_store *s, const struct sqlite_member *m, int64_t start_ns)
 {
 	struct encoding e = {.s = s, .m = m, .row = &m->row};
-	struct sqlite_origin o = {.process = m->row.process, .tid = m->row.tid};
 	struct sqlite_codes codes;
 	uint32_t field_slot, origin;
 	int r = add_parts(&e, &field_slot);
@@ -431,8 +429,7 @@ static int encode_member(struct sqlite_store *s, const struct sqlite_member *m, 
 	if (r)
 		return r;
 	codes = get_codes(&e, field_slot);
-	r = sqlite_shape_of(s, &m->row, &codes, &o.shape);
-	r = r ? r : sqlite_origin_add(s, &o, &origin);
+	r = sqlite_origin_of(s, &m->row, &codes, &origin);
 	r = r ? r : count_row(s, &m->row);
 	return r ? r : put_head(&e, start_ns, origin);
 }
@@ -459,7 +456,13 @@ static int encode_link(struct sqlite_store *s, const struct sqlite_link *l)
 	return 0;
 }
 
-static void bind_buffer(sqlite3_stmt *st, int at, const struct osp_buffer *b)
+/* When its operations are, and whether all of them are whole. */
+struct extent {
+	int64_t start_ns, end_ns;
+	bool complete;
+};
+
+static void bind_bytes(sqlite3_stmt *st, int at, const struct sqlite_bytes *b)
 {
 	if (b->size)
 		sqlite3_bind_blob(st, at, b->data, (int)b->size, SQLITE_STATIC);
@@ -467,34 +470,46 @@ static void bind_buffer(sqlite3_stmt *st, int at, const struct osp_buffer *b)
 		sqlite3_bind_null(st, at);
 }
 
-/* When its operations are, and whether all of them are whole. */
-struct extent {
-	int64_t start_ns, end_ns;
-	bool complete;
-};
-
-static int write_bundle(struct sqlite_store *s, sqlite3_stmt *st, int64_t key, uint64_t trace,
-			const struct extent *x)
+/* Over the bundle that has the key. */
+static int replace_bundle(struct sqlite_store *s, const struct sqlite_feed_row *row,
+			  const struct sqlite_bytes bytes[SQLITE_FEED_BYTES])
 {
+	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_SET_BUNDLE);
+
 	if (!st)
 		return sqlite_fail(s, "write");
-	sqlite3_bind_int64(st, 1, key);
-	sqlite3_bind_int64(st, 2, (int64_t)trace);
-	sqlite3_bind_int64(st, 3, x->start_ns);
-	if (x->complete)
-		sqlite3_bind_int64(st, 4, (int64_t)((uint64_t)x->end_ns - (uint64_t)x->start_ns));
+	sqlite3_bind_int64(st, 1, row->key);
+	sqlite3_bind_int64(st, 2, row->trace);
+	sqlite3_bind_int64(st, 3, row->start_ns);
+	if (row->complete)
+		sqlite3_bind_int64(st, 4, row->duration_ns);
 	else
 		sqlite3_bind_null(st, 4);
-	if (s->has_wire)
-		sqlite3_bind_blob(st, 5, s->wire, 16, SQLITE_STATIC);
-	else
-		sqlite3_bind_null(st, 5);
-	bind_buffer(st, 6, &s->heads);
-	bind_buffer(st, 7, &s->times);
-	bind_buffer(st, 8, &s->slots);
-	bind_buffer(st, 9, &s->payload);
-	bind_buffer(st, 10, &s->edges);
+	for (int i = 0; i < SQLITE_FEED_BYTES; i++)
+		bind_bytes(st, 5 + i, &bytes[i]);
 	return sqlite_run(s, st);
+}
+
+static int write_bundle(struct sqlite_store *s, int64_t key, bool stored, uint64_t trace,
+			const struct extent *x)
+{
+	const struct sqlite_bytes bytes[SQLITE_FEED_BYTES] = {
+		{s->wire, s->has_wire ? sizeof(s->wire) : 0},
+		{s->heads.data, s->heads.size},
+		{s->times.data, s->times.size},
+		{s->slots.data, s->slots.size},
+		{s->payload.data, s->payload.size},
+		{s->edges.data, s->edges.size},
+	};
+	const struct sqlite_feed_row row = {
+		.key = key,
+		.trace = (int64_t)trace,
+		.start_ns = x->start_ns,
+		.duration_ns = (int64_t)((uint64_t)x->end_ns - (uint64_t)x->start_ns),
+		.complete = x->complete,
+	};
+
+	return stored ? replace_bundle(s, &row, bytes) : sqlite_feed_add(s, &row, bytes);
 }
 
 static void reset(struct sqlite_store *s)
@@ -528,14 +543,14 @@ static struct extent measure(struct sqlite_store *s, const uint32_t *members, si
 int sqlite_encode(struct sqlite_store *s, const uint32_t *members, size_t count,
 		  uint32_t first_link, int64_t key)
 {
-	enum sqlite_statement id = key ? STATEMENT_SET_BUNDLE : STATEMENT_ADD_BUNDLE;
 	const struct sqlite_member *list = s->batch.members;
+	bool stored = key;
 	struct extent x;
 	int r = 0;
 
 	reset(s);
 	x = measure(s, members, count);
-	key = key ? key : ++s->bundle_keys;
+	key = stored ? key : ++s->bundle_keys;
 	for (size_t i = 0; !r && i < count; i++) {
 		r = encode_member(s, &list[members[i]], x.start_ns);
 		r = r ? r : sqlite_place_add(s, &list[members[i]].row, key);
@@ -544,6 +559,5 @@ int sqlite_encode(struct sqlite_store *s, const uint32_t *members, size_t count,
 		r = encode_link(s, &s->batch.links[i - 1]);
 	r = r ? r : count_up(s, s->edges.size / OSP_PACK_EDGE);
 	r = r ? r : count_up(s, count);
-	return r ? r
-		 : write_bundle(s, sqlite_statement(s, id), key, list[members[0]].row.trace, &x);
+	return r ? r : write_bundle(s, key, stored, list[members[0]].row.trace, &x);
 }

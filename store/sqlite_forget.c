@@ -84,7 +84,7 @@ static int drop_operation(struct sqlite_store *s, const struct sqlite_bundle *b,
 	int r = st ? sqlite_decode_row(s, b, i, true, &s->batch.arena, &row, &v)
 		   : sqlite_fail(s, "forget");
 
-	if (!r && sqlite_decode_is_amended(b, i)) {
+	if (!r && (s->late_marks || sqlite_decode_is_amended(b, i))) {
 		sqlite_bind_id(st, 1, row.id);
 		r = sqlite_run(s, st);
 	}

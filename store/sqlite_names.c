@@ -264,28 +264,35 @@ static int intern(struct sqlite_store *s, const void *text, size_t size, int64_t
 	return r ? r : osp_map_add(&s->strings, text, size, (void *)(uintptr_t)*id);
 }
 
-/* Its first and last bytes and its size decide. */
-static struct recent_string *recent_string(struct sqlite_store *s, const char *text, size_t size)
+/* All of a short text decides: names often differ in the middle only. */
+static uint64_t hash_text(const char *text, size_t size)
 {
-	uint64_t first = 0, last = 0;
+	uint64_t h = size, word = 0;
 
-	memcpy(&first, text, size < 8 ? size : 8);
-	memcpy(&last, text + (size < 8 ? 0 : size - 8), size < 8 ? size : 8);
-	first = (first ^ size) * 0x9e3779b97f4a7c15 ^ last;
-	return &s->recent_strings[(first * 0x9e3779b97f4a7c15) >> 32 & (STRINGS_RECENT - 1)];
+	for (; size >= sizeof(word); size -= sizeof(word), text += sizeof(word)) {
+		memcpy(&word, text, sizeof(word));
+		h = (h ^ word) * 0x9e3779b97f4a7c15;
+		h ^= h >> 32;
+	}
+	word = 0;
+	memcpy(&word, text, size);
+	return (h ^ word) * 0x9e3779b97f4a7c15;
 }
 
 /* The id of a string that the writer knows, or 0. */
 static int64_t recall(struct sqlite_store *s, const char *text, size_t size)
 {
-	struct recent_string *r = recent_string(s, text, size);
+	struct recent_string *r;
 	int64_t id;
 
+	if (size > sizeof(r->text))
+		return (int64_t)(uintptr_t)osp_map_find(&s->strings, text, size);
+	r = &s->recent_strings[hash_text(text, size) >> 32 & (STRINGS_RECENT - 1)];
 	if (r->id && r->size == size && !memcmp(r->text, text, size))
 		return r->id;
 	id = (int64_t)(uintptr_t)osp_map_find(&s->strings, text, size);
-	if (!id || size > sizeof(r->text))
-		return id;
+	if (!id)
+		return 0;
 	r->id = (uint32_t)id;
 	r->size = (uint8_t)size;
 	memcpy(r->text, text, size);

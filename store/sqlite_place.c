@@ -32,19 +32,20 @@ static uint64_t bit_of(uint64_t id)
 	return 1ull << (id >> OPERATION_BITS & 63);
 }
 
+static struct sqlite_recent_place *recent_place(struct sqlite_store *s, uint64_t block)
+{
+	return &s->recent_places[(block * 0x9e3779b97f4a7c15) >> 32 & (SQLITE_RECENT - 1)];
+}
+
 static struct sqlite_place *find_block(struct sqlite_store *s, uint64_t id)
 {
 	uint64_t block = id >> BLOCK_BITS;
-	struct sqlite_place **recent =
-		&s->recent_places[(block * 0x9e3779b97f4a7c15) >> 32 & (SQLITE_RECENT - 1)];
-	struct sqlite_place *p = *recent;
+	struct sqlite_recent_place *recent = recent_place(s, block);
 
-	if (p && p->block == block)
-		return p;
-	p = osp_map_find(&s->places, &block, sizeof(block));
-	if (p)
-		*recent = p;
-	return p;
+	if (!recent->known || recent->block != block)
+		*recent = (struct sqlite_recent_place){
+			block, osp_map_find(&s->places, &block, sizeof(block)), true};
+	return recent->place;
 }
 
 static int add_block(struct sqlite_store *s, uint64_t id, struct sqlite_place **out)
@@ -64,6 +65,8 @@ static int add_block(struct sqlite_store *s, uint64_t id, struct sqlite_place **
 	r = osp_map_add(&s->places, &block, sizeof(block), *out);
 	if (r)
 		free(*out);
+	else
+		recent_place(s, block)->place = *out; /* find_block has just looked for it */
 	return r;
 }
 

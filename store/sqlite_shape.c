@@ -260,15 +260,16 @@ static struct sqlite_form *form_of(struct sqlite_store *s, const struct osp_row 
 static bool is_as_last(const struct sqlite_form *f, const struct osp_row *row,
 		       const struct sqlite_codes *codes)
 {
-	return row->form && f->form == row->form && f->codes.size == codes->size &&
+	return f->form == row->form && f->codes.size == codes->size &&
 	       !memcmp(f->codes.data, codes->begin, codes->size);
 }
 
 static int remember_form(struct sqlite_form *f, const struct osp_row *row,
-			 const struct sqlite_codes *codes, uint32_t key)
+			 const struct sqlite_codes *codes, uint32_t shape)
 {
 	f->form = 0;
-	f->key = key;
+	f->shape = shape;
+	memset(f->origins, 0, sizeof(f->origins));
 	f->codes.max = SIZE_MAX;
 	osp_buffer_reset(&f->codes);
 	if (osp_buffer_add(&f->codes, codes->begin, codes->size))
@@ -277,18 +278,10 @@ static int remember_form(struct sqlite_form *f, const struct osp_row *row,
 	return 0;
 }
 
-int sqlite_shape_of(struct sqlite_store *s, const struct osp_row *row,
+static int shape_of(struct sqlite_store *s, const struct osp_row *row,
 		    const struct sqlite_codes *codes, uint32_t *key)
 {
-	struct sqlite_form *f = form_of(s, row);
-	int r;
-
-	if (is_as_last(f, row, codes)) {
-		*key = f->key;
-		return 0;
-	}
-	r = row->lasting ? find_lasting(s, row, codes, key) : make_shape(s, row, codes, key);
-	return r || !row->form ? r : remember_form(f, row, codes, *key);
+	return row->lasting ? find_lasting(s, row, codes, key) : make_shape(s, row, codes, key);
 }
 
 static void forget_forms(struct sqlite_store *s)
@@ -314,7 +307,7 @@ static int insert_origin(struct sqlite_store *s, const struct sqlite_origin *o, 
 	return sqlite_run(s, st);
 }
 
-int sqlite_origin_add(struct sqlite_store *s, const struct sqlite_origin *o, uint32_t *key)
+static int add_origin(struct sqlite_store *s, const struct sqlite_origin *o, uint32_t *key)
 {
 	void *known = osp_map_find(&s->origins, o, sizeof(*o));
 	int r;
@@ -330,6 +323,43 @@ int sqlite_origin_add(struct sqlite_store *s, const struct sqlite_origin *o, uin
 	*key = ++s->origin_keys;
 	r = insert_origin(s, o, *key);
 	return r ? r : osp_map_add(&s->origins, o, sizeof(*o), (void *)(uintptr_t)*key);
+}
+
+/* Runs of one form come from a few threads. */
+static int origin_of_form(struct sqlite_store *s, struct sqlite_form *f, const struct osp_row *row,
+			  uint32_t *key)
+{
+	struct sqlite_origin o = {f->shape, row->process, row->tid};
+	struct sqlite_form_origin *known =
+		&f->origins[(5 * o.process + o.tid) % SQLITE_FORM_ORIGINS];
+	int r;
+
+	if (known->key && known->process == o.process && known->tid == o.tid) {
+		*key = known->key;
+		return 0;
+	}
+	r = add_origin(s, &o, key);
+	if (!r)
+		*known = (struct sqlite_form_origin){o.process, o.tid, *key};
+	return r;
+}
+
+int sqlite_origin_of(struct sqlite_store *s, const struct osp_row *row,
+		     const struct sqlite_codes *codes, uint32_t *key)
+{
+	struct sqlite_origin o = {.process = row->process, .tid = row->tid};
+	struct sqlite_form *f = form_of(s, row);
+	int r = 0;
+
+	if (!row->form) {
+		r = shape_of(s, row, codes, &o.shape);
+		return r ? r : add_origin(s, &o, key);
+	}
+	if (!is_as_last(f, row, codes)) {
+		r = shape_of(s, row, codes, &o.shape);
+		r = r ? r : remember_form(f, row, codes, o.shape);
+	}
+	return r ? r : origin_of_form(s, f, row, key);
 }
 
 /* ---- reading ---- */

@@ -23,10 +23,15 @@ struct sqlite_origin {
 	uint32_t shape, process, tid;
 };
 
-/* The shape that rows of a form had last, and with which codes. */
+enum { SQLITE_FORM_ORIGINS = 8 };
+
+/* The shape that rows of a form had last, with which codes, and origins that it has. */
 struct sqlite_form {
 	uint64_t form; /* 0 = none */
-	uint32_t key;
+	uint32_t shape;
+	struct sqlite_form_origin {
+		uint32_t process, tid, key; /* 0 = none */
+	} origins[SQLITE_FORM_ORIGINS];
 	struct osp_buffer codes;
 };
 
@@ -42,10 +47,9 @@ struct sqlite_codes {
 	const uint8_t *fields;	     /* coding of each attribute */
 };
 
-/* The key of the operation's shape, new or known. */
-int sqlite_shape_of(struct sqlite_store *s, const struct osp_row *row,
-		    const struct sqlite_codes *codes, uint32_t *key);
+/* The key of the operation's origin, new or known, as is its shape. */
+int sqlite_origin_of(struct sqlite_store *s, const struct osp_row *row,
+		     const struct sqlite_codes *codes, uint32_t *key);
 int sqlite_shape_get(struct sqlite_store *s, uint32_t key, const struct sqlite_shape **out);
-int sqlite_origin_add(struct sqlite_store *s, const struct sqlite_origin *o, uint32_t *key);
 int sqlite_origin_get(struct sqlite_store *s, uint32_t key, struct sqlite_origin *o);
 void sqlite_shape_clear(struct sqlite_store *s);

@@ -17,14 +17,17 @@
 	X(GET_SHAPE, "SELECT field_slot, spans, steps, fields FROM shape WHERE key = ?1")           \
 	X(ADD_ORIGIN, "INSERT INTO origin VALUES(?1, ?2, ?3, ?4)")                                  \
 	X(GET_ORIGIN, "SELECT shape, process, tid FROM origin WHERE key = ?1")                      \
-	X(ADD_BUNDLE, "INSERT INTO bundle VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")         \
+	X(ADD_BUNDLES, "INSERT OR FAIL INTO bundle SELECT * FROM feed")                             \
 	X(SET_BUNDLE,                                                                               \
 	  "UPDATE bundle SET trace = ?2, start_ns = ?3, duration_ns = ?4, wire = ?5, heads = ?6, "  \
 	  "times = ?7, slots = ?8, payload = ?9, edges = ?10 WHERE key = ?1")                       \
 	X(DROP_BUNDLE, "DELETE FROM bundle WHERE key = ?1")                                         \
 	X(FIND_BUNDLE,                                                                              \
 	  "SELECT * FROM bundle WHERE key BETWEEN ?1 AND ?2 AND instr(heads, ?3) ORDER BY key")     \
-	X(ADD_AMEND, "INSERT OR REPLACE INTO amend VALUES(?1, ?2, ?3, ?4)")                         \
+	X(ADD_AMEND, "INSERT INTO amend VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET "          \
+		     "seq = ?2, rank = ?3, marks = marks | ?4")                                     \
+	X(ADD_MARKS, "INSERT INTO amend VALUES(?1, 0, 0, ?2) ON CONFLICT DO UPDATE SET "            \
+		     "marks = marks | ?2")                                                          \
 	X(GET_AMEND, "SELECT seq, rank, marks FROM amend WHERE id = ?1")                            \
 	X(DROP_AMEND, "DELETE FROM amend WHERE id = ?1")                                            \
 	X(ADD_PLACE, "INSERT OR REPLACE INTO place VALUES(?1, ?2, ?3)")                             \

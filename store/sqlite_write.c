@@ -268,6 +268,7 @@ int sqlite_write_parts(struct osp_store *store, const struct osp_part *parts, si
 		return r;
 	s->stale = false;
 	sqlite_batch_reset(&s->batch);
+	sqlite_feed_reset(s);
 	if (sqlite3_get_autocommit(s->db)) {
 		s->patches_before = s->patches_pending;
 		r = run(s, STATEMENT_BEGIN);

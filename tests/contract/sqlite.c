@@ -535,13 +535,57 @@ static void batches_of_one_transaction_are_seen_and_undone_together(void **state
 	assert_int_equal(count_for_others(f), 3);
 }
 
+static void expect_marks_of_reader(struct fixture *f, const char *marks)
+{
+	struct osp_store *reader = NULL;
+	char *text;
+	size_t size;
+	FILE *m = open_memstream(&text, &size);
+
+	assert_ok(osp_store_open(&reader, f->uri, OSP_STORE_READ, f->error));
+	assert_ok(osp_store_dump(reader, m, NULL));
+	assert_ok(osp_store_close(&reader, false));
+	fclose(m);
+	assert_non_null(strstr(text, marks));
+	free(text);
+}
+
+/* A loss that shows late: the operation has its mark, and its bundle is not written again. */
+static void late_mark_leaves_the_bundle_as_it_is(void **state)
+{
+	static const char sql[] = "SELECT trace, marks FROM span WHERE name = 'batch 0 row 0'";
+	struct osp_part late = {.kind = OSP_PART_PATCH,
+				.patch = {.id = 1 << 16, .marks = OSP_MARK_MAY_BE_CUT}};
+	struct osp_part later = {.kind = OSP_PART_PATCH,
+				 .patch = {.id = 1 << 16, .marks = OSP_MARK_TIMED_OUT}};
+	struct osp_part moved = {.kind = OSP_PART_PATCH, .patch = {.id = 1 << 16, .trace = 2}};
+	struct fixture *f = *state;
+
+	open_store(f, OSP_STORE_CREATE);
+	assert_ok(write_batch(f->store, 0));
+	assert_ok(write_batch(f->store, 1));
+	assert_ok(osp_store_write(f->store, &late, 1));
+	expect_query(f, sql, "1|may be cut");
+	expect_query(f, "SELECT count(*) FROM span WHERE marks <> ''", "1");
+	expect_query(f, "SELECT hex(substr(heads, 13, 1)) FROM bundle WHERE key = 1", "08");
+	expect_marks_of_reader(f, "marks=0x4 ");
+
+	assert_ok(osp_store_write(f->store, &moved, 1));
+	expect_query(f, sql, "2|may be cut");
+	assert_ok(osp_store_write(f->store, &later, 1));
+	expect_marks_of_reader(f, "marks=0x14 ");
+	close_store(f, true);
+	expect_query(f, sql, "2|may be cut, timed out");
+	expect_marks_of_reader(f, "marks=0x14 ");
+}
+
 /* The table of places knows the old bundle already when it takes a new operation in. */
 static void what_joins_an_old_bundle_is_found_after_a_crash(void **state)
 {
 	struct osp_row_span span = {
 		.kind_name = "work", .name = "work", .kind = OSP_SPAN_INTERNAL, .end_ns = 10};
 	struct osp_part parts[] = {
-		{.kind = OSP_PART_PATCH, .patch = {.id = 1 << 16, .marks = 1}},
+		{.kind = OSP_PART_PATCH, .patch = {.id = 1 << 16, .trace = 1}},
 		{.kind = OSP_PART_ROW,
 		 .row = {.id = 1ull << 40, .trace = 1, .spans = &span, .span_count = 1}},
 	};
@@ -683,6 +727,7 @@ int main(void)
 		TEST(killed_recorder_leaves_every_committed_batch_whole),
 		TEST(orphan_of_a_session_without_end_is_incomplete),
 		TEST(batches_of_one_transaction_are_seen_and_undone_together),
+		TEST(late_mark_leaves_the_bundle_as_it_is),
 		TEST(what_joins_an_old_bundle_is_found_after_a_crash),
 		TEST(reader_sees_the_session_as_it_was_when_it_opened),
 		TEST(recording_that_was_not_closed_reads_the_same),

@@ -68,6 +68,11 @@ static void utf8_is_told_from_other_bytes(void **state)
 	assert_true(osp_text_is_utf8("a\0ä", 4));
 	assert_false(osp_text_is_utf8("\xe4", 1));
 	assert_false(osp_text_is_utf8("\xf0\x80\x80\x80", 4));
+	assert_true(osp_text_is_utf8("orders/\xc3\xa4", 9));
+	assert_false(osp_text_is_utf8("orders/\xe4", 8));
+	assert_false(osp_text_is_utf8("\xe4orders/12/created", 18));
+	assert_false(osp_text_is_utf8("orders/12/crea\xe4ted", 18));
+	assert_false(osp_text_is_utf8("orders/12\xe4/created", 18));
 }
 
 /* Whatever is odd is seen at every place of a text of every size. */
