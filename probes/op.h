@@ -85,6 +85,7 @@ OUTSPAN_INLINE void outspan_context_read(struct outspan_context *c, const void *
 	c->flags = p[4];
 	memcpy(c->trace_id, p + 5, 16);
 	memcpy(c->span_id, p + 21, 8);
+	memset(c->reserved, 0, sizeof(c->reserved));
 	c->valid = 1;
 }
 
