@@ -232,10 +232,7 @@ def test_a_session_whose_recorder_was_killed_says_where_it_ends(case):
     for i in range(200):
         stream.publish(loud, f"burst {i}")
     os.kill(recorder.pid, signal.SIGCONT)
-    # the first that is stored tells of the gap
-    def is_caught_up():
-        return is_stored(recorder, stream.publish(loud, "is it over")["identifier"])
-    stream.wait_until(is_caught_up, "the recorder has caught up")
+    catch_up(recorder, loud)
     recorder.process.stop(signal.SIGKILL)
     session = stream.Session(recorder.file)
     session.check_books()
