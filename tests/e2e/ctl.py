@@ -40,6 +40,18 @@ def ask(recorder, *words):
         return json.loads(answers.readline())
 
 
+def stored(recorder, publisher, text):
+    """Publishes, and waits until the recorder has all of it."""
+    before = ask(recorder, "status")["traces"]
+    p = stream.publish(publisher, text)
+
+    def is_there():
+        now = ask(recorder, "status")
+        return now["traces"] > before and not now["open"]
+    stream.wait_until(is_there, "the message is recorded")
+    return p
+
+
 def test_status_tells_what_the_recorder_has_done(case):
     system = stream.System(case)
     for _ in range(2):

@@ -30,32 +30,20 @@ def saved(recorder, name):
     recorder.process.wait_for(rf"^saved \S*{name}: ")
 
 
-def stored(recorder, publisher, text):
-    """Publishes, and waits until the recorder has all of it."""
-    before = ctl.ask(recorder, "status")["traces"]
-    p = stream.publish(publisher, text)
-
-    def is_there():
-        now = ctl.ask(recorder, "status")
-        return now["traces"] > before and not now["open"]
-    stream.wait_until(is_there, "the message is recorded")
-    return p["identifier"]
-
-
 def of(system, *identifiers):
     return [p for p in system.publishes() if p["identifier"] in identifiers]
 
 
 def test_a_signal_and_an_order_save_copies_of_what_is_there(case):
     system, publisher, recorder = start(case)
-    first = stored(recorder, publisher, "first")
+    first = ctl.stored(recorder, publisher, "first")["identifier"]
     os.kill(recorder.pid, signal.SIGUSR1)
     saved(recorder, "run.saved-1.db")
-    second = stored(recorder, publisher, "second")
+    second = ctl.stored(recorder, publisher, "second")["identifier"]
     answer = json.loads(case.run("outspan", "ctl", recorder.file, "save", "--json").text())
     assert answer == {"saved": case.path("run.saved-2.db")}, answer
     case.run("outspan", "ctl", recorder.file, "save", "mine.db")
-    third = stored(recorder, publisher, "third")
+    third = ctl.stored(recorder, publisher, "third")["identifier"]
     taken = case.run("outspan", "ctl", recorder.file, "save", "mine.db", status=1)
     assert "File exists" in taken.err.decode(), taken.err
     session = recorder.stop()
@@ -94,11 +82,11 @@ def test_the_user_behind_sudo_may_not_say_where_root_makes_a_file(case):
 
 def test_a_failed_trace_is_saved_with_what_went_before(case):
     system, publisher, recorder = start(case, "--keep-last", "60s", "--save-on", "error")
-    good = stored(recorder, publisher, "good")
+    good = ctl.stored(recorder, publisher, "good")["identifier"]
     subscriber = system.subscribers[0].process
     os.kill(subscriber.pid, signal.SIGKILL)
     subscriber.wait()
-    bad = stored(recorder, publisher, "nobody takes this")
+    bad = ctl.stored(recorder, publisher, "nobody takes this")["identifier"]
     saved(recorder, "run.saved-1.db")
     session = recorder.stop()
     assert copies(case) == ["run.saved-1.db"], "one failure, one copy"
@@ -120,9 +108,9 @@ def test_a_slow_trace_is_saved_and_quick_ones_are_not(case):
     publisher, lame = system.publisher("news", lines=True), system.publisher("slow", lines=True)
     recorder = stream.Recorder(case, "run.db", "--save-on", "slow=500ms", pids=system.pids())
     for i in range(7):
-        stored(recorder, publisher, f"quick {i}")
+        ctl.stored(recorder, publisher, f"quick {i}")
     assert copies(case) == []
-    late = stored(recorder, lame, "slow")
+    late = ctl.stored(recorder, lame, "slow")["identifier"]
     saved(recorder, "run.saved-1.db")
     session = recorder.stop()
     copy = stream.Session(case.path("run.saved-1.db"))

@@ -64,18 +64,6 @@ def rows(path, query, *args):
         db.close()
 
 
-def stored(recorder, publisher, text):
-    """Publishes, and waits until the recorder has all of it."""
-    before = ctl.ask(recorder, "status")["traces"]
-    p = stream.publish(publisher, text)
-
-    def is_there():
-        now = ctl.ask(recorder, "status")
-        return now["traces"] > before and not now["open"]
-    stream.wait_until(is_there, "the message is recorded")
-    return p
-
-
 class Busy:
     """A ticker that ticks away while orders are given: in bursts, so that the ring has room for all of it."""
 
@@ -134,7 +122,7 @@ def test_the_level_is_switched_and_every_trace_has_what_was_recorded_then(case):
     system.subscriber("news")
     publisher = system.publisher("news", lines=True)
     recorder = stream.Recorder(case, "f.db", pids=system.pids())
-    first = stored(recorder, publisher, "at detail")
+    first = ctl.stored(recorder, publisher, "at detail")
     assert all(sum(w) == 1 for p, w in words(publisher.pid).items() if levels.get(p) == "detail"), words(publisher.pid)
     at_essential = order(recorder, "level", "essential")
     for pid in system.pids():
@@ -142,9 +130,9 @@ def test_the_level_is_switched_and_every_trace_has_what_was_recorded_then(case):
             expected = levels.get(probe, "essential") == "essential"  # spills and the context have no level
             assert fire + carry == expected, (pid, probe, fire, carry)
     assert at_essential["level"] == "essential" and 0 < at_essential["sites"] < recorder.sites, at_essential
-    second = stored(recorder, publisher, "at essential")
+    second = ctl.stored(recorder, publisher, "at essential")
     assert order(recorder, "level", "detail")["sites"] == recorder.sites
-    third = stored(recorder, publisher, "at detail again")
+    third = ctl.stored(recorder, publisher, "at detail again")
     session = recorder.stop()
     session.check_books()
     for p in logged(system, first, third):
@@ -178,19 +166,19 @@ def test_points_are_switched_by_name_and_ends_stay_while_anything_needs_them(cas
     recorder = stream.Recorder(case, "f.db", pids=system.pids())
     case.run("outspan", "ctl", recorder.file, "point", "notify__hashed", "off")
     assert words(publisher.pid)["notify__hashed"] == (0, 0)
-    without = stored(recorder, publisher, "without a step")
+    without = ctl.stored(recorder, publisher, "without a step")
     # all but one of them off: what ends the operation is held for that one
     case.run("outspan", "ctl", recorder.file, "point", "receive.*", "off")
     receiver = system.subscribers[0].pid
     assert not any(sum(w) for p, w in words(receiver).items() if p.startswith("receive__")), words(receiver)
-    unseen = stored(recorder, publisher, "nobody sees it received")
+    unseen = ctl.stored(recorder, publisher, "nobody sees it received")
     case.run("outspan", "ctl", recorder.file, "point", "receive__auth_accepted", "on")
     now = words(receiver)
     assert now["receive__auth_accepted"] == (0, 1) and now["receive__request_parsed"] == (0, 0), now
     assert now["receive__sending_response"][0] == now["receive__spill"][0] == 1, "its end brings it"
-    one = stored(recorder, publisher, "one step and the end")
+    one = ctl.stored(recorder, publisher, "one step and the end")
     case.run("outspan", "ctl", recorder.file, "level", "detail")
-    whole = stored(recorder, publisher, "all again")
+    whole = ctl.stored(recorder, publisher, "all again")
     unknown = case.run("outspan", "ctl", recorder.file, "point", "no_such", "on", status=1).err.decode()
     assert 'no point is called "no_such"' in unknown, unknown
     session = recorder.stop()
