@@ -112,15 +112,13 @@ static const struct vector vectors[] = {
 
 static int set_up(void **state)
 {
-	struct ps_etag_entry exact = {TEXT("foo/bar"), TEXT(RECOVERY)};
-	struct ps_etag_entry glob = {TEXT("foo/*"), {NULL, 0}};
+	static const char foo_bar[] = "\0\7foo/bar\0\40" RECOVERY, foo_any[] = "\0\5foo/*\0\0";
+	struct ps_list exact = {TEXT(foo_bar), 1}, globs = {TEXT(foo_any), 1};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(key); i++)
 		key[i] = (uint8_t)i;
-	return ps_digest_of(TEXT("hello"), hello) ||
-	       ps_etag_of(etag, TEXT(URL), (struct ps_etag_list){&exact, 1},
-			  (struct ps_etag_list){&glob, 1});
+	return ps_digest_of(TEXT("hello"), hello) || ps_etag_of(etag, TEXT(URL), &exact, &globs);
 }
 
 static void assert_starts_with_hex(const uint8_t *bytes, const char *hex)
@@ -191,16 +189,24 @@ static void etag_matches_the_vector(void **state)
 
 static void etag_covers_the_recovery_url(void **state)
 {
-	struct ps_etag_entry with = {TEXT("a"), TEXT("http://r")}, without = {TEXT("a"), {NULL, 0}};
+	static const struct ps_list with = {TEXT("\0\1a\0\10http://r"), 1},
+				    without = {TEXT("\0\1a\0\0"), 1}, none = {{NULL, 0}, 0};
 	uint8_t a[PS_DIGEST_SIZE], b[PS_DIGEST_SIZE];
 
 	(void)state;
-	assert_int_equal(ps_etag_of(a, TEXT(URL), (struct ps_etag_list){&with, 1},
-				    (struct ps_etag_list){NULL, 0}),
-			 0);
-	assert_int_equal(ps_etag_of(b, TEXT(URL), (struct ps_etag_list){&without, 1},
-				    (struct ps_etag_list){NULL, 0}),
-			 0);
+	assert_int_equal(ps_etag_of(a, TEXT(URL), &with, &none), 0);
+	assert_int_equal(ps_etag_of(b, TEXT(URL), &without, &none), 0);
+	assert_memory_not_equal(a, b, sizeof(a));
+}
+
+static void etag_tells_topics_from_globs(void **state)
+{
+	static const struct ps_list one = {TEXT("\0\1a\0\0"), 1}, none = {{NULL, 0}, 0};
+	uint8_t a[PS_DIGEST_SIZE], b[PS_DIGEST_SIZE];
+
+	(void)state;
+	assert_int_equal(ps_etag_of(a, TEXT(URL), &one, &none), 0);
+	assert_int_equal(ps_etag_of(b, TEXT(URL), &none, &one), 0);
 	assert_memory_not_equal(a, b, sizeof(a));
 }
 
@@ -238,6 +244,7 @@ int main(void)
 		cmocka_unit_test(signed_bytes_of_kind_7_are_as_recorded),
 		cmocka_unit_test(etag_matches_the_vector),
 		cmocka_unit_test(etag_covers_the_recovery_url),
+		cmocka_unit_test(etag_tells_topics_from_globs),
 		cmocka_unit_test(numbers_over_their_width_are_refused),
 		cmocka_unit_test(an_unknown_kind_is_refused),
 	};
