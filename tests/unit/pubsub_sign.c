@@ -213,7 +213,9 @@ static void etag_tells_topics_from_globs(void **state)
 static void numbers_over_their_width_are_refused(void **state)
 {
 	static const struct ps_signed bad[] = {
-		{.kind = 7, IDENTIFIER, .numbers = {256}, .url = TEXT(URL)},
+		{.kind = 18, .url = TEXT(URL), .numbers = {1, 1ull << 31, 0, 0}},
+		{.kind = 18, .url = TEXT(URL), .numbers = {1, (uint64_t)INT32_MIN - 1, 0, 0}},
+		{.kind = 21, IDENTIFIER, .numbers = {1ull << 32}},
 		{.kind = 8, IDENTIFIER, .numbers = {1ull << 32}, .url = TEXT(URL)},
 		{.kind = 4, .identifier = BYTES(zeros), .numbers = {1, 0, 65536}},
 	};
@@ -225,6 +227,50 @@ static void numbers_over_their_width_are_refused(void **state)
 		assert_int_equal(ps_sign_encode(&b, &bad[i], SECONDS, TEXT(NONCE)), -EOVERFLOW);
 		osp_buffer_clear(&b);
 	}
+}
+
+/* The signed bytes behind the tracing, of a message that has none. */
+static void assert_fields(const struct ps_signed *m, const char *expected)
+{
+	struct osp_buffer b = OSP_BUFFER_INIT(4096);
+	const size_t prefix = 1 + 8 + 1 + 6 + 2;
+	char text[200];
+
+	assert_int_equal(ps_sign_encode(&b, m, SECONDS, TEXT(NONCE)), 0);
+	assert_true(2 * (b.size - prefix) < sizeof(text));
+	osp_text_hex(text, b.data + prefix, b.size - prefix);
+	assert_string_equal(text, expected);
+	osp_buffer_clear(&b);
+}
+
+static void of_a_part_beyond_255_the_lowest_byte_is_signed(void **state)
+{
+	struct ps_signed m = {.kind = 7, IDENTIFIER, .numbers = {255}, .url = TEXT("w")};
+
+	(void)state;
+	assert_fields(&m, "04deadbeefff000177");
+	m.numbers[0] = 256;
+	assert_fields(&m, "04deadbeef00000177");
+	m.numbers[0] = UINT64_MAX - 1;
+	assert_fields(&m, "04deadbeeffe000177");
+}
+
+static void a_negative_level_is_signed_in_twos_complement(void **state)
+{
+	struct ps_signed m = {.kind = 18, .url = TEXT("w"), .numbers = {2, (uint64_t)-7, 32, 64}};
+
+	(void)state;
+	assert_fields(&m, "000177"
+			  "00000002"
+			  "fffffff9"
+			  "0000000000000020"
+			  "0000000000000040");
+	m.numbers[1] = (uint64_t)INT32_MIN;
+	assert_fields(&m, "000177"
+			  "00000002"
+			  "80000000"
+			  "0000000000000020"
+			  "0000000000000040");
 }
 
 static void an_unknown_kind_is_refused(void **state)
@@ -246,6 +292,8 @@ int main(void)
 		cmocka_unit_test(etag_covers_the_recovery_url),
 		cmocka_unit_test(etag_tells_topics_from_globs),
 		cmocka_unit_test(numbers_over_their_width_are_refused),
+		cmocka_unit_test(of_a_part_beyond_255_the_lowest_byte_is_signed),
+		cmocka_unit_test(a_negative_level_is_signed_in_twos_complement),
 		cmocka_unit_test(an_unknown_kind_is_refused),
 	};
 
