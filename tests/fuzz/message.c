@@ -71,15 +71,27 @@ static int check_subscriptions(struct osp_buffer *out, struct ps_bytes body, siz
 	return r;
 }
 
+static void check_order(struct ps_bytes a, struct ps_bytes b)
+{
+	size_t n = a.size < b.size ? a.size : b.size;
+	int d = n ? memcmp(a.data, b.data, n) : 0;
+
+	if (d > 0 || (!d && a.size >= b.size))
+		abort();
+}
+
 /* Builds the list anew from its entries: in order, and as many as it says. */
 static void check_list(const struct ps_list *list)
 {
 	struct ps_list_builder b = {.packed.max = SIZE_MAX / 4};
 	struct ps_list left = *list;
-	struct ps_entry e;
+	struct ps_entry e, last = {0};
 
-	while (!ps_list_next(&left, &e))
+	for (; !ps_list_next(&left, &e); last = e) {
+		if (b.count)
+			check_order(last.key, e.key);
 		check(ps_list_add(&b, &e));
+	}
 	if (b.count != list->count || left.packed.size ||
 	    !ps_bytes_equal(ps_list_of(&b).packed, list->packed))
 		abort();
