@@ -7,7 +7,11 @@
 
 #include "probes/pubsub/ps_format.h"
 
-enum { PS_FRAME_IDENTIFIER_MAX = 64, PS_NONCE_SIZE = 32 };
+enum {
+	PS_FRAME_IDENTIFIER_MAX = 64,
+	PS_NONCE_SIZE = 32,
+	PS_FRAME_HEAD_MAX = 3 * 65535 + 512, /* bytes before the payload, of any message */
+};
 
 /*
  * A message. A type has the fields its headers in ps_formats name; the others are 0, or hold what

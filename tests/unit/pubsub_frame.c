@@ -552,6 +552,28 @@ static void values_that_do_not_fit_are_not_encoded(void **state)
 	}
 }
 
+static void the_largest_head_fits_its_maximum(void **state)
+{
+	static uint8_t big[65535];
+	const struct ps_bytes most = {big, sizeof(big)};
+	struct ps_frame f = {PS_FRAME_RECEIVE_STREAM,
+			     most,
+			     most,
+			     {big, 64},
+			     most,
+			     DIGEST,
+			     .compressor = UINT64_MAX,
+			     .compressed_length = UINT64_MAX,
+			     .length = UINT64_MAX};
+	struct osp_buffer b = OSP_BUFFER_INIT(PS_FRAME_HEAD_MAX);
+
+	(void)state;
+	assert_ok(ps_frame_encode(&b, &f, PS_FORM_EXPANDED));
+	/* 6; 9 names of 121 bytes with their lengths; 3 values of 65535, 2 of 64, 3 of 8, 1 of 1 */
+	assert_int_equal(b.size, 6 + 121 + 9 * 4 + 3 * 65535 + 2 * 64 + 3 * 8 + 1);
+	osp_buffer_clear(&b);
+}
+
 static void what_is_signed_is_taken_from_the_frame(void **state)
 {
 	static const struct ps_bytes url = TEXT("websocket:n:1");
@@ -615,5 +637,5 @@ RUN_TESTS(TEST(every_message_is_encoded_as_upstream_does),
 	  TEST(numbers_are_read_in_any_length_up_to_their_most),
 	  TEST(levels_are_read_with_their_sign), TEST(what_is_wrong_is_named),
 	  TEST(bytes_behind_a_message_without_payload_are_ignored), TEST(other_flags_are_ignored),
-	  TEST(values_that_do_not_fit_are_not_encoded),
+	  TEST(values_that_do_not_fit_are_not_encoded), TEST(the_largest_head_fits_its_maximum),
 	  TEST(what_is_signed_is_taken_from_the_frame))
