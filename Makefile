@@ -142,14 +142,20 @@ $(O)/tests/house: scripts/check-house
 	$(Q)mkdir -p $(@D) && printf '#!/bin/sh\nexec %s %s\n' $(abspath scripts/check-house) $(O) > $@ && chmod +x $@
 
 # ---- fuzz targets: tests/fuzz/X.c, built by clang with its own O; run from the top folder ---------
+# A corpus is the folder tests/fuzz/X, or, where inputs are binary, made of the lines of tests/fuzz/X.hex.
 
 FUZZ_PROGRAMS := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/fuzz/*.c))
-$(FUZZ_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,user probes base)
+FUZZ_CORPORA := $(patsubst tests/fuzz/%.hex,$(O)/corpus/%,$(wildcard tests/fuzz/*.hex))
+
+$(FUZZ_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,pubsub user probes base)
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(TEST_LIBS)
 
+$(FUZZ_CORPORA): $(O)/corpus/%: tests/fuzz/%.hex scripts/fuzz-seeds
+	$(call say,GEN,$@)rm -rf $@ && scripts/fuzz-seeds $< $@
+
 .PHONY: fuzz fuzz-programs
-fuzz-programs: $(FUZZ_PROGRAMS)
-fuzz: ## build the fuzz targets (build/fuzz/tests/fuzz/*)
+fuzz-programs: $(FUZZ_PROGRAMS) $(FUZZ_CORPORA)
+fuzz: ## build the fuzz targets and corpora (build/fuzz/tests/fuzz/*, build/fuzz/corpus/*)
 	$(Q)$(MAKE) --no-print-directory O=$(O)/fuzz CC=$(CLANG) CFLAGS='-O1 -g' \
 		SAN=fuzzer-no-link,address,undefined fuzz-programs
 

@@ -179,12 +179,14 @@ static enum ps_auth_result check_hmac(const struct ps_auth *a, const struct ps_s
 	int64_t now = ps_system_wall_ns() / 1000000000;
 	uint8_t mac[PS_DIGEST_SIZE];
 	struct hmac_header h;
+	int r;
 
 	if (!parse_hmac(&h, given) || h.seconds > INT64_MAX / 2 ||
 	    llabs(now - (int64_t)h.seconds) > a->lifetime_s)
 		return PS_AUTH_FORBIDDEN;
-	if (ps_sign_mac(mac, ps_bytes(s->key, sizeof(s->key)), m, h.seconds, h.nonce))
-		return PS_AUTH_UNAVAILABLE;
+	r = ps_sign_mac(mac, ps_bytes(s->key, sizeof(s->key)), m, h.seconds, h.nonce);
+	if (r) /* what does not fit its field nobody has signed */
+		return r == -EOVERFLOW ? PS_AUTH_FORBIDDEN : PS_AUTH_UNAVAILABLE;
 	if (!ps_digest_equal(mac, h.mac, sizeof(mac)))
 		return PS_AUTH_FORBIDDEN;
 	return check_replay(a, &h, now);

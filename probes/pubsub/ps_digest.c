@@ -45,6 +45,11 @@ int ps_digest_of(struct ps_bytes bytes, uint8_t out[PS_DIGEST_SIZE])
 	return EVP_Digest(bytes.data, bytes.size, out, NULL, EVP_sha512(), NULL) == 1 ? 0 : -EIO;
 }
 
+int ps_digest_sha256(struct ps_bytes bytes, uint8_t out[PS_SHA256_SIZE])
+{
+	return EVP_Digest(bytes.data, bytes.size, out, NULL, EVP_sha256(), NULL) == 1 ? 0 : -EIO;
+}
+
 int ps_digest_hmac(struct ps_bytes key, struct ps_bytes bytes, uint8_t out[PS_DIGEST_SIZE])
 {
 	return HMAC(EVP_sha512(), key.data, (int)key.size, bytes.data, bytes.size, out, NULL)

@@ -1,4 +1,4 @@
-/* SHA-512, HMAC-SHA512, base64 in both alphabets, and comparison in constant time. */
+/* SHA-512, HMAC-SHA512, SHA-256, base64 in both alphabets, and comparison in constant time. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,6 +9,7 @@
 
 enum {
 	PS_DIGEST_SIZE = 64,
+	PS_SHA256_SIZE = 32,
 	PS_DIGEST_BASE64 = 88, /* characters of standard base64, with padding */
 };
 
@@ -22,8 +23,9 @@ int ps_digest_add(struct ps_digest *d, const void *data, size_t size);
 int ps_digest_stop(struct ps_digest *d, uint8_t out[PS_DIGEST_SIZE]); /* clears it, too */
 void ps_digest_clear(struct ps_digest *d);
 
-/* SHA-512 and HMAC-SHA512 of bytes in memory. -EIO when OpenSSL refuses. */
+/* SHA-512, SHA-256 and HMAC-SHA512 of bytes in memory. -EIO when OpenSSL refuses. */
 int ps_digest_of(struct ps_bytes bytes, uint8_t out[PS_DIGEST_SIZE]);
+int ps_digest_sha256(struct ps_bytes bytes, uint8_t out[PS_SHA256_SIZE]);
 int ps_digest_hmac(struct ps_bytes key, struct ps_bytes bytes, uint8_t out[PS_DIGEST_SIZE]);
 
 /* True if equal; takes as long whatever the contents. */

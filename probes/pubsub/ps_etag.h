@@ -2,17 +2,12 @@
 #pragma once
 
 #include "probes/pubsub/ps_digest.h"
+#include "probes/pubsub/ps_list.h"
 
-struct ps_etag_entry {
-	struct ps_bytes key; /* topic or glob, ascending bytewise within its list */
-	struct ps_bytes recovery;
-};
-
-struct ps_etag_list {
-	const struct ps_etag_entry *entries;
-	size_t count;
-};
-
-/* Computes the etag. Entries are taken in the order given. -ENOMEM, -EOVERFLOW, -EIO. */
-int ps_etag_of(uint8_t out[PS_DIGEST_SIZE], struct ps_bytes url, struct ps_etag_list exact,
-	       struct ps_etag_list globs);
+/*
+ * Computes the etag: SHA-512 over the url and both lists with their recovery urls
+ * (lonelypsp/stateless/make_strong_etag.py). -ENOMEM; -EOVERFLOW for a url over 65535 bytes;
+ * -EIO when OpenSSL refuses.
+ */
+int ps_etag_of(uint8_t out[PS_DIGEST_SIZE], struct ps_bytes url, const struct ps_list *exact,
+	       const struct ps_list *globs);

@@ -55,6 +55,8 @@ int ps_message_decode_receive(struct ps_receive *m, struct ps_bytes body, size_t
 	return e;
 }
 
+enum { ETAG_FORMAT = 0 };
+
 static bool is_text(struct ps_bytes b)
 {
 	return osp_text_is_utf8(b.data, b.size);
@@ -81,6 +83,63 @@ int ps_message_decode_subscribe(struct ps_subscribe *m, struct ps_bytes body, bo
 	return 0;
 }
 
+int ps_message_decode_check(struct ps_check *m, struct ps_bytes body)
+{
+	struct ps_reader r = ps_wire_reader(body.data, body.size);
+	struct ps_check n;
+	int e;
+
+	n.tracing = ps_wire_read_string(&r, 2);
+	n.url = ps_wire_read_string(&r, 2);
+	e = body_end(&r);
+	if (e)
+		return e;
+	if (!is_text(n.url))
+		return -EILSEQ;
+	*m = n;
+	return 0;
+}
+
+/* What stands before the lists. */
+static int read_set_head(struct ps_set *m, struct ps_reader *r)
+{
+	uint64_t format;
+
+	m->tracing = ps_wire_read_string(r, 2);
+	m->url = ps_wire_read_string(r, 2);
+	format = ps_wire_read_number(r, 1);
+	m->etag = ps_wire_read_bytes(r, PS_DIGEST_SIZE).data;
+	if (r->failed)
+		return -EBADMSG;
+	if (format != ETAG_FORMAT)
+		return -EPROTONOSUPPORT;
+	return is_text(m->url) ? 0 : -EILSEQ;
+}
+
+static int read_list(struct ps_list *list, struct ps_reader *r, bool is_glob)
+{
+	uint32_t count = (uint32_t)ps_wire_read_number(r, 4);
+
+	return r->failed ? -EBADMSG : ps_list_read(list, r, count, is_glob);
+}
+
+int ps_message_decode_set(struct ps_set *m, struct ps_bytes body)
+{
+	struct ps_reader r = ps_wire_reader(body.data, body.size);
+	struct ps_set n;
+	int e = read_set_head(&n, &r);
+
+	if (!e)
+		e = read_list(&n.exact, &r, false);
+	if (!e)
+		e = read_list(&n.globs, &r, true);
+	if (!e)
+		e = body_end(&r);
+	if (!e)
+		*m = n;
+	return e;
+}
+
 int ps_message_decode_missed(struct ps_missed *m, struct ps_bytes body)
 {
 	struct ps_reader r = ps_wire_reader(body.data, body.size);
@@ -98,15 +157,15 @@ int ps_message_decode_missed(struct ps_missed *m, struct ps_bytes body)
 static bool is_response_type(uint64_t type)
 {
 	return type == PS_RESPONSE_GENERIC || type == PS_RESPONSE_NOTIFY ||
-	       type == PS_RESPONSE_CONFIRM_RECEIVE || type == PS_RESPONSE_CONFIRM_MISSED ||
-	       type == PS_RESPONSE_UNSUBSCRIBE_IMMEDIATE;
+	       type == PS_RESPONSE_CHECK_SUBSCRIPTIONS || type == PS_RESPONSE_CONFIRM_RECEIVE ||
+	       type == PS_RESPONSE_CONFIRM_MISSED || type == PS_RESPONSE_UNSUBSCRIBE_IMMEDIATE;
 }
 
 int ps_message_decode_response(struct ps_response *m, struct ps_bytes body)
 {
 	struct ps_reader r = ps_wire_reader(body.data, body.size);
 	struct ps_response n = {0};
-	uint64_t type = ps_wire_read_number(&r, 2);
+	uint64_t type = ps_wire_read_number(&r, 2), format = ETAG_FORMAT;
 	int e;
 
 	if (r.failed || !is_response_type(type))
@@ -124,7 +183,13 @@ int ps_message_decode_response(struct ps_response *m, struct ps_bytes body)
 		n.identifier = ps_wire_read_string(&r, 1);
 		n.subscribers = (uint32_t)ps_wire_read_number(&r, 4);
 	}
+	if (n.type == PS_RESPONSE_CHECK_SUBSCRIPTIONS) {
+		format = ps_wire_read_number(&r, 1);
+		n.etag = ps_wire_read_bytes(&r, PS_DIGEST_SIZE).data;
+	}
 	e = body_end(&r);
+	if (!e && format != ETAG_FORMAT)
+		e = -EPROTONOSUPPORT;
 	if (!e)
 		*m = n;
 	return e;
@@ -166,6 +231,34 @@ int ps_message_encode_subscribe(struct osp_buffer *out, const struct ps_subscrib
 	return w.error;
 }
 
+int ps_message_encode_check(struct osp_buffer *out, const struct ps_check *m)
+{
+	struct ps_writer w = {out, 0};
+
+	ps_wire_write_string(&w, 2, m->tracing);
+	ps_wire_write_string(&w, 2, m->url);
+	return w.error;
+}
+
+static void write_list(struct ps_writer *w, const struct ps_list *list)
+{
+	ps_wire_write_number(w, 4, list->count);
+	ps_wire_write_bytes(w, list->packed);
+}
+
+int ps_message_encode_set(struct osp_buffer *out, const struct ps_set *m)
+{
+	struct ps_writer w = {out, 0};
+
+	ps_wire_write_string(&w, 2, m->tracing);
+	ps_wire_write_string(&w, 2, m->url);
+	ps_wire_write_number(&w, 1, ETAG_FORMAT);
+	ps_wire_write_bytes(&w, ps_bytes(m->etag, PS_DIGEST_SIZE));
+	write_list(&w, &m->exact);
+	write_list(&w, &m->globs);
+	return w.error;
+}
+
 int ps_message_encode_missed(struct osp_buffer *out, const struct ps_missed *m)
 {
 	struct ps_writer w = {out, 0};
@@ -191,6 +284,10 @@ int ps_message_encode_response(struct osp_buffer *out, const struct ps_response 
 	if (m->type == PS_RESPONSE_CONFIRM_RECEIVE) {
 		ps_wire_write_string(&w, 1, m->identifier);
 		ps_wire_write_number(&w, 4, m->subscribers);
+	}
+	if (m->type == PS_RESPONSE_CHECK_SUBSCRIPTIONS) {
+		ps_wire_write_number(&w, 1, ETAG_FORMAT);
+		ps_wire_write_bytes(&w, ps_bytes(m->etag, PS_DIGEST_SIZE));
 	}
 	return w.error;
 }

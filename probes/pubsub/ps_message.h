@@ -1,10 +1,12 @@
 /*
- * The stateless protocol's bodies: what (un)subscribe, notify, receive and missed carry, and
- * their answers. Decoded structs point into the body they were decoded from.
+ * The stateless protocol's bodies: what (un)subscribe, check, set, notify, receive and missed
+ * carry, and their answers (lonelypss/routes/, lonelypsc/http_client.py). Decoded structs point
+ * into the body they were decoded from.
  */
 #pragma once
 
 #include "probes/pubsub/ps_digest.h"
+#include "probes/pubsub/ps_list.h"
 #include "probes/pubsub/ps_wire.h"
 
 enum {
@@ -14,6 +16,8 @@ enum {
 	PS_NOTIFY_HEAD_MAX = 2 + 65535 + 64 + 2 + 65535 + 1 + 255 + 8,
 	PS_RECEIVE_HEAD_MAX = 2 + 65535 + 2 + 65535 + 1 + 255 + 8,
 	PS_SUBSCRIBE_MAX = 4 * (2 + 65535),
+	PS_CHECK_MAX = 2 * (2 + 65535),
+	PS_SET_MAX = 16 << 20, /* our bound; the protocol's own is 2^33 entries */
 	PS_MISSED_MAX = 2 * (2 + 65535),
 	PS_RESPONSE_MAX = 2 + 2 * (2 + 65535) + 1 + 255 + 4 + 1 + 64,
 };
@@ -43,6 +47,21 @@ struct ps_subscribe {
 	struct ps_bytes tracing;
 };
 
+/* CHECK_SUBSCRIPTIONS: asks for the etag of all that is subscribed for a url. */
+struct ps_check {
+	struct ps_bytes tracing;
+	struct ps_bytes url;
+};
+
+/* SET_SUBSCRIPTIONS: all that a url shall be subscribed to. */
+struct ps_set {
+	struct ps_bytes tracing;
+	struct ps_bytes url;
+	const uint8_t *etag; /* PS_DIGEST_SIZE bytes, as the sender says; not compared here */
+	struct ps_list exact;
+	struct ps_list globs;
+};
+
 struct ps_missed {
 	struct ps_bytes tracing;
 	struct ps_bytes topic;
@@ -51,6 +70,7 @@ struct ps_missed {
 enum ps_response_type {
 	PS_RESPONSE_GENERIC = 3,
 	PS_RESPONSE_NOTIFY = 4,
+	PS_RESPONSE_CHECK_SUBSCRIPTIONS = 5,
 	PS_RESPONSE_CONFIRM_RECEIVE = 8,
 	PS_RESPONSE_CONFIRM_MISSED = 9,
 	PS_RESPONSE_UNSUBSCRIBE_IMMEDIATE = 10,
@@ -62,6 +82,7 @@ struct ps_response {
 	struct ps_bytes tracing;
 	struct ps_bytes identifier; /* NOTIFY, CONFIRM_RECEIVE */
 	uint32_t subscribers;	    /* NOTIFY, CONFIRM_RECEIVE */
+	const uint8_t *etag;	    /* CHECK_SUBSCRIPTIONS; PS_DIGEST_SIZE bytes */
 };
 
 /*
@@ -71,16 +92,25 @@ struct ps_response {
 int ps_message_decode_notify(struct ps_notify *m, struct ps_bytes body, size_t *used);
 int ps_message_decode_receive(struct ps_receive *m, struct ps_bytes body, size_t *used);
 
-/* Whole bodies: -EBADMSG if short or with bytes left over, -EILSEQ for text that is not UTF-8. */
+/*
+ * Whole bodies: -EBADMSG if short or with bytes left over, -EILSEQ for text that is not UTF-8,
+ * -EPROTONOSUPPORT for an etag of another format than 0 (the only one there is).
+ */
 int ps_message_decode_subscribe(struct ps_subscribe *m, struct ps_bytes body, bool is_glob,
 				bool has_recovery);
+int ps_message_decode_check(struct ps_check *m, struct ps_bytes body);
 int ps_message_decode_missed(struct ps_missed *m, struct ps_bytes body);
 int ps_message_decode_response(struct ps_response *m, struct ps_bytes body);
+
+/* As above; also what ps_list_read says of lists out of order (-EINVAL, -EEXIST). */
+int ps_message_decode_set(struct ps_set *m, struct ps_bytes body);
 
 /* Append to `out`. -EOVERFLOW for a value over its field, or the buffer's error. */
 int ps_message_encode_notify(struct osp_buffer *out, const struct ps_notify *m);
 int ps_message_encode_receive(struct osp_buffer *out, const struct ps_receive *m);
 int ps_message_encode_subscribe(struct osp_buffer *out, const struct ps_subscribe *m,
 				bool has_recovery);
+int ps_message_encode_check(struct osp_buffer *out, const struct ps_check *m);
+int ps_message_encode_set(struct osp_buffer *out, const struct ps_set *m);
 int ps_message_encode_missed(struct osp_buffer *out, const struct ps_missed *m);
 int ps_message_encode_response(struct osp_buffer *out, const struct ps_response *m);

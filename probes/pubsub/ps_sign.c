@@ -13,7 +13,8 @@ enum { SIGNED_MAX = 1 + 8 + 256 + 4 * (2 + 65535) + 256 + 64 + 4 * 8 };
 
 /*
  * U url, R recovery url, K topic or glob: two-byte length; I identifier or nonce: one-byte
- * length; D digest: 64 bytes; 1 2 4 8: the next number, that many bytes wide.
+ * length; D digest: 64 bytes; 1 2 4 8: the next number, that many bytes wide; P: its lowest byte; L: four
+ * bytes in two's complement.
  */
 static const char *const layouts[PS_KIND_COUNT] = {
 	[PS_KIND_SUBSCRIBE_EXACT] = "URK",
@@ -22,7 +23,7 @@ static const char *const layouts[PS_KIND_COUNT] = {
 	[PS_KIND_CONFIGURE] = "I112",
 	[PS_KIND_CHECK_SUBSCRIPTIONS] = "U",
 	[PS_KIND_SET_SUBSCRIPTIONS] = "U1D",
-	[PS_KIND_CONTINUE_RECEIVE] = "I1U",
+	[PS_KIND_CONTINUE_RECEIVE] = "IPU",
 	[PS_KIND_CONFIRM_RECEIVE] = "I4U",
 	[PS_KIND_CONFIRM_MISSED] = "KU",
 	[PS_KIND_RECEIVE] = "UKID",
@@ -33,11 +34,18 @@ static const char *const layouts[PS_KIND_COUNT] = {
 	[PS_KIND_CHECK_RESPONSE] = "1D",
 	[PS_KIND_SET_RESPONSE] = "1D",
 	[PS_KIND_CONFIRM_CONFIGURE] = "I",
-	[PS_KIND_ENABLE_ZSTD_PRESET] = "U4488",
-	[PS_KIND_ENABLE_ZSTD_CUSTOM] = "U4488D",
+	[PS_KIND_ENABLE_ZSTD_PRESET] = "U4L88",
+	[PS_KIND_ENABLE_ZSTD_CUSTOM] = "U4L88D",
 	[PS_KIND_DISABLE_ZSTD_CUSTOM] = "4U",
 	[PS_KIND_CONTINUE_NOTIFY] = "I4",
 };
+
+static void write_level(struct ps_writer *w, int64_t level)
+{
+	if ((level < INT32_MIN || level > INT32_MAX) && !w->error)
+		w->error = -EOVERFLOW;
+	ps_wire_write_number(w, 4, (uint32_t)level);
+}
 
 static void write_field(struct ps_writer *w, const struct ps_signed *m, char field, size_t *number)
 {
@@ -56,6 +64,12 @@ static void write_field(struct ps_writer *w, const struct ps_signed *m, char fie
 		return;
 	case 'D':
 		ps_wire_write_bytes(w, ps_bytes(m->digest, PS_DIGEST_SIZE));
+		return;
+	case 'P':
+		ps_wire_write_number(w, 1, m->numbers[(*number)++] & 0xff);
+		return;
+	case 'L':
+		write_level(w, (int64_t)m->numbers[(*number)++]);
 		return;
 	default:
 		ps_wire_write_number(w, (size_t)(field - '0'), m->numbers[(*number)++]);

@@ -37,12 +37,15 @@ struct ps_signed {
 	struct ps_bytes key;	    /* topic or glob */
 	struct ps_bytes identifier; /* or nonce */
 	const uint8_t *digest;	    /* SHA-512 or etag, PS_DIGEST_SIZE bytes */
-	uint64_t numbers[4];	    /* in the order of the layout */
+	uint64_t numbers[4];	    /* in the order of the layout; a level as int64_t */
 };
 
 /*
- * Appends the signed bytes: kind, time, nonce, tracing, then the kind's fields. -EOVERFLOW when
- * a value does not fit its field, or the buffer's error.
+ * Appends the signed bytes: kind, time, nonce, tracing, then the kind's fields
+ * (lonelypsp/auth/helpers/hmac_auth_config.py). -EOVERFLOW when a value does not fit its field, or
+ * the buffer's error. Where upstream raises OverflowError we go on, equal on both our sides: of
+ * a CONTINUE_RECEIVE's part the lowest byte is signed (the url counts the message, too), and
+ * negative levels of compression are in two's complement.
  */
 int ps_sign_encode(struct osp_buffer *out, const struct ps_signed *m, uint64_t seconds,
 		   struct ps_bytes nonce);

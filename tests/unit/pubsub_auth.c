@@ -102,6 +102,14 @@ static void a_refused_header_does_not_use_up_the_right_one(void **state)
 	assert_int_equal(check(HEADER), PS_AUTH_OK);
 }
 
+static void what_does_not_fit_its_field_is_forbidden(void **state)
+{
+	(void)state;
+	message.kind = PS_KIND_CONTINUE_NOTIFY;
+	message.numbers[0] = 1ull << 32;
+	assert_int_equal(check(HEADER), PS_AUTH_FORBIDDEN);
+}
+
 static void a_missing_header_is_unauthorized(void **state)
 {
 	(void)state;
@@ -304,6 +312,7 @@ int main(void)
 		TEST(the_recorded_header_is_accepted),
 		TEST(a_header_is_accepted_once),
 		TEST(a_refused_header_does_not_use_up_the_right_one),
+		TEST(what_does_not_fit_its_field_is_forbidden),
 		TEST(a_missing_header_is_unauthorized),
 		TEST(clocks_may_differ_by_the_lifetime),
 		TEST(a_header_from_a_clock_ahead_cannot_be_replayed_later),

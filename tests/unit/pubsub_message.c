@@ -208,6 +208,106 @@ static void missed_round_trips_and_is_refused_cut(void **state)
 	osp_buffer_clear(&b);
 }
 
+static void check_is_read_as_recorded_and_refused_cut_or_extended(void **state)
+{
+	static const uint8_t body[] = "\0\2tr\0\11http://a/+";
+	struct osp_buffer b = OSP_BUFFER_INIT(4096);
+	struct ps_check m;
+
+	(void)state;
+	for (size_t n = 0; n < 15; n++) {
+		struct ps_bytes cut = copy(body, n);
+
+		assert_int_equal(ps_message_decode_check(&m, cut), -EBADMSG);
+		drop(cut);
+	}
+	assert_int_equal(ps_message_decode_check(&m, ps_bytes(body, 16)), -EBADMSG);
+	assert_int_equal(ps_message_decode_check(&m, ps_bytes(body, 15)), 0);
+	assert_bytes_equal(m.tracing, TEXT("tr"));
+	assert_bytes_equal(m.url, TEXT("http://a/"));
+	assert_int_equal(ps_message_encode_check(&b, &m), 0);
+	assert_bytes_equal(ps_bytes(b.data, b.size), ps_bytes(body, 15));
+	assert_int_equal(ps_message_decode_check(&m, TEXT("\0\0\0\1\xff")), -EILSEQ);
+	osp_buffer_clear(&b);
+}
+
+#define ETAG_16 "0123456789abcdef"
+#define ETAG	ETAG_16 ETAG_16 ETAG_16 ETAG_16
+#define SET	"\0\2tr\0\11http://a/"
+#define LISTS	"\0\0\0\2\0\1a\0\1r\0\1b\0\0\0\0\0\1\0\1*\0\0"
+
+static void set_is_read_as_recorded_and_refused_cut_or_extended(void **state)
+{
+	static const uint8_t body[] = SET "\0" ETAG LISTS "+";
+	const size_t size = sizeof(body) - 2;
+	struct osp_buffer b = OSP_BUFFER_INIT(4096);
+	struct ps_set m;
+
+	(void)state;
+	for (size_t n = 0; n < size; n++) {
+		struct ps_bytes cut = copy(body, n);
+
+		assert_int_equal(ps_message_decode_set(&m, cut), -EBADMSG);
+		drop(cut);
+	}
+	assert_int_equal(ps_message_decode_set(&m, ps_bytes(body, size + 1)), -EBADMSG);
+	assert_int_equal(ps_message_decode_set(&m, ps_bytes(body, size)), 0);
+	assert_bytes_equal(m.tracing, TEXT("tr"));
+	assert_bytes_equal(m.url, TEXT("http://a/"));
+	assert_memory_equal(m.etag, ETAG, PS_DIGEST_SIZE);
+	assert_int_equal(m.exact.count, 2);
+	assert_bytes_equal(m.exact.packed, TEXT("\0\1a\0\1r\0\1b\0\0"));
+	assert_int_equal(m.globs.count, 1);
+	assert_bytes_equal(m.globs.packed, TEXT("\0\1*\0\0"));
+	assert_int_equal(ps_message_encode_set(&b, &m), 0);
+	assert_bytes_equal(ps_bytes(b.data, b.size), ps_bytes(body, size));
+	osp_buffer_clear(&b);
+}
+
+static void set_is_refused_with_the_reason(void **state)
+{
+	const struct {
+		struct ps_bytes body;
+		int error;
+	} bad[] = {
+		{TEXT(SET "\1" ETAG LISTS), -EPROTONOSUPPORT},
+		{TEXT("\0\0\0\1\xff\0" ETAG LISTS), -EILSEQ},
+		{TEXT(SET "\0" ETAG "\0\0\0\2\0\1b\0\0\0\1a\0\0\0\0\0\0"), -EINVAL},
+		{TEXT(SET "\0" ETAG "\0\0\0\2\0\1a\0\0\0\1a\0\0\0\0\0\0"), -EEXIST},
+		{TEXT(SET "\0" ETAG "\0\0\0\0\0\0\0\2\0\1b\0\0\0\1a\0\0"), -EINVAL},
+		{TEXT(SET "\0" ETAG "\0\0\0\0\0\0\0\1\0\1\xff\0\0"), -EILSEQ},
+		{TEXT(SET "\0" ETAG "\xff\xff\xff\xff\0\1a\0\0"), -EBADMSG},
+	};
+	struct ps_set m;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(ps_message_decode_set(&m, bad[i].body), bad[i].error);
+	assert_int_equal(ps_message_decode_set(&m, TEXT(SET "\0" ETAG "\0\0\0\0\0\0\0\0")), 0);
+	assert_int_equal(m.exact.count + m.globs.count, 0);
+}
+
+static void the_etag_of_a_check_is_read_as_recorded(void **state)
+{
+	static const uint8_t body[] = "\0\5\0\1A\0\1T\0" ETAG;
+	struct osp_buffer b = OSP_BUFFER_INIT(4096);
+	struct ps_response m;
+
+	(void)state;
+	for (size_t n = 0; n < 73; n++)
+		assert_int_equal(ps_message_decode_response(&m, ps_bytes(body, n)), -EBADMSG);
+	assert_int_equal(ps_message_decode_response(&m, ps_bytes(body, 73)), 0);
+	assert_int_equal(m.type, PS_RESPONSE_CHECK_SUBSCRIPTIONS);
+	assert_bytes_equal(m.authorization, TEXT("A"));
+	assert_bytes_equal(m.tracing, TEXT("T"));
+	assert_memory_equal(m.etag, ETAG, PS_DIGEST_SIZE);
+	assert_int_equal(ps_message_encode_response(&b, &m), 0);
+	assert_bytes_equal(ps_bytes(b.data, b.size), ps_bytes(body, 73));
+	assert_int_equal(ps_message_decode_response(&m, TEXT("\0\5\0\0\0\0\1" ETAG)),
+			 -EPROTONOSUPPORT);
+	osp_buffer_clear(&b);
+}
+
 static void responses_round_trip_and_are_refused_cut_or_extended(void **state)
 {
 	static const enum ps_response_type types[] = {
@@ -216,7 +316,8 @@ static void responses_round_trip_and_are_refused_cut_or_extended(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-		struct ps_response m = {types[i], TEXT("auth"), TEXT("tr"), TEXT("id"), 0x01020304};
+		struct ps_response m = {types[i],   TEXT("auth"), TEXT("tr"),
+					TEXT("id"), 0x01020304,	  NULL};
 		struct ps_response back;
 		struct osp_buffer b = OSP_BUFFER_INIT(4096);
 
@@ -244,7 +345,7 @@ static void response_layouts_are_those_of_the_protocol(void **state)
 {
 	static const uint8_t notify[] = {0, 4, 0, 1, 'A', 0, 1, 'T', 0, 0, 0, 9, 2, 'i', 'd'};
 	static const uint8_t receive[] = {0, 8, 0, 1, 'A', 0, 1, 'T', 2, 'i', 'd', 0, 0, 0, 9};
-	struct ps_response m = {PS_RESPONSE_NOTIFY, TEXT("A"), TEXT("T"), TEXT("id"), 9};
+	struct ps_response m = {PS_RESPONSE_NOTIFY, TEXT("A"), TEXT("T"), TEXT("id"), 9, NULL};
 	struct osp_buffer b = OSP_BUFFER_INIT(4096);
 
 	(void)state;
@@ -282,6 +383,10 @@ int main(void)
 		cmocka_unit_test(subscribe_round_trips_and_is_refused_cut_or_extended),
 		cmocka_unit_test(text_fields_must_be_utf8_but_a_topic_need_not),
 		cmocka_unit_test(missed_round_trips_and_is_refused_cut),
+		cmocka_unit_test(check_is_read_as_recorded_and_refused_cut_or_extended),
+		cmocka_unit_test(set_is_read_as_recorded_and_refused_cut_or_extended),
+		cmocka_unit_test(set_is_refused_with_the_reason),
+		cmocka_unit_test(the_etag_of_a_check_is_read_as_recorded),
 		cmocka_unit_test(responses_round_trip_and_are_refused_cut_or_extended),
 		cmocka_unit_test(response_layouts_are_those_of_the_protocol),
 		cmocka_unit_test(unknown_response_types_are_refused),

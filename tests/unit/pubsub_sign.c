@@ -112,15 +112,13 @@ static const struct vector vectors[] = {
 
 static int set_up(void **state)
 {
-	struct ps_etag_entry exact = {TEXT("foo/bar"), TEXT(RECOVERY)};
-	struct ps_etag_entry glob = {TEXT("foo/*"), {NULL, 0}};
+	static const char foo_bar[] = "\0\7foo/bar\0\40" RECOVERY, foo_any[] = "\0\5foo/*\0\0";
+	struct ps_list exact = {TEXT(foo_bar), 1}, globs = {TEXT(foo_any), 1};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(key); i++)
 		key[i] = (uint8_t)i;
-	return ps_digest_of(TEXT("hello"), hello) ||
-	       ps_etag_of(etag, TEXT(URL), (struct ps_etag_list){&exact, 1},
-			  (struct ps_etag_list){&glob, 1});
+	return ps_digest_of(TEXT("hello"), hello) || ps_etag_of(etag, TEXT(URL), &exact, &globs);
 }
 
 static void assert_starts_with_hex(const uint8_t *bytes, const char *hex)
@@ -191,23 +189,33 @@ static void etag_matches_the_vector(void **state)
 
 static void etag_covers_the_recovery_url(void **state)
 {
-	struct ps_etag_entry with = {TEXT("a"), TEXT("http://r")}, without = {TEXT("a"), {NULL, 0}};
+	static const struct ps_list with = {TEXT("\0\1a\0\10http://r"), 1},
+				    without = {TEXT("\0\1a\0\0"), 1}, none = {{NULL, 0}, 0};
 	uint8_t a[PS_DIGEST_SIZE], b[PS_DIGEST_SIZE];
 
 	(void)state;
-	assert_int_equal(ps_etag_of(a, TEXT(URL), (struct ps_etag_list){&with, 1},
-				    (struct ps_etag_list){NULL, 0}),
-			 0);
-	assert_int_equal(ps_etag_of(b, TEXT(URL), (struct ps_etag_list){&without, 1},
-				    (struct ps_etag_list){NULL, 0}),
-			 0);
+	assert_int_equal(ps_etag_of(a, TEXT(URL), &with, &none), 0);
+	assert_int_equal(ps_etag_of(b, TEXT(URL), &without, &none), 0);
+	assert_memory_not_equal(a, b, sizeof(a));
+}
+
+static void etag_tells_topics_from_globs(void **state)
+{
+	static const struct ps_list one = {TEXT("\0\1a\0\0"), 1}, none = {{NULL, 0}, 0};
+	uint8_t a[PS_DIGEST_SIZE], b[PS_DIGEST_SIZE];
+
+	(void)state;
+	assert_int_equal(ps_etag_of(a, TEXT(URL), &one, &none), 0);
+	assert_int_equal(ps_etag_of(b, TEXT(URL), &none, &one), 0);
 	assert_memory_not_equal(a, b, sizeof(a));
 }
 
 static void numbers_over_their_width_are_refused(void **state)
 {
 	static const struct ps_signed bad[] = {
-		{.kind = 7, IDENTIFIER, .numbers = {256}, .url = TEXT(URL)},
+		{.kind = 18, .url = TEXT(URL), .numbers = {1, 1ull << 31, 0, 0}},
+		{.kind = 18, .url = TEXT(URL), .numbers = {1, (uint64_t)INT32_MIN - 1, 0, 0}},
+		{.kind = 21, IDENTIFIER, .numbers = {1ull << 32}},
 		{.kind = 8, IDENTIFIER, .numbers = {1ull << 32}, .url = TEXT(URL)},
 		{.kind = 4, .identifier = BYTES(zeros), .numbers = {1, 0, 65536}},
 	};
@@ -219,6 +227,50 @@ static void numbers_over_their_width_are_refused(void **state)
 		assert_int_equal(ps_sign_encode(&b, &bad[i], SECONDS, TEXT(NONCE)), -EOVERFLOW);
 		osp_buffer_clear(&b);
 	}
+}
+
+/* The signed bytes behind the tracing, of a message that has none. */
+static void assert_fields(const struct ps_signed *m, const char *expected)
+{
+	struct osp_buffer b = OSP_BUFFER_INIT(4096);
+	const size_t prefix = 1 + 8 + 1 + 6 + 2;
+	char text[200];
+
+	assert_int_equal(ps_sign_encode(&b, m, SECONDS, TEXT(NONCE)), 0);
+	assert_true(2 * (b.size - prefix) < sizeof(text));
+	osp_text_hex(text, b.data + prefix, b.size - prefix);
+	assert_string_equal(text, expected);
+	osp_buffer_clear(&b);
+}
+
+static void of_a_part_beyond_255_the_lowest_byte_is_signed(void **state)
+{
+	struct ps_signed m = {.kind = 7, IDENTIFIER, .numbers = {255}, .url = TEXT("w")};
+
+	(void)state;
+	assert_fields(&m, "04deadbeefff000177");
+	m.numbers[0] = 256;
+	assert_fields(&m, "04deadbeef00000177");
+	m.numbers[0] = UINT64_MAX - 1;
+	assert_fields(&m, "04deadbeeffe000177");
+}
+
+static void a_negative_level_is_signed_in_twos_complement(void **state)
+{
+	struct ps_signed m = {.kind = 18, .url = TEXT("w"), .numbers = {2, (uint64_t)-7, 32, 64}};
+
+	(void)state;
+	assert_fields(&m, "000177"
+			  "00000002"
+			  "fffffff9"
+			  "0000000000000020"
+			  "0000000000000040");
+	m.numbers[1] = (uint64_t)INT32_MIN;
+	assert_fields(&m, "000177"
+			  "00000002"
+			  "80000000"
+			  "0000000000000020"
+			  "0000000000000040");
 }
 
 static void an_unknown_kind_is_refused(void **state)
@@ -238,7 +290,10 @@ int main(void)
 		cmocka_unit_test(signed_bytes_of_kind_7_are_as_recorded),
 		cmocka_unit_test(etag_matches_the_vector),
 		cmocka_unit_test(etag_covers_the_recovery_url),
+		cmocka_unit_test(etag_tells_topics_from_globs),
 		cmocka_unit_test(numbers_over_their_width_are_refused),
+		cmocka_unit_test(of_a_part_beyond_255_the_lowest_byte_is_signed),
+		cmocka_unit_test(a_negative_level_is_signed_in_twos_complement),
 		cmocka_unit_test(an_unknown_kind_is_refused),
 	};
 
