@@ -166,9 +166,9 @@ struct osp_ref {
 	uint8_t arg;
 };
 
-enum { OSP_REF_ALTERNATIVES = 4, OSP_ALSO_MAX = 4 };
+enum { OSP_REF_ALTERNATIVES = 8, OSP_ALSO_MAX = 4, OSP_SIDE_MAX = 4 };
 
-/* Alternatives: the first point of the list that the operation passed. */
+/* Alternatives: the first point of the list that the operation passed; those of other operations never. */
 struct osp_refs {
 	struct osp_ref refs[OSP_REF_ALTERNATIVES];
 	size_t count;
@@ -183,11 +183,19 @@ struct osp_match {
 	int64_t within_ns; /* the two values are at most this far apart; 0 = no limit but the table's */
 };
 
+/* The operations that may stand on one side of a link. */
+struct osp_side {
+	struct {
+		const struct osp_operation *operation;
+		int8_t span; /* kind of nested span, or -1 = the operation */
+	} ends[OSP_SIDE_MAX];
+	size_t count;
+};
+
 struct osp_link {
 	uint16_t number;
 	const char *name;
-	const struct osp_operation *from, *to;
-	int8_t from_span, to_span; /* kind of nested span, or -1 = the operation */
+	struct osp_side from, to;
 	enum osp_makes makes;
 	struct osp_match matches[4]; /* the first that matches is the fact */
 	size_t match_count;

@@ -354,10 +354,12 @@ static void shipped_links_carry_evidence_and_grades(void **state)
 
 	(void)state;
 	assert_int_equal(c->link_count, 6);
-	assert_string_equal(l->from->name, "notify");
-	assert_string_equal(l->from->spans[l->from_span].name, "attempt");
-	assert_string_equal(l->to->name, "handle_notify");
-	assert_int_equal(l->to_span, -1);
+	assert_int_equal(l->from.count, 1);
+	assert_string_equal(l->from.ends[0].operation->name, "notify");
+	assert_string_equal(l->from.ends[0].operation->spans[l->from.ends[0].span].name, "attempt");
+	assert_int_equal(l->to.count, 1);
+	assert_string_equal(l->to.ends[0].operation->name, "handle_notify");
+	assert_int_equal(l->to.ends[0].span, -1);
 	assert_int_equal(l->makes, OSP_MAKES_PARENT);
 	assert_int_equal(l->match_count, 2);
 	assert_string_equal(l->matches[0].evidence, "trace_context");
