@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "probes/rule.h"
+
 enum {
 	OSP_CATALOGUE_STATES = 64, /* states of one operation, the end not counted */
 	OSP_CATALOGUE_SPANS = 16,  /* kinds of nested span of one operation */
@@ -155,42 +157,6 @@ struct osp_operation {
 	size_t transition_count;
 	struct osp_nested spans[OSP_CATALOGUE_SPANS];
 	size_t span_count;
-};
-
-enum osp_makes { OSP_MAKES_PARENT, OSP_MAKES_LINK, OSP_MAKES_FAN_IN };
-enum osp_grade { OSP_GRADE_EXACT, OSP_GRADE_STRONG, OSP_GRADE_WEAK, OSP_GRADE_AMBIGUOUS };
-
-/* Where a link's value comes from: argument `arg` of `point`. */
-struct osp_ref {
-	const struct osp_point *point;
-	uint8_t arg;
-};
-
-enum { OSP_REF_ALTERNATIVES = 4, OSP_ALSO_MAX = 4 };
-
-/* Alternatives: the first point of the list that the operation passed. */
-struct osp_refs {
-	struct osp_ref refs[OSP_REF_ALTERNATIVES];
-	size_t count;
-};
-
-struct osp_match {
-	const char *evidence; /* trace_context, message_id, ... */
-	enum osp_grade grade;
-	struct osp_refs from, to;
-	struct osp_refs also_from[OSP_ALSO_MAX], also_to[OSP_ALSO_MAX]; /* must be equal too */
-	size_t also_count;
-	int64_t within_ns; /* the two values are at most this far apart; 0 = no limit but the table's */
-};
-
-struct osp_link {
-	uint16_t number;
-	const char *name;
-	const struct osp_operation *from, *to;
-	int8_t from_span, to_span; /* kind of nested span, or -1 = the operation */
-	enum osp_makes makes;
-	struct osp_match matches[4]; /* the first that matches is the fact */
-	size_t match_count;
 };
 
 /* An implementation of a provider that lacks points (a missing step is "not provided"). */

@@ -23,25 +23,46 @@ static const struct osp_operation *find_operation(const struct osp_load *l, cons
 
 /* "operation" or "operation/span" */
 static int read_end(struct osp_load *l, const struct osp_node *n, const char *key,
-		    const struct osp_operation **op, int8_t *span)
+		    struct osp_side *side)
+{
+	const char *text = n->kind == OSP_NODE_SCALAR ? n->text : "", *slash = strchr(text, '/');
+	size_t size = slash ? (size_t)(slash - text) : strlen(text);
+	const struct osp_operation *op = find_operation(l, text, size);
+	int8_t span = -1;
+
+	if (!op)
+		return osp_load_fail(l, n, "%s: expected an operation of this file", key);
+	for (size_t i = 0; slash && i < op->span_count; i++)
+		if (!strcmp(op->spans[i].name, slash + 1))
+			span = (int8_t)i;
+	if (slash && span < 0)
+		return osp_load_fail(l, n, "%s: expected a span of %s behind the slash", key,
+				     op->name);
+	for (size_t i = 0; i < side->count; i++)
+		if (side->ends[i].operation == op)
+			return osp_load_fail(l, n, "%s: expected no operation twice (%s)", key,
+					     op->name);
+	side->ends[side->count].operation = op;
+	side->ends[side->count++].span = span;
+	return 0;
+}
+
+/* One end, or a list of those that the same evidence speaks of. */
+static int read_side(struct osp_load *l, const struct osp_node *n, const char *key,
+		     struct osp_side *side)
 {
 	const struct osp_node *v = osp_node_find(n, key);
-	const char *slash;
+	int r = 0;
 
-	if (!v || v->kind != OSP_NODE_SCALAR)
+	if (!v || v->kind == OSP_NODE_MAP || (v->kind == OSP_NODE_LIST && !v->count))
 		return osp_load_fail(l, n, "%s: expected OPERATION or OPERATION/SPAN", key);
-	slash = strchr(v->text, '/');
-	*op = find_operation(l, v->text, slash ? (size_t)(slash - v->text) : strlen(v->text));
-	*span = -1;
-	if (!*op)
-		return osp_load_fail(l, v, "%s: expected an operation of this file", key);
-	for (size_t i = 0; slash && i < (*op)->span_count; i++)
-		if (!strcmp((*op)->spans[i].name, slash + 1))
-			*span = (int8_t)i;
-	if (slash && *span < 0)
-		return osp_load_fail(l, v, "%s: expected a span of %s behind the slash", key,
-				     (*op)->name);
-	return 0;
+	if (v->kind == OSP_NODE_SCALAR)
+		return read_end(l, v, key, side);
+	if (v->count > OSP_SIDE_MAX)
+		return osp_load_fail(l, v, "%s: expected at most %d operations", key, OSP_SIDE_MAX);
+	for (size_t i = 0; !r && i < v->count; i++)
+		r = read_end(l, v->values[i], key, side);
+	return r;
 }
 
 /* "point.argument" of the operation */
@@ -75,9 +96,23 @@ static int read_ref(struct osp_load *l, const struct osp_node *n, const struct o
 	return osp_load_fail(l, n, "%s: expected an argument of %s", n->text, p->name);
 }
 
+/* A reference names a point of every operation of its side. */
+static int add_refs(struct osp_load *l, const struct osp_node *n, const struct osp_side *side,
+		    struct osp_refs *out)
+{
+	int r = 0;
+
+	if (out->count + side->count > OSP_REF_ALTERNATIVES)
+		return osp_load_fail(l, n, "expected at most %d alternatives, one per operation",
+				     OSP_REF_ALTERNATIVES);
+	for (size_t i = 0; !r && i < side->count; i++)
+		r = read_ref(l, n, side->ends[i].operation, &out->refs[out->count++]);
+	return r;
+}
+
 /* One reference, or a list of alternatives. */
 static int read_refs(struct osp_load *l, const struct osp_node *n, const char *key,
-		     const struct osp_operation *op, struct osp_refs *out)
+		     const struct osp_side *side, struct osp_refs *out)
 {
 	const struct osp_node *v = osp_node_find(n, key);
 	int r = 0;
@@ -85,16 +120,10 @@ static int read_refs(struct osp_load *l, const struct osp_node *n, const char *k
 	if (!v || (v->kind == OSP_NODE_LIST && !v->count) || v->kind == OSP_NODE_MAP)
 		return osp_load_fail(l, v ? v : n, "%s: expected POINT.ARGUMENT, or a list of them",
 				     key);
-	if (v->kind == OSP_NODE_SCALAR) {
-		out->count = 1;
-		return read_ref(l, v, op, &out->refs[0]);
-	}
-	if (v->count > OSP_REF_ALTERNATIVES)
-		return osp_load_fail(l, v, "%s: expected at most %d alternatives", key,
-				     OSP_REF_ALTERNATIVES);
+	if (v->kind == OSP_NODE_SCALAR)
+		return add_refs(l, v, side, out);
 	for (size_t i = 0; !r && i < v->count; i++)
-		r = read_ref(l, v->values[i], op, &out->refs[i]);
-	out->count = v->count;
+		r = add_refs(l, v->values[i], side, out);
 	return r;
 }
 
@@ -176,13 +205,23 @@ static bool is_authenticated(const struct osp_operation *op, const struct osp_po
 	return true;
 }
 
+static bool has_point(const struct osp_operation *op, const struct osp_point *p)
+{
+	for (size_t i = 0; i < op->point_count; i++)
+		if (op->points[i] == p)
+			return true;
+	return false;
+}
+
 /* What a link compares must be said inside the span, by a peer that is known. */
-static int check_refs(struct osp_load *l, const struct osp_node *at, const struct osp_refs *refs,
-		      const struct osp_operation *op, int8_t span)
+static int check_end(struct osp_load *l, const struct osp_node *at, const struct osp_refs *refs,
+		     const struct osp_operation *op, int8_t span)
 {
 	for (size_t i = 0; i < refs->count; i++) {
 		const struct osp_point *p = refs->refs[i].point;
 
+		if (!has_point(op, p))
+			continue;
 		if (!lies_in(op, p, span))
 			return osp_load_fail(l, at, "%s: expected a point inside the span %s",
 					     p->name, op->spans[span].name);
@@ -193,6 +232,18 @@ static int check_refs(struct osp_load *l, const struct osp_node *at, const struc
 					     p->name);
 	}
 	return 0;
+}
+
+/* inside: the value must come from the span itself, not from what is around it. */
+static int check_refs(struct osp_load *l, const struct osp_node *at, const struct osp_refs *refs,
+		      const struct osp_side *side, bool inside)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < side->count; i++)
+		r = check_end(l, at, refs, side->ends[i].operation,
+			      inside ? side->ends[i].span : -1);
+	return r;
 }
 
 /* also: {NAME: {from: REFS, to: REFS}, ...} */
@@ -211,13 +262,13 @@ static int read_also(struct osp_load *l, const struct osp_node *n, const struct 
 		osp_load_enter(l, also->keys[i]->text);
 		r = osp_load_keys(l, v, "from to");
 		if (!r)
-			r = read_refs(l, v, "from", link->from, &m->also_from[i]);
+			r = read_refs(l, v, "from", &link->from, &m->also_from[i]);
 		if (!r)
-			r = read_refs(l, v, "to", link->to, &m->also_to[i]);
+			r = read_refs(l, v, "to", &link->to, &m->also_to[i]);
 		if (!r)
 			r = check_types(l, v, &m->also_from[i], &m->also_to[i]);
 		if (!r)
-			r = check_refs(l, v, &m->also_to[i], link->to, -1);
+			r = check_refs(l, v, &m->also_to[i], &link->to, false);
 		m->also_count = i + 1;
 		osp_load_leave(l);
 	}
@@ -245,15 +296,15 @@ static int read_match(struct osp_load *l, const struct osp_node *n, const struct
 	if (!r && !m->within_ns && m->grade != OSP_GRADE_EXACT)
 		r = osp_load_fail(l, n, "within: expected a duration, for the grade is not exact");
 	if (!r)
-		r = read_refs(l, n, "from", link->from, &m->from);
+		r = read_refs(l, n, "from", &link->from, &m->from);
 	if (!r)
-		r = read_refs(l, n, "to", link->to, &m->to);
+		r = read_refs(l, n, "to", &link->to, &m->to);
 	if (!r)
 		r = check_types(l, n, &m->from, &m->to);
 	if (!r)
-		r = check_refs(l, n, &m->from, link->from, link->from_span);
+		r = check_refs(l, n, &m->from, &link->from, true);
 	if (!r)
-		r = check_refs(l, n, &m->to, link->to, link->to_span);
+		r = check_refs(l, n, &m->to, &link->to, true);
 	return r ? r : read_also(l, n, link, m);
 }
 
@@ -289,9 +340,9 @@ static int read_link(struct osp_load *l, const struct osp_node *n, struct osp_li
 	if (r)
 		return r;
 	osp_load_enter(l, link->name);
-	r = read_end(l, n, "from", &link->from, &link->from_span);
+	r = read_side(l, n, "from", &link->from);
 	if (!r)
-		r = read_end(l, n, "to", &link->to, &link->to_span);
+		r = read_side(l, n, "to", &link->to);
 	if (!r)
 		r = osp_load_choice(l, n, "makes", "parent link fan_in", &makes);
 	link->makes = (enum osp_makes)makes;

@@ -40,6 +40,7 @@ struct role {
 };
 
 struct plan {
+	const struct osp_operation *operation; /* borrowed */
 	struct osp_ref values[VALUES_MAX];
 	size_t value_count;
 	uint64_t *by_point; /* by point number: the values that it brings, as bits */
@@ -81,13 +82,23 @@ static uint8_t plan_value(struct plan *p, const struct osp_ref *ref)
 	return (uint8_t)p->value_count++;
 }
 
+static bool has_point(const struct osp_operation *o, const struct osp_point *p)
+{
+	for (size_t i = 0; i < p->operation_count; i++)
+		if (p->operations[i] == o)
+			return true;
+	return false;
+}
+
 static uint64_t plan_choice(struct plan *p, const struct osp_refs *refs, struct choice *out)
 {
 	uint64_t values = 0;
 
 	for (size_t i = 0; i < refs->count; i++) {
-		uint8_t value = plan_value(p, &refs->refs[i]);
+		uint8_t value = NO_VALUE;
 
+		if (has_point(p->operation, refs->refs[i].point))
+			value = plan_value(p, &refs->refs[i]);
 		if (value == NO_VALUE)
 			continue;
 		out->values[out->count++] = value;
@@ -96,11 +107,11 @@ static uint64_t plan_choice(struct plan *p, const struct osp_refs *refs, struct 
 	return values;
 }
 
-static void plan_role(struct plan *p, const struct osp_link *rule, bool to)
+static void plan_role(struct plan *p, const struct osp_link *rule, bool to, int8_t span)
 {
 	struct role *role = &p->roles[p->role_count++];
 
-	*role = (struct role){.rule = rule, .to = to, .span = to ? rule->to_span : rule->from_span};
+	*role = (struct role){.rule = rule, .to = to, .span = span};
 	for (size_t i = 0; i < rule->match_count; i++) {
 		const struct osp_match *m = &rule->matches[i];
 		struct need *n = &role->needs[i];
@@ -114,18 +125,27 @@ static void plan_role(struct plan *p, const struct osp_link *rule, bool to)
 	}
 }
 
+/* The operation stands on a side at most once. */
+static void plan_side(struct plan *p, const struct osp_link *rule, bool to)
+{
+	const struct osp_side *side = to ? &rule->to : &rule->from;
+
+	for (size_t i = 0; i < side->count; i++)
+		if (side->ends[i].operation == p->operation)
+			plan_role(p, rule, to, side->ends[i].span);
+}
+
 static int plan_operation(struct plan *p, const struct osp_catalogue *c,
 			  const struct osp_operation *o)
 {
+	p->operation = o;
 	p->roles = calloc(2 * c->link_count + 1, sizeof(*p->roles));
 	p->by_point = calloc(c->point_count + 1, sizeof(*p->by_point));
 	if (!p->roles || !p->by_point)
 		return -ENOMEM;
 	for (size_t i = 0; i < c->link_count; i++) {
-		if (c->links[i]->from == o)
-			plan_role(p, c->links[i], false);
-		if (c->links[i]->to == o)
-			plan_role(p, c->links[i], true);
+		plan_side(p, c->links[i], false);
+		plan_side(p, c->links[i], true);
 	}
 	for (size_t i = 0; i < p->value_count; i++)
 		p->by_point[p->values[i].point->number] |= 1ull << i;

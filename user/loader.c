@@ -175,9 +175,10 @@ static int load(struct osp_loader *l, const struct osp_loader_options *o, enum o
 static bool joins_a_trace(const struct osp_catalogue *c, const struct osp_point *p)
 {
 	for (size_t i = 0; i < c->link_count; i++)
-		for (size_t k = 0; k < p->operation_count; k++)
-			if (c->links[i]->to == p->operations[k])
-				return true;
+		for (size_t n = 0; n < c->links[i]->to.count; n++)
+			for (size_t k = 0; k < p->operation_count; k++)
+				if (c->links[i]->to.ends[n].operation == p->operations[k])
+					return true;
 	return false;
 }
 

@@ -50,6 +50,74 @@ static const char *const sequences[] = {
 	"unsubscribe_exact start refcount_only",
 	"handle_subscribe_glob received auth_accepted stored sending_response",
 	"handle_unsubscribe_exact received auth_accepted not_subscribed",
+	"receive_for_websockets received request_parsed auth_tentatively_accepted auth_accepted "
+	"websocket_matched queued_small websocket_matched queued_large large_released "
+	"websocket_matched not_queued no_more_websockets sending_response",
+	"receive_for_websockets received request_parsed topic_irrelevant",
+	"receive_for_websockets received wrong_url",
+	"set_subscriptions start etag_computed sending_request response_received retryable_status "
+	"retrying sending_request response_received response_set_accepted",
+	"set_subscriptions start etag_computed sending_request response_received refused_status",
+	"handle_set_subscriptions received auth_tentatively_accepted auth_accepted set_done "
+	"sending_response",
+	"handle_set_subscriptions received auth_tentatively_accepted auth_mismatch",
+	"check_subscriptions start sending_request network_error retrying sending_request "
+	"response_received response_check_accepted",
+	"check_subscriptions start sending_request response_received bad_response",
+	"handle_check_subscriptions received auth_accepted etag_computed sending_response",
+	"handle_check_subscriptions received auth_accepted unavailable",
+	"sweep_missed sweep_start sweep_done",
+	"tell_missed due sending_missed response_received missed_confirmed release_ok",
+	"tell_missed due sending_missed network_error waiting_to_retry release_ok",
+	"tell_missed due sending_missed response_received bad_auth_result retries_exhausted "
+	"release_conflict",
+	"tell_missed due no_recovery release_unavailable",
+	"handle_missed received auth_accepted connection_lost connection_established "
+	"sending_response",
+	"handle_missed received auth_accepted abandoned",
+	"missed_for_websockets received auth_accepted websocket_matched no_more_websockets "
+	"sending_response",
+	"missed_for_websockets received wrong_url",
+	"stateful_session start connecting connect_failed next_broadcaster connecting connected "
+	"sending_configure bad_auth_result closed waiting_to_retry connecting connected "
+	"sending_configure configure_sent confirm_configure_accepted stable disconnected closed "
+	"next_broadcaster connecting cancel_requested closed cancelled",
+	"stateful_session start connecting connected sending_configure confirm_configure_accepted "
+	"ack_mismatch closed retry_prevented",
+	"handle_stateful_session accepted configure_accepted sending_confirm_configure disconnected "
+	"receiver_unregistered closed",
+	"handle_stateful_session accepted bad_auth_result closed",
+	"stateful_subscribe_exact queued sending sent confirmed",
+	"stateful_unsubscribe_glob queued sending connection_lost",
+	"handle_stateful_subscribe_glob received auth_accepted sending_confirm registered",
+	"handle_stateful_subscribe_exact received auth_accepted already_subscribed",
+	"handle_stateful_unsubscribe_exact received auth_accepted deregistered sending_confirm",
+	"handle_stateful_unsubscribe_glob received bad_auth_result",
+	"stateful_notify start_without_hash hashed queued compressor_waiting compressed "
+	"sending_first_part connection_lost resending compressor_skipped sending_notify "
+	"confirm_notify",
+	"stateful_notify start_with_hash queue_full",
+	"stateful_notify start_with_hash queued compressor_skipped sending_notify connection_lost "
+	"dropped_sent",
+	"handle_stateful_notify received part_accepted auth_accepted decompressed "
+	"exact_subscriber_found sending_receive response_received receive_confirmed "
+	"no_more_subscribers sending_confirm_notify",
+	"handle_stateful_notify received part_accepted auth_accepted waiting_compressor "
+	"bad_decompress",
+	"handle_stateful_notify received bad_sequence",
+	"stateful_deliver queued compressed sending_first_part receive_confirmed",
+	"stateful_deliver queued spooled compressor_skipped sending_first_part connection_lost",
+	"stateful_receive received body_complete sending_confirm_receive auth_accepted "
+	"decompressed handler_start handler_done handler_start handler_error no_more_handlers",
+	"stateful_receive received hash_mismatch",
+	"stateful_missed queued sending_missed sent",
+	"handle_stateful_missed received auth_accepted connection_lost connection_established",
+	"compressor preparing ready sending_enable rotated_out sending_disable",
+	"compressor preparing prepare_failed",
+	"handle_compressor enable_received auth_accepted preparing ready disable_received removed",
+	"handle_compressor enable_received auth_accepted unknown_preset",
+	"handle_compressor unmatched_disable_received unknown_compressor",
+	"train_compressor sampling watermark trained",
 };
 enum { SEQUENCES = sizeof(sequences) / sizeof(sequences[0]) };
 

@@ -309,7 +309,7 @@ static void add_own(struct script *s, struct osp_record *r, const struct osp_poi
 		const char *text = get(s, a->name);
 		uint64_t value;
 
-		plain = plain && a->type < OSP_TYPE_STR;
+		plain = plain && (a->type <= OSP_TYPE_BOOL || a->type == OSP_TYPE_OP);
 
 		if (a->type == OSP_TYPE_STR || a->type == OSP_TYPE_BYTES) {
 			add_sized(s, a, text);

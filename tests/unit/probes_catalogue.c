@@ -215,7 +215,7 @@ static void shipped_catalogue_has_the_automata_of_the_protocol(void **state)
 	assert_string_equal(automaton(operation(c, "subscribe_exact")), subscribe_exact_automaton);
 	assert_string_equal(automaton(operation(c, "handle_unsubscribe_glob")),
 			    handle_unsubscribe_glob_automaton);
-	assert_int_equal(c->operation_count, 11);
+	assert_int_equal(c->operation_count, 39);
 	osp_catalogue_free(&c);
 }
 
@@ -353,11 +353,13 @@ static void shipped_links_carry_evidence_and_grades(void **state)
 	const struct osp_link *l = c->links[0];
 
 	(void)state;
-	assert_int_equal(c->link_count, 6);
-	assert_string_equal(l->from->name, "notify");
-	assert_string_equal(l->from->spans[l->from_span].name, "attempt");
-	assert_string_equal(l->to->name, "handle_notify");
-	assert_int_equal(l->to_span, -1);
+	assert_int_equal(c->link_count, 18);
+	assert_int_equal(l->from.count, 1);
+	assert_string_equal(l->from.ends[0].operation->name, "notify");
+	assert_string_equal(l->from.ends[0].operation->spans[l->from.ends[0].span].name, "attempt");
+	assert_int_equal(l->to.count, 1);
+	assert_string_equal(l->to.ends[0].operation->name, "handle_notify");
+	assert_int_equal(l->to.ends[0].span, -1);
 	assert_int_equal(l->makes, OSP_MAKES_PARENT);
 	assert_int_equal(l->match_count, 2);
 	assert_string_equal(l->matches[0].evidence, "trace_context");
@@ -368,6 +370,14 @@ static void shipped_links_carry_evidence_and_grades(void **state)
 	assert_int_equal(l->matches[1].also_from[0].count, 2);
 	assert_string_equal(l->matches[1].also_from[0].refs[1].point->name, "start_with_hash");
 	assert_string_equal(l->matches[1].also_to[0].refs[0].point->name, "auth_accepted");
+	l = c->links[1];
+	assert_int_equal(l->from.count, 2);
+	assert_int_equal(l->to.count, 2);
+	assert_string_equal(l->from.ends[1].operation->name, "handle_stateful_notify");
+	assert_string_equal(l->to.ends[1].operation->name, "receive_for_websockets");
+	assert_int_equal(l->matches[0].to.count, 2);
+	assert_string_equal(l->matches[0].to.refs[1].point->probe,
+			    "receive_for_websockets__auth_accepted");
 	l = c->links[2];
 	assert_string_equal(l->matches[1].evidence, "url_topic");
 	assert_int_equal(l->matches[1].grade, OSP_GRADE_WEAK);
@@ -381,7 +391,7 @@ static void implementations_say_what_they_lack(void **state)
 	(void)state;
 	assert_int_equal(c->implementation_count, 2);
 	assert_string_equal(c->implementations[0]->name, "lonelypsc");
-	assert_string_equal(c->implementations[0]->lacks[0]->probe, "receive__received");
+	assert_string_equal(c->implementations[0]->lacks[0]->probe, "subscribe_exact__exit");
 	osp_catalogue_free(&c);
 }
 
