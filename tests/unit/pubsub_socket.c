@@ -13,6 +13,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "probes/pubsub/ps_accept.h"
 #include "probes/pubsub/ps_server.h"
 #include "probes/pubsub/ps_socket.h"
 #include "tests/unit/test.h"
@@ -835,9 +836,9 @@ static void random_frames_do_no_harm(void **state)
 static void a_peer_that_answers_pings_stays(void **state)
 {
 	(void)state;
-	options.ping_ns = 20000000;
+	options.ping_ns = 300000000;
 	connect_pair();
-	wait_ms(never, 300);
+	wait_ms(never, 1000);
 	assert_int_equal(in.closed + out.closed, 0);
 }
 
@@ -1020,6 +1021,78 @@ static void connecting_tells_why_not(void **state)
 	close(silent);
 }
 
+/* ---- the silent -------------------------------------------------------------------------------- */
+
+static struct ps_accept *door;
+static struct ps_arrival arrivals[4];
+static unsigned arrived;
+
+static bool always_room(void *owner)
+{
+	(void)owner;
+	return true;
+}
+
+static void note_arrival(void *owner, const struct ps_arrival *a)
+{
+	(void)owner;
+	arrivals[arrived++] = *a;
+	close(a->fd);
+}
+
+static bool one_arrived(void)
+{
+	return arrived == 1;
+}
+
+static bool two_arrived(void)
+{
+	return arrived == 2;
+}
+
+static int connect_silently(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET,
+				.sin_port = htons(ps_accept_port(door)),
+				.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_ok(connect(fd, (struct sockaddr *)&a, sizeof(a)));
+	return fd;
+}
+
+/* Who says nothing is HTTP's after a time, and at once when too many say nothing. */
+static void the_silent_are_handed_on_as_http(void **state)
+{
+	struct ps_accept_options o = {.listen = "127.0.0.1:0",
+				      .path = "/p",
+				      .waiting_max = 1,
+				      .waiting_ns = 300000000,
+				      .room = always_room,
+				      .arrived = note_arrival};
+	int first, second;
+
+	(void)state;
+	arrived = 0;
+	open_all();
+	assert_ok(ps_accept_open(&door, loop, &o));
+	first = connect_silently();
+	wait_ms(never, 20);
+	assert_int_equal(arrived, 0);
+	assert_int_equal(ps_accept_waiting(door), 1);
+	second = connect_silently();
+	assert_true(wait_ms(one_arrived, 150));
+	assert_int_equal(ps_accept_waiting(door), 1);
+	assert_true(wait_ms(two_arrived, 5000));
+	assert_false(arrivals[0].web_socket || arrivals[1].web_socket);
+	close(first);
+	close(second);
+	first = connect_silently(); /* waits until the door closes */
+	wait_ms(never, 20);
+	ps_accept_close(&door);
+	close(first);
+}
+
 /* ---- many -------------------------------------------------------------------------------------- */
 
 static bool all_open(void)
@@ -1109,6 +1182,7 @@ int main(int argc, char **argv)
 		TEST(a_handshake_that_never_ends_is_cut),
 		TEST(garbage_instead_of_a_handshake_is_cut),
 		TEST(connecting_tells_why_not),
+		TEST(the_silent_are_handed_on_as_http),
 		TEST(a_thousand_connections),
 	};
 
