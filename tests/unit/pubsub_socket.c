@@ -1093,6 +1093,27 @@ static void the_silent_are_handed_on_as_http(void **state)
 	close(first);
 }
 
+/* As many as may be are served; one more is accepted when one of them has gone. */
+static void connections_over_the_maximum_wait_their_turn(void **state)
+{
+	int first, second;
+
+	(void)state;
+	server_options.connections_max = 2;
+	open_all();
+	first = raw_connect();
+	second = raw_connect();
+	wait_ms(never, 20);
+	raw_start();
+	raw_text(raw, "POST /at/v1/post HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+	assert_false(wait_ms(raw_answered, 50));
+	close(first);
+	assert_true(wait_for(raw_answered));
+	assert_int_equal(strncmp(raw_got, "HTTP/1.1 200 ", 13), 0);
+	close(second);
+	close(raw);
+}
+
 /* ---- many -------------------------------------------------------------------------------------- */
 
 static bool all_open(void)
@@ -1182,6 +1203,7 @@ int main(int argc, char **argv)
 		TEST(a_handshake_that_never_ends_is_cut),
 		TEST(garbage_instead_of_a_handshake_is_cut),
 		TEST(connecting_tells_why_not),
+		TEST(connections_over_the_maximum_wait_their_turn),
 		TEST(the_silent_are_handed_on_as_http),
 		TEST(a_thousand_connections),
 	};
