@@ -1,6 +1,6 @@
 /*
  * The loop under all three programs: epoll for descriptors, a pairing heap for timers, signalfd
- * for SIGINT and SIGTERM. The HTTP server, the HTTP client and standard input hang on it.
+ * for SIGINT and SIGTERM. HTTP server, HTTP client, web sockets and standard input hang on it.
  *
  * Threads: one. Everything in this folder runs on the thread that calls ps_loop_run; nothing is
  * locked. (libcurl starts a short-lived thread of its own to resolve a host name that is neither
@@ -276,6 +276,7 @@ int ps_loop_run(struct ps_loop *l)
 		dispatch(l);
 		expire_timers(l);
 	}
+	l->stopped = false;
 	return l->code;
 }
 

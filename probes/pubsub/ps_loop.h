@@ -42,6 +42,9 @@ void ps_loop_disarm(struct ps_loop *l, struct ps_timer *t);
 /* Called on SIGINT or SIGTERM instead of ending the run; a second signal always ends it. */
 void ps_loop_on_signal(struct ps_loop *l, void (*stop)(void *owner), void *owner);
 
-/* Runs until ps_loop_stop or the signals. Returns the stop's code (1 after a second signal). */
+/*
+ * Runs until ps_loop_stop or the signals. Returns the stop's code (1 after a second signal). May be
+ * run again.
+ */
 int ps_loop_run(struct ps_loop *l);
 void ps_loop_stop(struct ps_loop *l, int code);

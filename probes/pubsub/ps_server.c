@@ -2,31 +2,35 @@
  * libmicrohttpd on the loop: its epoll descriptor is one of our watches, its next time-out one
  * of our timers; it starts no thread. A request whose answer takes time (a fan-out) is suspended
  * and resumed when the answer is there. Fed by strangers: connections, headers, body bytes and
- * time per request all have a maximum. Owns the listening socket and every struct ps_request.
+ * time per request all have a maximum. Connections come from ps_accept; those that ask for a web
+ * socket go to ps_socket. Owns ps_accept and every struct ps_request.
  */
 #include "probes/pubsub/ps_server.h"
 
 #include <errno.h>
 #include <microhttpd.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
+#include "probes/pubsub/ps_accept.h"
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
+
+/* Web sockets are told apart from the rest by what a connection sends first. */
+#define WAITING_NS 5000000000
+enum { WAITING_MAX = 256 };
 
 struct ps_server {
 	struct ps_loop *loop; /* borrowed: outlives the server */
 	struct ps_server_options options;
 	struct MHD_Daemon *daemon;
-	int spare; /* the listening socket after quiescing, ours to close; else -1 */
-	uint16_t port;
+	struct ps_accept *accept;
+	unsigned connections;	     /* in the library */
+	unsigned handed;	     /* to it since it ran last; not in the former */
 	struct ps_request *requests; /* begun and not gone */
 	unsigned request_count;
 	bool running; /* inside the library: it must not be entered again */
@@ -62,6 +66,20 @@ static void cut_off(struct ps_timer *t)
 		shutdown(i->connect_fd, SHUT_RDWR);
 }
 
+static bool is_web_socket(const struct ps_server *s, const char *path, const char *method)
+{
+	return s->options.sockets && !strcmp(path, ps_sockets_path(s->options.sockets)) &&
+	       !strcmp(method, "GET");
+}
+
+/* It was not its connection's first request, or there are too many: it may come again. */
+static void refuse_web_socket(struct ps_request *r)
+{
+	ps_server_answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, ps_bytes(NULL, 0));
+	if (r->answer)
+		MHD_add_response_header(r->answer, "Connection", "close");
+}
+
 static struct ps_request *new_request(struct ps_server *s, struct MHD_Connection *c,
 				      const char *path, const char *method)
 {
@@ -80,7 +98,9 @@ static struct ps_request *new_request(struct ps_server *s, struct MHD_Connection
 	s->requests = r;
 	ps_loop_arm(s->loop, &r->limit, s->options.request_ns);
 	r->route = find_route(s, path);
-	if (!r->route)
+	if (is_web_socket(s, path, method))
+		refuse_web_socket(r);
+	else if (!r->route)
 		ps_server_answer(r, MHD_HTTP_NOT_FOUND, ps_bytes(NULL, 0));
 	else if (strcmp(method, "POST"))
 		ps_server_answer(r, MHD_HTTP_METHOD_NOT_ALLOWED, ps_bytes(NULL, 0));
@@ -196,6 +216,7 @@ static void run(struct ps_server *s)
 	s->running = true;
 	MHD_run(s->daemon);
 	s->running = false;
+	s->handed = 0;
 	if (MHD_get_timeout(s->daemon, &ms) == MHD_YES)
 		ps_loop_arm(s->loop, &s->timer, (int64_t)(ms > 60000 ? 60000 : ms) * 1000000);
 	else
@@ -224,77 +245,70 @@ static void log_library(void *owner, const char *format, va_list ap)
 	osp_debug("http server: %s", text);
 }
 
-/* Cuts HOST:PORT or [V6]:PORT. */
-static int split_listen(const char *text, char host[256], char port[8])
-{
-	const char *colon = strrchr(text, ':');
-	size_t n = colon ? (size_t)(colon - text) : 0;
+/* ---- new connections ------------------------------------------------------------------------- */
 
-	if (!colon || strlen(colon + 1) > 5 || strspn(colon + 1, "0123456789") != strlen(colon + 1))
-		return -EINVAL;
-	if (n >= 2 && text[0] == '[' && text[n - 1] == ']') {
-		text++;
-		n -= 2;
+static bool has_room(void *owner)
+{
+	const struct ps_server *s = owner;
+
+	return s->connections + s->handed + ps_accept_waiting(s->accept) <
+	       s->options.connections_max;
+}
+
+static void count_connection(void *owner, struct MHD_Connection *c, void **state,
+			     enum MHD_ConnectionNotificationCode code)
+{
+	struct ps_server *s = owner;
+
+	(void)c;
+	(void)state;
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		s->connections++;
+		return;
 	}
-	if (!colon[1] || !n || n >= 256)
-		return -EINVAL;
-	memcpy(host, text, n);
-	host[n] = 0;
-	strcpy(port, colon + 1);
-	return 0;
+	s->connections--;
+	if (s->accept)
+		ps_accept_resume(s->accept);
 }
 
-static int listen_on(const struct addrinfo *a)
+static void take_connection(void *owner, const struct ps_arrival *a)
 {
-	_cleanup_close_ int fd =
-		socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int on = 1;
+	struct ps_server *s = owner;
 
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(fd, a->ai_addr, a->ai_addrlen) || listen(fd, 1024))
-		return -errno;
-	return TAKE_FD(fd);
+	if (a->web_socket && !ps_sockets_adopt(s->options.sockets, a->fd))
+		return;
+	s->handed++;
+	MHD_add_connection(s->daemon, a->fd, (const struct sockaddr *)&a->address, a->address_size);
+	ps_loop_arm(s->loop, &s->timer, 0);
 }
 
-static int open_socket(const char *text)
+static int start_accepting(struct ps_server *s)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list = NULL;
-	char host[256], port[8];
-	int fd = -EINVAL, e;
+	const struct ps_server_options *o = &s->options;
+	struct ps_accept_options a = {.listen = o->listen,
+				      .path = o->sockets ? ps_sockets_path(o->sockets) : NULL,
+				      .waiting_max = WAITING_MAX,
+				      .waiting_ns = WAITING_NS,
+				      .room = has_room,
+				      .arrived = take_connection,
+				      .owner = s};
 
-	if (split_listen(text, host, port))
-		return osp_err(-EINVAL, "listen on %s - expected HOST:PORT", text);
-	e = getaddrinfo(host, port, &hints, &list);
-	if (e)
-		return osp_err(-EADDRNOTAVAIL, "listen on %s: %s", text, gai_strerror(e));
-	for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next)
-		fd = listen_on(a);
-	freeaddrinfo(list);
-	return fd < 0 ? osp_err(fd, "listen on %s", text) : fd;
+	return ps_accept_open(&s->accept, s->loop, &a);
 }
 
-static uint16_t port_of(int fd)
-{
-	struct sockaddr_storage a = {0};
-	socklen_t size = sizeof(a);
+/* ---- opening and closing --------------------------------------------------------------------- */
 
-	if (getsockname(fd, (struct sockaddr *)&a, &size))
-		return 0;
-	return ntohs(a.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&a)->sin6_port
-					     : ((struct sockaddr_in *)&a)->sin_port);
-}
-
-static int start_daemon(struct ps_server *s, int fd)
+static int start_daemon(struct ps_server *s)
 {
 	const struct ps_server_options *o = &s->options;
 
 	s->daemon = MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle,
-		s, MHD_OPTION_EXTERNAL_LOGGER, log_library, s, MHD_OPTION_LISTEN_SOCKET, fd,
-		MHD_OPTION_NOTIFY_COMPLETED, complete, s, MHD_OPTION_CONNECTION_LIMIT,
-		o->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT, o->connections_per_address,
+		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME |
+			MHD_USE_ERROR_LOG,
+		0, NULL, NULL, handle, s, MHD_OPTION_EXTERNAL_LOGGER, log_library, s,
+		MHD_OPTION_NOTIFY_COMPLETED, complete, s, MHD_OPTION_NOTIFY_CONNECTION,
+		count_connection, s, MHD_OPTION_CONNECTION_LIMIT, o->connections_max,
+		MHD_OPTION_PER_IP_CONNECTION_LIMIT, o->connections_per_address,
 		MHD_OPTION_CONNECTION_TIMEOUT, o->idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		o->header_max, MHD_OPTION_END);
 	return s->daemon ? 0 : osp_err(-EIO, "start the http server");
@@ -312,25 +326,21 @@ static int watch_daemon(struct ps_server *s)
 int ps_server_open(struct ps_server **out, struct ps_loop *l, const struct ps_server_options *o)
 {
 	_cleanup_(ps_server_close) struct ps_server *s = calloc(1, sizeof(*s));
-	int fd, r;
+	int r;
 
 	if (!s)
 		return -ENOMEM;
 	s->loop = l;
 	s->options = *o;
-	s->spare = -1;
-	fd = open_socket(o->listen);
-	if (fd < 0)
-		return fd;
-	s->port = port_of(fd);
-	r = start_daemon(s, fd);
-	if (r) {
-		close(fd);
+	r = start_daemon(s);
+	if (r)
 		return r;
-	}
 	r = watch_daemon(s);
 	if (r)
 		return osp_err(r, "watch the http server");
+	r = start_accepting(s);
+	if (r)
+		return r;
 	*out = TAKE_PTR(s);
 	return 0;
 }
@@ -343,27 +353,25 @@ void ps_server_close(struct ps_server **server)
 		return;
 	ps_loop_unwatch(s->loop, &s->watch);
 	ps_loop_disarm(s->loop, &s->timer);
+	ps_accept_close(&s->accept);
 	s->running = true;
 	for (struct ps_request *r = s->requests; r; r = r->next) /* the library insists */
 		if (r->suspended)
 			ps_server_answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, ps_bytes(NULL, 0));
 	if (s->daemon)
 		MHD_stop_daemon(s->daemon);
-	if (s->spare >= 0)
-		close(s->spare);
 	free(s);
 	*server = NULL;
 }
 
 void ps_server_quiesce(struct ps_server *s)
 {
-	if (s->spare < 0)
-		s->spare = MHD_quiesce_daemon(s->daemon);
+	ps_accept_stop(s->accept);
 }
 
 uint16_t ps_server_port(const struct ps_server *s)
 {
-	return s->port;
+	return ps_accept_port(s->accept);
 }
 
 unsigned ps_server_request_count(const struct ps_server *s)

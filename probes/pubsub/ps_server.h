@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "probes/pubsub/ps_loop.h"
+#include "probes/pubsub/ps_socket.h"
 #include "probes/pubsub/ps_wire.h"
 
 struct ps_server;
@@ -43,7 +44,8 @@ struct ps_server_options {
 	const char *prefix; /* in front of every route's path; "" or "/some/where" */
 	const struct ps_route *routes;
 	size_t route_count;
-	void *owner; /* given to begin */
+	void *owner;		    /* given to begin */
+	struct ps_sockets *sockets; /* borrowed: takes the web sockets; NULL: there are none */
 	unsigned connections_max;
 	unsigned connections_per_address; /* 0: no limit */
 	uint64_t discard_max;		  /* body bytes read after the answer is known */
