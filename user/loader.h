@@ -29,6 +29,7 @@ struct osp_loader;
 
 struct osp_loader_options {
 	size_t ring_bytes; /* a power of two, at least a page; 0 = 16 MiB */
+	size_t processes;  /* how many may hit at once from the start; more may come */
 	struct osp_wanted wanted;
 	bool admit;	  /* whoever hits an attached site is a member: -e, --all */
 	bool all;	  /* report every exec on the machine: --comm, --all */
@@ -123,6 +124,12 @@ int osp_loader_counters(struct osp_loader *l,
 			int (*fn)(void *arg, uint32_t slot, uint32_t point,
 				  const struct osp_counter *c),
 			void *arg);
+
+/*
+ * Makes room for counters before the processes need it: to be called whenever the recorder wakes.
+ * Where there is none, hits count as TABLE_FULL.
+ */
+void osp_loader_grow(struct osp_loader *l);
 
 /* Calls fn for each (process, end point) whose operations were timed, until it returns non-zero. */
 int osp_loader_histograms(struct osp_loader *l,

@@ -141,6 +141,7 @@ static int open_loader(struct recorder *r)
 	int e = find_predicates(o, &chosen);
 	struct osp_loader_options options = {
 		.ring_bytes = o->ring_bytes,
+		.processes = r->targets.count,
 		.wanted = o->wanted,
 		.sample = o->sample,
 		.aggregate = o->aggregate,
@@ -617,6 +618,7 @@ static int loop(struct recorder *r)
 		if (n < 0 && errno != EINTR)
 			return osp_err(-errno, "wait for records");
 		osp_cost_wake(r->cost);
+		osp_loader_grow(r->loader);
 		for (int i = 0; i < n && !e; i++) {
 			if (events[i].data.fd == r->timer)
 				e = on_tick(r);
