@@ -38,6 +38,7 @@ const volatile bool cfg_choose = false;	   /* operations are chosen: choose.h */
 /* Shared with user space, which maps them. */
 __u64 histograms_full = 0;	 /* operations that could not be timed */
 __u64 sample_below = 1ull << 32; /* see sample.h */
+bool switching = false;		 /* sites may have two links of ours: twice.h */
 __u32 next_process = 1;		 /* slot for the next process */
 __u32 next_strip = 1;		 /* of counters, for whoever needs one next */
 __u64 woken_jiffies = 0;	 /* when the recorder was last woken */
@@ -361,6 +362,7 @@ static __always_inline void step_lose(struct hit *h, const struct call *c,
 }
 
 #include "bpf/choose.h" /* it needs what stands above */
+#include "bpf/twice.h"
 
 /* ---- samples of traces ---- */
 
@@ -467,6 +469,8 @@ int on_step(struct pt_regs *ctx)
 	if (!shape)
 		return 0;
 	call_read(&c, ctx);
+	if (step_has_come(&h, &c))
+		return 0;
 	if (!cfg_aggregate && hit_has_slot(&h))
 		call_note(&h, &c, shape->kind);
 	if (step_leaves(&c, shape)) {

@@ -622,7 +622,9 @@ int osp_loader_switch(struct osp_loader *l, const struct osp_wanted *wanted, siz
 
 	if (r)
 		return r;
+	__atomic_store_n(&l->bpf->bss->switching, true, __ATOMIC_RELEASE);
 	r = osp_attach_switch(l->attach, wanted, attached);
+	__atomic_store_n(&l->bpf->bss->switching, false, __ATOMIC_RELEASE);
 	l->wanted = *wanted;
 	e = fill_shapes(l, wanted, wanted);
 	return r ? r : e;
