@@ -484,6 +484,8 @@ static int start(struct recorder *r)
 	e = e ? e : osp_trial_start(&r->trial, false);
 	e = e ? e : find_targets(r);
 	e = e ? e : open_loader(r);
+	if (!e)
+		osp_trial_let_go(r->trial);
 	e = e ? e : open_session(r);
 	e = e ? e : open_loop(r);
 	e = e ? e : read_trial(r);
