@@ -221,10 +221,7 @@ struct osp_site_spec {
 	} arg[OSP_EVENT_ARGS]; /* in the order of the shape, then byte counts it has no entry for */
 };
 
-/*
- * Hits and losses: the array map `counters`, at process * points + point, where `points` is the
- * number of points of the session's catalogue. Row 0 belongs to the processes without a slot.
- */
+/* Hits and losses of one point in one process. */
 struct osp_counter {
 	__u64 hits, left; /* that trapped, carried ones that were lost; trapped ones left out */
 	__u64 lost[OSP_LOSS_KERNEL_COUNT];

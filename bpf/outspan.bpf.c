@@ -17,6 +17,7 @@
 #include "bpf/histogram.h"
 #include "bpf/member.h"
 #include "bpf/predicate.h"
+#include "bpf/strip.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -25,7 +26,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define ENOTSUP 95
 
 /* Knobs, set before load. */
-const volatile __u32 cfg_points = 1;	   /* points of the catalogue: the counters' row */
+const volatile __u32 cfg_chunks = 1;	   /* of counters, there from the start */
 const volatile bool cfg_admit = false;	   /* whoever hits an attached site is a member */
 const volatile bool cfg_all = false;	   /* every exec on the machine is reported */
 const volatile bool cfg_children = true;   /* children of members are members */
@@ -37,7 +38,9 @@ const volatile bool cfg_choose = false;	   /* operations are chosen: choose.h */
 /* Shared with user space, which maps them. */
 __u64 histograms_full = 0;	 /* operations that could not be timed */
 __u64 sample_below = 1ull << 32; /* see sample.h */
+bool switching = false;		 /* sites may have two links of ours: twice.h */
 __u32 next_process = 1;		 /* slot for the next process */
+__u32 next_strip = 1;		 /* of counters, for whoever needs one next */
 __u64 woken_jiffies = 0;	 /* when the recorder was last woken */
 __u64 timed_ns = 0;		 /* boot time of a record that is there */
 __u64 notices_lost = 0;		 /* forks, execs, exits, maps that did not fit into the ring */
@@ -48,14 +51,6 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 24);
 } events SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, OSP_EVENT_PROCESSES);
-	__type(key, __u32);
-	__type(value, struct osp_counter);
-} counters SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -79,22 +74,17 @@ struct {
 } numbers SEC(".maps");
 
 #include "bpf/admit.h"
+#include "bpf/count.h"
 
 /* ---- hits and records ---- */
 
 struct hit {
 	__u32 pid, tid, point, numbers, site;
+	__u32 slot; /* whose counter it is: the member's, or 0 = it cannot be recorded */
 	struct osp_member *member;
 	struct osp_counter *counter;
 	__u64 ordinal;
 };
-
-static __always_inline struct osp_counter *counter_find(const struct osp_member *m, __u32 point)
-{
-	__u32 at = m->process * cfg_points + point;
-
-	return bpf_map_lookup_elem(&counters, &at);
-}
 
 /* The reason first: a record that tells of the loss tells why. */
 static __always_inline void member_lose(struct osp_member *m, __u32 reason)
@@ -140,7 +130,8 @@ static __always_inline bool hit_find(struct hit *h, void *ctx)
 		if (!h->member)
 			return false;
 	}
-	h->counter = counter_find(h->member, h->point);
+	h->slot = h->member->process;
+	h->counter = counter_find(&h->slot, h->point);
 	return h->counter;
 }
 
@@ -151,7 +142,7 @@ static __always_inline void hit_count(struct hit *h)
 
 static __always_inline bool hit_has_slot(const struct hit *h)
 {
-	return h->member->process;
+	return h->slot;
 }
 
 /*
@@ -305,7 +296,7 @@ __noinline int carried_lose(const struct losing *l, const struct osp_record_step
 	struct osp_shape *shape;
 	struct osp_numbers *n;
 	struct osp_member *m;
-	__u32 key, reason;
+	__u32 key, reason, slot;
 
 	if (!l || !s)
 		return -EINVAL;
@@ -321,10 +312,11 @@ __noinline int carried_lose(const struct losing *l, const struct osp_record_step
 	/* What trapped by itself was counted there. */
 	if (shape && shape->fire && s->flags & OSP_STEP_FIRED)
 		return 0;
-	m = member_at(l->process);
-	counter = m ? counter_find(m, key) : NULL;
+	slot = l->process;
+	m = member_at(slot);
+	counter = counter_find(&slot, key);
 	reason = l->reason;
-	if (!counter || reason >= OSP_LOSS_KERNEL_COUNT)
+	if (!m || !counter || reason >= OSP_LOSS_KERNEL_COUNT)
 		return -EINVAL;
 	counter_lose(counter, m, reason);
 	return 0;
@@ -370,6 +362,7 @@ static __always_inline void step_lose(struct hit *h, const struct call *c,
 }
 
 #include "bpf/choose.h" /* it needs what stands above */
+#include "bpf/twice.h"
 
 /* ---- samples of traces ---- */
 
@@ -476,6 +469,8 @@ int on_step(struct pt_regs *ctx)
 	if (!shape)
 		return 0;
 	call_read(&c, ctx);
+	if (step_has_come(&h, &c))
+		return 0;
 	if (!cfg_aggregate && hit_has_slot(&h))
 		call_note(&h, &c, shape->kind);
 	if (step_leaves(&c, shape)) {

@@ -21,6 +21,7 @@
 #include "user/attach.h"
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
+#include "user/counters.h"
 #include "user/shape.h"
 
 #include "gen/outspan.skel.h"
@@ -32,8 +33,8 @@ struct osp_loader {
 	struct outspan_bpf *bpf;
 	struct osp_attach *attach;
 	struct osp_ring *ring;
-	const struct osp_counter *counters; /* mappings of the maps of these names */
-	struct osp_member *members;
+	struct osp_counters *counters;
+	struct osp_member *members; /* mappings of the maps of these names */
 	struct osp_pids *pids;
 	struct osp_wanted wanted;
 	int measuring; /* descriptor while the kernel measures run times, or -1 */
@@ -79,11 +80,11 @@ static int configure(struct osp_loader *l, const struct osp_loader_options *o,
 		     enum osp_attach_form form)
 {
 	struct outspan_bpf *s = l->bpf;
-	size_t points = l->catalogue->point_count ? l->catalogue->point_count : 1;
+	size_t points = l->catalogue->point_count;
 	struct bpf_program *sites[] = {s->progs.on_step, s->progs.on_foreign, s->progs.on_mapped};
 	int r;
 
-	s->rodata->cfg_points = (uint32_t)points;
+	s->rodata->cfg_chunks = osp_counters_chunks((uint32_t)points, o->processes);
 	s->rodata->cfg_wake_jiffies = osp_ring_jiffies(WAKE_NS);
 	s->rodata->cfg_admit = o->admit;
 	s->rodata->cfg_all = o->all;
@@ -94,13 +95,13 @@ static int configure(struct osp_loader *l, const struct osp_loader_options *o,
 				     (uint32_t)(o->ring_bytes ? o->ring_bytes : RING_DEFAULT));
 	if (!r)
 		r = bpf_map__set_max_entries(s->maps.counters,
-					     (uint32_t)points * OSP_EVENT_PROCESSES);
+					     s->rodata->cfg_chunks * OSP_EVENT_CHUNK);
 	if (!r)
 		r = bpf_map__set_max_entries(s->maps.pids, count_pages());
 	if (!r && o->aggregate)
 		r = bpf_map__set_max_entries(s->maps.histograms, OSP_HISTOGRAM_KEYS);
 	if (!r && o->chosen)
-		r = bpf_map__set_max_entries(s->maps.predicates, (uint32_t)points);
+		r = bpf_map__set_max_entries(s->maps.predicates, points ? (uint32_t)points : 1);
 	/* Its five size classes take the verifier half of the start-up time. */
 	if (!r)
 		r = bpf_program__set_autoload(s->progs.on_foreign, has_foreign(l->catalogue));
@@ -262,10 +263,21 @@ static void unmap_values(const struct bpf_map *map, const void *values)
 static int map_all(struct osp_loader *l)
 {
 	const int both = PROT_READ | PROT_WRITE;
-	int r = map_values(l->bpf->maps.counters, PROT_READ, (void **)&l->counters);
+	int r = map_values(l->bpf->maps.members, both, (void **)&l->members);
 
-	r = r ? r : map_values(l->bpf->maps.members, both, (void **)&l->members);
 	return r ? r : map_values(l->bpf->maps.pids, both, (void **)&l->pids);
+}
+
+static int open_counters(struct osp_loader *l)
+{
+	const struct outspan_bpf *s = l->bpf;
+	const struct osp_counters_maps maps = {.counters = bpf_map__fd(s->maps.counters),
+					       .chunks = bpf_map__fd(s->maps.chunks),
+					       .strips = bpf_map__fd(s->maps.strips),
+					       .next = &s->data->next_strip};
+
+	return osp_counters_open(&l->counters, &maps, (uint32_t)l->catalogue->point_count,
+				 s->rodata->cfg_chunks);
 }
 
 static int open_ring(struct osp_loader *l)
@@ -349,6 +361,8 @@ int osp_loader_open(struct osp_loader **out, const struct osp_catalogue *c,
 	if (!r)
 		r = map_all(l);
 	if (!r)
+		r = open_counters(l);
+	if (!r)
 		r = open_ring(l);
 	if (!r)
 		r = open_attach(l, o, form);
@@ -366,8 +380,8 @@ void osp_loader_close(struct osp_loader **l)
 	osp_loader_measure(*l, false);
 	osp_attach_free(&(*l)->attach);
 	osp_ring_close(&(*l)->ring);
+	osp_counters_close(&(*l)->counters);
 	if ((*l)->bpf) {
-		unmap_values((*l)->bpf->maps.counters, (*l)->counters);
 		unmap_values((*l)->bpf->maps.members, (*l)->members);
 		unmap_values((*l)->bpf->maps.pids, (*l)->pids);
 	}
@@ -493,20 +507,12 @@ int osp_loader_counters(struct osp_loader *l,
 				  const struct osp_counter *c),
 			void *arg)
 {
-	uint32_t slots = slots_taken(l), points = l->bpf->rodata->cfg_points;
-	int r = 0;
+	return osp_counters_walk(l->counters, slots_taken(l), fn, arg);
+}
 
-	for (uint32_t s = 0; s < slots; s++)
-		for (uint32_t p = 0; !r && p < points; p++) {
-			const struct osp_counter *c = &l->counters[(size_t)s * points + p];
-
-			if (__atomic_load_n(&c->hits, __ATOMIC_RELAXED) ||
-			    __atomic_load_n(&c->lost[OSP_LOSS_SAMPLED], __ATOMIC_RELAXED) ||
-			    __atomic_load_n(&c->lost[OSP_LOSS_AGGREGATED], __ATOMIC_RELAXED) ||
-			    __atomic_load_n(&c->lost[OSP_LOSS_FILTERED], __ATOMIC_RELAXED))
-				r = fn(arg, s, p, c);
-		}
-	return r;
+void osp_loader_grow(struct osp_loader *l)
+{
+	osp_counters_grow(l->counters);
 }
 
 void osp_loader_stats(const struct osp_loader *l, struct osp_loader_stats *out)
@@ -616,7 +622,9 @@ int osp_loader_switch(struct osp_loader *l, const struct osp_wanted *wanted, siz
 
 	if (r)
 		return r;
+	__atomic_store_n(&l->bpf->bss->switching, true, __ATOMIC_RELEASE);
 	r = osp_attach_switch(l->attach, wanted, attached);
+	__atomic_store_n(&l->bpf->bss->switching, false, __ATOMIC_RELEASE);
 	l->wanted = *wanted;
 	e = fill_shapes(l, wanted, wanted);
 	return r ? r : e;

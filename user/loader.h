@@ -29,6 +29,7 @@ struct osp_loader;
 
 struct osp_loader_options {
 	size_t ring_bytes; /* a power of two, at least a page; 0 = 16 MiB */
+	size_t processes;  /* how many may hit at once from the start; more may come */
 	struct osp_wanted wanted;
 	bool admit;	  /* whoever hits an attached site is a member: -e, --all */
 	bool all;	  /* report every exec on the machine: --comm, --all */
@@ -85,7 +86,7 @@ int osp_loader_attach(struct osp_loader *l, struct osp_binary *b, struct osp_att
 /*
  * Something else is wanted from here on: attaches what is missing in the binaries that are
  * attached, then detaches what is too much; what stays is never without its trap (for a moment
- * some sites may trap twice). *attached: sites that are now. -errno, told, of the first binary
+ * some foreign sites may count twice). *attached: sites that are now. -errno, told, of the first binary
  * that could not be switched; the others were.
  */
 int osp_loader_switch(struct osp_loader *l, const struct osp_wanted *wanted, size_t *attached);
@@ -123,6 +124,12 @@ int osp_loader_counters(struct osp_loader *l,
 			int (*fn)(void *arg, uint32_t slot, uint32_t point,
 				  const struct osp_counter *c),
 			void *arg);
+
+/*
+ * Makes room for counters before the processes need it: to be called whenever the recorder wakes.
+ * Where there is none, hits count as TABLE_FULL.
+ */
+void osp_loader_grow(struct osp_loader *l);
 
 /* Calls fn for each (process, end point) whose operations were timed, until it returns non-zero. */
 int osp_loader_histograms(struct osp_loader *l,

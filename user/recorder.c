@@ -141,6 +141,7 @@ static int open_loader(struct recorder *r)
 	int e = find_predicates(o, &chosen);
 	struct osp_loader_options options = {
 		.ring_bytes = o->ring_bytes,
+		.processes = r->targets.count,
 		.wanted = o->wanted,
 		.sample = o->sample,
 		.aggregate = o->aggregate,
@@ -483,6 +484,8 @@ static int start(struct recorder *r)
 	e = e ? e : osp_trial_start(&r->trial, false);
 	e = e ? e : find_targets(r);
 	e = e ? e : open_loader(r);
+	if (!e)
+		osp_trial_let_go(r->trial);
 	e = e ? e : open_session(r);
 	e = e ? e : open_loop(r);
 	e = e ? e : read_trial(r);
@@ -617,6 +620,7 @@ static int loop(struct recorder *r)
 		if (n < 0 && errno != EINTR)
 			return osp_err(-errno, "wait for records");
 		osp_cost_wake(r->cost);
+		osp_loader_grow(r->loader);
 		for (int i = 0; i < n && !e; i++) {
 			if (events[i].data.fd == r->timer)
 				e = on_tick(r);

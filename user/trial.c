@@ -29,6 +29,7 @@ enum part { HIT, WIDE, PARTS };
 struct osp_trial {
 	pid_t children[PARTS];
 	int answers[PARTS]; /* ends of pipes: each tells the part of the result that it found */
+	int hold;	    /* while it is open the child of the empty hit keeps its link */
 };
 
 const char *osp_wide_to_str(enum osp_wide w)
@@ -211,7 +212,16 @@ static enum osp_wide try_wide(int program, enum osp_wide_bytes bytes)
 
 /* ---- the children ---- */
 
-static void try_part(enum part part, int answer, bool five)
+/* Returns when the other end is closed. */
+static void wait_for_end(int hold)
+{
+	char byte;
+
+	while (read(hold, &byte, 1) < 0 && errno == EINTR)
+		;
+}
+
+static void try_part(enum part part, int answer, int hold, bool five)
 {
 	int program = osp_kernel_load_empty();
 	struct osp_trial_result result = {0};
@@ -224,10 +234,12 @@ static void try_part(enum part part, int answer, bool five)
 		if (five)
 			result.wide[OSP_WIDE_5] = try_wide(program, OSP_WIDE_5);
 	}
-	_exit(write(answer, &result, sizeof(result)) != sizeof(result));
+	if (write(answer, &result, sizeof(result)) == sizeof(result) && part == HIT)
+		wait_for_end(hold);
+	_exit(0);
 }
 
-static int start_part(struct osp_trial *t, enum part part, bool five)
+static int start_part(struct osp_trial *t, enum part part, int hold, bool five)
 {
 	int answer[2];
 
@@ -235,8 +247,10 @@ static int start_part(struct osp_trial *t, enum part part, bool five)
 		return -errno;
 	t->answers[part] = answer[0];
 	t->children[part] = fork();
-	if (!t->children[part])
-		try_part(part, answer[1], five);
+	if (!t->children[part]) {
+		osp_cleanup_close(&t->hold);
+		try_part(part, answer[1], hold, five);
+	}
 	close(answer[1]);
 	return 0;
 }
@@ -244,16 +258,29 @@ static int start_part(struct osp_trial *t, enum part part, bool five)
 int osp_trial_start(struct osp_trial **out, bool five)
 {
 	struct osp_trial *t _cleanup_(osp_trial_free) = calloc(1, sizeof(*t));
-	int r = t ? 0 : -ENOMEM;
+	int hold[2], r = t ? 0 : -ENOMEM;
 
 	for (int i = 0; t && i < PARTS; i++)
 		t->answers[i] = -1;
+	if (r)
+		return r;
+	t->hold = -1;
+	if (pipe2(hold, O_CLOEXEC))
+		return -errno;
+	t->hold = hold[1];
 	/* The longer one first. */
-	r = r ? r : start_part(t, WIDE, five);
-	r = r ? r : start_part(t, HIT, five);
+	r = start_part(t, WIDE, hold[0], five);
+	r = r ? r : start_part(t, HIT, hold[0], five);
+	close(hold[0]);
 	if (!r)
 		*out = TAKE_PTR(t);
 	return r;
+}
+
+void osp_trial_let_go(struct osp_trial *t)
+{
+	osp_cleanup_close(&t->hold);
+	t->hold = -1;
 }
 
 void osp_trial_read(struct osp_trial *t, struct osp_trial_result *out)
@@ -272,6 +299,7 @@ void osp_trial_free(struct osp_trial **t)
 {
 	if (!*t)
 		return;
+	osp_trial_let_go(*t);
 	for (int i = 0; i < PARTS; i++) {
 		osp_cleanup_close(&(*t)->answers[i]);
 		if ((*t)->children[i] > 0)

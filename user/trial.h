@@ -41,6 +41,13 @@ struct osp_trial;
 /* Starts it; with `five`, the no-op of five bytes is tried, too, which outspan has none of. */
 int osp_trial_start(struct osp_trial **out, bool five);
 
+/*
+ * Has the child of the empty hit close its link, which it does in its own time. The kernel makes the
+ * first change of probes wait for a grace period (10 ms), and those that follow soon do not: to be
+ * called some ms before sites are attached.
+ */
+void osp_trial_let_go(struct osp_trial *t);
+
 /* Waits for what came out. All is unknown if nothing did. */
 void osp_trial_read(struct osp_trial *t, struct osp_trial_result *out);
 

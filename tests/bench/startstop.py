@@ -91,8 +91,8 @@ def until_ready(*command):
     raise SystemExit(f"{command[0]} did not start:\n{''.join(said)}")
 
 
-def one_bare(place, points):
-    p, took = until_ready(f"{place}/bare", str(points), str(RING))
+def one_bare(place):
+    p, took = until_ready(f"{place}/bare", str(RING))
     p.stderr.read()
     p.wait()
     return took
@@ -129,7 +129,7 @@ def measure(place, arguments, yaml, exe, processes):
     targets = start_targets(exe, processes)
     try:
         for _ in range(arguments.rounds):
-            figures["bare"].append(one_bare(place, 400))
+            figures["bare"].append(one_bare(place))
             start, stop = one_recording(arguments.build, place, yaml, targets, arguments.options)
             figures["start"].append(start)
             figures["stop"].append(stop)

@@ -340,6 +340,7 @@ static int run(int signals)
 		int r;
 
 		poll(p, 3, lease < 0 || (ring >= 0 && ring < lease) ? ring : lease);
+		osp_loader_grow(h.loader);
 		r = drain();
 		if (r < 0)
 			return r;

@@ -769,16 +769,55 @@ def with_all_a_new_program_is_attached_when_it_starts():
         print(f"# start to attached: {delay / 1000:.1f} ms")
 
 
+def hundreds(t, h, count, ticks):
+    """So many hundred children of t, one hundred after the other, with h awake."""
+    for _ in range(count):
+        seen = len(h.lines)
+        t.ask(f"procs 100 {ticks}")
+        for _ in range(100):
+            seen = h.lines.index(h.wait_for(r"exit ", since=seen).string, seen) + 1
+
+
 def processes_beyond_the_table_are_counted():
     with target() as t:
         h = Hits("-r", str(1 << 24), f"pid:{t.pid}")
-        for _ in range(42):
-            t.ask("procs 100 1")
+        hundreds(t, h, 42, 1)
         h.stop()
         beyond = 1 + 4200 - 4095
         assert h.total("tick__begun", "hits") == 4200 and h.total("tick__begun", "table_full") == beyond, (
             h.counts[0, "tick__begun"], beyond)
         assert h.total("tick__begun") == 4200 - beyond
+
+
+def the_books_close_for_each_of_more_processes_than_the_first_counters_are_for():
+    children = 2500
+    with target() as t:
+        h = Hits("-r", str(1 << 24), f"pid:{t.pid}")
+        hundreds(t, h, children // 100, 3)
+        h.stop()
+        assert {slot for slot, _ in h.counts} == set(range(2, children + 2)), sorted({slot for slot, _ in h.counts})
+        wrong = {at: c for at, c in h.counts.items() if c["hits"] != 3 or c["stored"] != 3}
+        assert len(h.counts) == 3 * children and not wrong, wrong
+
+
+def children_that_hit_before_there_are_counters_for_them_are_counted_apart():
+    strips, children = 2048, 2200
+    with target() as t:
+        h = Hits("-r", str(1 << 24), f"pid:{t.pid}")
+        t.ask("tick 1")
+        os.kill(h.pid, signal.SIGSTOP)
+        for _ in range(children // 100):
+            t.ask("procs 100 1")
+        os.kill(h.pid, signal.SIGCONT)
+        h.wait_for(rf"exit pid=\d+ slot={children + 1} ")
+        t.ask("procs 10 2")
+        h.stop()
+        beyond = children - (strips - 2)  # slot 0 has one, and the parent
+        for p in OWN:
+            assert h.total(p, "hits") == 1 + children + 20 and h.total(p) == 1 + children + 20 - beyond, (p, h.total(p))
+            assert h.counts[0, p]["hits"] == h.counts[0, p]["table_full"] == beyond, h.counts[0, p]
+        late = {slot: c["stored"] for (slot, p), c in h.counts.items() if p == OWN[0] and slot > children + 1}
+        assert late == {slot: 2 for slot in range(children + 2, children + 12)}, late
 
 
 def another_signature_is_refused_by_name():
