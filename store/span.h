@@ -67,8 +67,8 @@ struct osp_step {
 	const char *name; /* of the point: "auth_accepted" */
 	uint16_t span;	  /* index into the row's spans */
 	uint16_t attribute_count;
-	uint32_t first_attribute; /* index into the row's attributes */
-	bool unexpected;
+	uint32_t first_attribute : 31; /* index into the row's attributes */
+	bool unexpected : 1;
 };
 
 /* One span of an operation: [0] is the operation itself, the others its nested spans. */

@@ -80,6 +80,7 @@ struct sqlite_store {
 	sqlite3_stmt *statements[STATEMENT_COUNT];
 	sqlite3_stmt *reads[READ_COUNT]; /* idle */
 	struct names names[NAMES_COUNT];
+	struct recent_kind recent_kinds[KINDS_RECENT];
 	struct osp_map strings; /* text -> id, of the writer */
 	struct recent_string recent_strings[STRINGS_RECENT];
 	bool strings_elsewhere;	  /* the table may have strings that the map has not */
@@ -153,6 +154,9 @@ struct name_hint {
 };
 int sqlite_names_add(struct sqlite_store *s, enum name_table t, const struct name *columns,
 		     struct name_hint hint, uint32_t *number);
+
+/* The same of what a link says besides its ends. */
+int sqlite_names_add_kind(struct sqlite_store *s, const struct osp_edge *e, uint32_t *number);
 
 /* The columns of a number. -EBADMSG. */
 int sqlite_names_get(struct sqlite_store *s, enum name_table t, int64_t number,

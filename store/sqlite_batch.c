@@ -487,7 +487,6 @@ static int write_edge(struct sqlite_store *s, const struct sqlite_link *l)
 {
 	const struct osp_edge *e = &l->edge;
 	struct name rule = {.texts = {e->rule}};
-	struct name kind = {.texts = {e->rule, e->makes, e->evidence, e->grade, e->also}};
 	sqlite3_stmt *st = sqlite_statement(s, STATEMENT_ADD_EDGE);
 	uint32_t rule_number, kind_number;
 	int r = st ? 0 : sqlite_fail(s, "write");
@@ -495,9 +494,7 @@ static int write_edge(struct sqlite_store *s, const struct sqlite_link *l)
 	r = r ? r
 	      : sqlite_names_add(s, NAMES_RULE, &rule, (struct name_hint){e->rule, NULL},
 				 &rule_number);
-	r = r ? r
-	      : sqlite_names_add(s, NAMES_LINK_KIND, &kind,
-				 (struct name_hint){e->rule, e->evidence}, &kind_number);
+	r = r ? r : sqlite_names_add_kind(s, e, &kind_number);
 	r = r ? r : sqlite_place_add_edge(s, e->from);
 	if (r)
 		return r;

@@ -383,7 +383,7 @@ static int place_attribute(struct decoding *d, struct osp_step *steps, size_t st
 		return sqlite_damaged(d->s, "an attribute belongs to no step");
 	if (!st->attribute_count)
 		st->first_attribute = i;
-	if (st->first_attribute + st->attribute_count != i)
+	if ((uint32_t)st->first_attribute + st->attribute_count != i)
 		return sqlite_damaged(d->s, "attributes out of order");
 	st->attribute_count++;
 	return 0;

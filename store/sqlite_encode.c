@@ -439,12 +439,9 @@ static int encode_member(struct sqlite_store *s, const struct sqlite_member *m, 
 static int encode_link(struct sqlite_store *s, const struct sqlite_link *l)
 {
 	const struct osp_edge *e = &l->edge;
-	struct name n = {.texts = {e->rule, e->makes, e->evidence, e->grade, e->also}};
 	uint8_t *p = reserve(&s->edges, OSP_PACK_EDGE);
 	uint32_t kind;
-	int r = p ? sqlite_names_add(s, NAMES_LINK_KIND, &n,
-				     (struct name_hint){e->rule, e->evidence}, &kind)
-		  : -ENOMEM;
+	int r = p ? sqlite_names_add_kind(s, e, &kind) : -ENOMEM;
 
 	if (r)
 		return r;

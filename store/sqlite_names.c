@@ -204,6 +204,39 @@ int sqlite_names_add(struct sqlite_store *s, enum name_table t, const struct nam
 	return r;
 }
 
+static bool is_same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+/* Links of a rule differ in `also` at most, and in that seldom. */
+static bool is_recent_kind(const struct sqlite_store *s, const struct recent_kind *k,
+			   const struct osp_edge *e)
+{
+	const struct names *kinds = &s->names[NAMES_LINK_KIND];
+
+	return k->rule == e->rule && k->makes == e->makes && k->evidence == e->evidence &&
+	       k->grade == e->grade && is_same_text(kinds->entries[k->number]->texts[4], e->also);
+}
+
+int sqlite_names_add_kind(struct sqlite_store *s, const struct osp_edge *e, uint32_t *number)
+{
+	struct name n = {.texts = {e->rule, e->makes, e->evidence, e->grade, e->also}};
+	struct recent_kind *recent =
+		&s->recent_kinds[((uintptr_t)e->rule ^ (uintptr_t)e->grade) / 8 % KINDS_RECENT];
+	int r;
+
+	if (e->lasting && is_recent_kind(s, recent, e)) {
+		*number = recent->number;
+		return 0;
+	}
+	r = sqlite_names_add(s, NAMES_LINK_KIND, &n, (struct name_hint){e->rule, e->evidence},
+			     number);
+	if (!r && e->lasting)
+		*recent = (struct recent_kind){e->rule, e->makes, e->evidence, e->grade, *number};
+	return r;
+}
+
 int sqlite_names_get(struct sqlite_store *s, enum name_table t, int64_t number,
 		     const struct name **out)
 {
@@ -381,6 +414,7 @@ void sqlite_names_clear(struct sqlite_store *s)
 	}
 	osp_map_clear(&s->strings);
 	osp_map_init(&s->strings, SQLITE_STRINGS, 0x73747269);
+	memset(s->recent_kinds, 0, sizeof(s->recent_kinds));
 	memset(s->recent_strings, 0, sizeof(s->recent_strings));
 	s->value_strings = 0;
 }

@@ -14,7 +14,7 @@ struct name {
 	int64_t integer;      /* the one integer column, 0 where there is none */
 };
 
-enum { NAMES_RECENT = 1024, STRINGS_RECENT = 2048 };
+enum { NAMES_RECENT = 1024, STRINGS_RECENT = 2048, KINDS_RECENT = 64 };
 
 struct names {
 	struct name **entries; /* owned; by number */
@@ -26,6 +26,12 @@ struct names {
 		int64_t integer;
 		uint32_t number;
 	} recent[NAMES_RECENT];
+};
+
+/* A kind of link met lately, by the addresses of texts that last; `also` is compared. */
+struct recent_kind {
+	const char *rule, *makes, *evidence, *grade; /* rule NULL = none */
+	uint32_t number;
 };
 
 /* A string met lately; one line of the cache, where most look-ups end. */

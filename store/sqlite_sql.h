@@ -22,8 +22,8 @@
 	  "UPDATE bundle SET trace = ?2, start_ns = ?3, duration_ns = ?4, wire = ?5, heads = ?6, "  \
 	  "times = ?7, slots = ?8, payload = ?9, edges = ?10 WHERE key = ?1")                       \
 	X(DROP_BUNDLE, "DELETE FROM bundle WHERE key = ?1")                                         \
-	X(FIND_BUNDLE,                                                                              \
-	  "SELECT * FROM bundle WHERE key BETWEEN ?1 AND ?2 AND instr(heads, ?3) ORDER BY key")     \
+	X(FIND_BUNDLE, "SELECT * FROM bundle WHERE key BETWEEN ?1 AND ?2 AND instr(heads, ?3) "     \
+		       "ORDER BY key DESC")                                                         \
 	X(ADD_AMEND, "INSERT INTO amend VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET "          \
 		     "seq = ?2, rank = ?3, marks = marks | ?4")                                     \
 	X(ADD_MARKS, "INSERT INTO amend VALUES(?1, 0, 0, ?2) ON CONFLICT DO UPDATE SET "            \

@@ -691,9 +691,150 @@ static void saved_session_is_the_same(void **state)
 	free(s);
 }
 
+/* A part and all that it points to, in one block that is freed. */
+struct brief {
+	struct osp_part part;
+	struct osp_row_span span;
+	struct osp_step step;
+	struct osp_attribute attributes[2];
+	char name[8], code[8], text[8], also[8], rule[8];
+	uint8_t bytes[4];
+};
+
+/* Names that last may not lie in it: of rows of a form they are told apart by address. */
+static struct brief *new_row(uint64_t id, const char *name, uint8_t byte)
+{
+	struct brief *b = calloc(1, sizeof(*b));
+
+	strcpy(b->name, name);
+	strcpy(b->code, "c");
+	strcpy(b->text, name);
+	memset(b->bytes, byte, sizeof(b->bytes));
+	b->span = (struct osp_row_span){.kind_name = "op",
+					.name = b->name,
+					.kind = OSP_SPAN_CLIENT,
+					.start_ns = byte,
+					.end_ns = byte + 1,
+					.status = OSP_SPAN_OK,
+					.code = b->code};
+	b->step = (struct osp_step){.time_ns = byte + 1, .name = "at", .attribute_count = 2};
+	b->attributes[0] = (struct osp_attribute){
+		"t", {.type = OSP_VALUE_STR, .data = b->text, .size = 1, .true_size = 1}};
+	b->attributes[1] = (struct osp_attribute){
+		"b", {.type = OSP_VALUE_BYTES, .data = b->bytes, .size = 4, .true_size = 4}};
+	b->part = (struct osp_part){.kind = OSP_PART_ROW,
+				    .row = {.id = id,
+					    .trace = 1,
+					    .process = 1,
+					    .tid = 2,
+					    .complete = true,
+					    .lasting = true,
+					    .form = 9,
+					    .spans = &b->span,
+					    .span_count = 1,
+					    .steps = &b->step,
+					    .step_count = 1,
+					    .attributes = b->attributes,
+					    .attribute_count = 2}};
+	return b;
+}
+
+static struct brief *new_edge(uint64_t from, uint64_t to)
+{
+	struct brief *b = calloc(1, sizeof(*b));
+
+	strcpy(b->rule, "rule");
+	strcpy(b->also, "also");
+	b->part = edge(from, to, "link", "exact");
+	b->part.edge.rule = b->rule;
+	b->part.edge.also = b->also;
+	return b;
+}
+
+static void add(struct fixture *f, struct brief *b)
+{
+	assert_ok(osp_store_add(f->store, &b->part, 1));
+	memset(b, 0x5a, sizeof(*b));
+	free(b);
+}
+
+static void what_was_added_is_the_callers_again(void **state)
+{
+	static const char *const expected[] = {
+		"  span 0 in 0 kind_name=\"op\" name=\"x\" kind=3 start=1 end=2 status=1 "
+		"code=\"c\" marks=0\n"
+		"  step 2 span=0 name=\"at\" \"t\"=\"x\" \"b\"=bytes:01010101\n",
+		"  span 0 in 0 kind_name=\"op\" name=\"y\" kind=3 start=2 end=3 status=1 "
+		"code=\"c\" marks=0\n"
+		"  step 3 span=0 name=\"at\" \"t\"=\"y\" \"b\"=bytes:02020202\n",
+		"  span 0 in 0 kind_name=\"op\" name=\"z\" kind=3 start=3 end=4 status=1 "
+		"code=\"c\" marks=0\n"
+		"  step 4 span=0 name=\"z\" \"t\"=\"z\" \"b\"=bytes:03030303\n",
+		"rule=\"rule\" makes=\"link\" evidence=\"message_id\" grade=\"exact\" also=\"also\"",
+	};
+	struct fixture *f = *state;
+	struct brief *other = new_row(0x30000, "z", 3);
+	char *text;
+
+	other->part.row.form = 0;
+	other->part.row.lasting = false;
+	other->step.name = other->name;
+	add(f, new_row(0x10000, "x", 1));
+	add(f, new_row(0x20000, "y", 2));
+	add(f, other);
+	add(f, new_edge(0x10000, 0x20000));
+	assert_ok(osp_store_write(f->store, NULL, 0));
+
+	text = dump(f->store);
+	for (size_t i = 0; i < sizeof(expected) / sizeof(*expected); i++)
+		if (!strstr(text, expected[i]))
+			fail_msg("not there: %s in:\n%s", expected[i], text);
+	free(text);
+}
+
+/* Their texts are told apart by address, but for `also`. */
+static void links_whose_texts_last_are_told_apart(void **state)
+{
+	static const char expected[] =
+		"edge 0000000000010000 -> 0000000000020000 rule=\"rule\" makes=\"link\" "
+		"evidence=\"message_id\" grade=\"exact\" also=\"one\"\n"
+		"edge 0000000000010000 -> 0000000000030000 rule=\"rule\" makes=\"link\" "
+		"evidence=\"message_id\" grade=\"exact\" also=\"two\"\n"
+		"edge 0000000000010000 -> 0000000000040000 rule=\"rule\" makes=\"link\" "
+		"evidence=\"message_id\" grade=\"exact\" also=\n"
+		"edge 0000000000010000 -> 0000000000050000 rule=\"rule\" makes=\"link\" "
+		"evidence=\"message_id\" grade=\"weak\" also=\n"
+		"edge 0000000000010000 -> 0000000000060000 rule=\"rule\" makes=\"parent\" "
+		"evidence=\"message_id\" grade=\"weak\" also=\n";
+	struct fixture *f = *state;
+	struct small m[6];
+	struct osp_part parts[11];
+	char also[] = "one", *text;
+
+	for (size_t i = 0; i < 6; i++)
+		parts[i] = small_row(&m[i], (i + 1) << 16, 1, (int64_t)i);
+	for (size_t i = 0; i < 5; i++) {
+		parts[6 + i] = edge(0x10000, (i + 2) << 16, i < 4 ? "link" : "parent",
+				    i < 3 ? "exact" : "weak");
+		parts[6 + i].edge.lasting = true;
+	}
+	parts[6].edge.also = also;
+	assert_ok(osp_store_add(f->store, parts, 7));
+	memcpy(also, "two", 3); /* the same address */
+	parts[7].edge.also = also;
+	write_parts(f, parts + 7, 4);
+
+	text = dump(f->store);
+	if (!strstr(text, expected))
+		fail_msg("not there: %s in:\n%s", expected, text);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		BOTH(what_was_added_is_the_callers_again),
+		BOTH(links_whose_texts_last_are_told_apart),
 		BOTH(trace_contexts_keep_every_byte),
 		BOTH(forgetting_takes_whole_traces_that_are_old),
 		BOTH(saved_session_is_the_same),

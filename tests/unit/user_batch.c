@@ -1,6 +1,7 @@
 /* What a batch adds to its transaction, up to when the session tells what happened; and when. */
 #include "tests/unit/test.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,5 +144,84 @@ static void nothing_is_committed_before_the_flush(void **state)
 	end(b, s);
 }
 
-RUN_TESTS(TEST(a_session_knows_its_last_committed_step),
+/* One row larger than that is left out, and the batch goes on. */
+static void a_row_may_be_too_large(void **state)
+{
+	static const char value[1 << 16];
+	const struct osp_attribute a = {"a",
+					{.type = OSP_VALUE_BYTES,
+					 .data = value,
+					 .size = sizeof(value),
+					 .true_size = sizeof(value)}};
+	const struct osp_step step = {.time_ns = 9000, .name = "at", .attribute_count = 1};
+	const struct osp_row_span span = {
+		.kind_name = "work", .name = "work", .kind = OSP_SPAN_SERVER, .end_ns = 9000};
+	const struct osp_part large = {.kind = OSP_PART_ROW,
+				       .row = {.id = 1 << 16,
+					       .trace = 1,
+					       .spans = &span,
+					       .span_count = 1,
+					       .steps = &step,
+					       .step_count = 1,
+					       .attributes = &a,
+					       .attribute_count = 1}};
+	struct osp_store *s;
+	struct osp_batch *b = begin(&s);
+
+	(void)state;
+	assert_int_equal(osp_batch_add(b, &large), -E2BIG);
+	add_row(b, 2, 3000);
+	assert_ok(osp_batch_flush(b));
+	assert_committed(3000, false);
+	end(b, s);
+}
+
+/* Links and patches are the caller's again at once, as rows are. */
+static void what_was_added_is_the_callers_again(void **state)
+{
+	char rule[] = "rule", makes[] = "link", evidence[] = "id", grade[] = "weak", also[] = "z";
+	struct osp_part link = {.kind = OSP_PART_EDGE,
+				.edge = {.from = 1 << 16,
+					 .to = 2 << 16,
+					 .rule = rule,
+					 .makes = makes,
+					 .evidence = evidence,
+					 .grade = grade,
+					 .also = also}};
+	struct osp_part patch = {.kind = OSP_PART_PATCH,
+				 .patch = {.id = 2 << 16, .trace = 1, .marks = OSP_MARK_TIMED_OUT}};
+	sqlite3 *db = NULL;
+	sqlite3_stmt *st = NULL;
+	struct osp_store *s;
+	struct osp_batch *b = begin(&s);
+
+	(void)state;
+	add_row(b, 1, 3000);
+	add_row(b, 2, 3000);
+	assert_ok(osp_batch_add(b, &link));
+	assert_ok(osp_batch_add(b, &patch));
+	*rule = *makes = *evidence = *grade = *also = 'X';
+	memset(&link, 0x5a, sizeof(link));
+	memset(&patch, 0x5a, sizeof(patch));
+	assert_ok(osp_batch_flush(b));
+
+	assert_ok(sqlite3_open(file, &db));
+	assert_ok(sqlite3_prepare_v2(db,
+				     "SELECT trace || from_id || to_id || rule || makes || "
+				     "evidence || grade || also || (SELECT marks FROM span WHERE "
+				     "span_id = to_id) FROM link",
+				     -1, &st, NULL));
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	assert_string_equal((const char *)sqlite3_column_text(st, 0), "1"
+								      "0000000000010000"
+								      "0000000000020000"
+								      "rulelinkidweakz"
+								      "timed out");
+	sqlite3_finalize(st);
+	sqlite3_close(db);
+	end(b, s);
+}
+
+RUN_TESTS(TEST(what_was_added_is_the_callers_again), TEST(a_row_may_be_too_large),
+	  TEST(a_session_knows_its_last_committed_step),
 	  TEST(nothing_is_committed_before_the_flush))

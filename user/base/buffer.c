@@ -41,9 +41,15 @@ static int grow(struct osp_buffer *b, size_t more)
 	return 0;
 }
 
+/* Mostly there is room. */
+static inline int make_room(struct osp_buffer *b, size_t more)
+{
+	return more < b->capacity - b->size && more <= b->max - b->size ? 0 : grow(b, more);
+}
+
 void *osp_buffer_reserve(struct osp_buffer *b, size_t size)
 {
-	if (grow(b, size))
+	if (make_room(b, size))
 		return NULL;
 	b->size += size;
 	return b->data + b->size - size;
@@ -51,7 +57,7 @@ void *osp_buffer_reserve(struct osp_buffer *b, size_t size)
 
 int osp_buffer_add(struct osp_buffer *b, const void *data, size_t size)
 {
-	int r = grow(b, size);
+	int r = make_room(b, size);
 
 	if (r)
 		return r;
