@@ -646,6 +646,54 @@ static void recording_that_was_not_closed_reads_the_same(void **state)
 	free(text[1]);
 }
 
+/* What SQLite does for a query, by its own count. */
+static int count_work(const struct fixture *f, const char *sql)
+{
+	sqlite3_stmt *st;
+	sqlite3 *db;
+	int work;
+
+	assert_ok(sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READONLY, NULL));
+	assert_ok(sqlite3_prepare_v2(db, sql, -1, &st, NULL));
+	while (sqlite3_step(st) == SQLITE_ROW)
+		;
+	work = sqlite3_stmt_status(st, SQLITE_STMTSTATUS_VM_STEP, 0);
+	sqlite3_finalize(st);
+	sqlite3_close(db);
+	return work;
+}
+
+/* A list of a million traces must not unpack their spans: that was 100 times as much work. */
+static void traces_are_listed_without_their_spans(void **state)
+{
+	enum { TRACES = 400, SPANS = 30 };
+	struct osp_row_span spans[SPANS];
+	struct osp_part part = {.kind = OSP_PART_ROW,
+				.row = {.complete = true, .spans = spans, .span_count = SPANS}};
+	struct fixture *f = *state;
+	int work[2] = {0};
+
+	for (unsigned i = 0; i < SPANS; i++)
+		spans[i] = (struct osp_row_span){.number = (uint16_t)i,
+						 .kind_name = "piece",
+						 .name = "piece",
+						 .kind = OSP_SPAN_INTERNAL,
+						 .start_ns = 1000,
+						 .end_ns = 2000};
+	open_store(f, OSP_STORE_CREATE);
+	for (uint64_t i = 1; i <= TRACES; i++) {
+		part.row.trace = i;
+		part.row.id = i << 16;
+		assert_ok(osp_store_write(f->store, &part, 1));
+		if (i == TRACES / 2 || i == TRACES)
+			work[i == TRACES] = count_work(f, "SELECT * FROM trace");
+	}
+	close_store(f, true);
+	assert_in_range(work[1] - work[0], TRACES / 2, TRACES / 2 * 1000);
+	expect_query(f, "SELECT count(*), sum(spans), sum(duration_ns) FROM trace",
+		     "400|12000|400000");
+}
+
 /* The views cut long operations into pieces: nothing may be lost or moved where two meet. */
 static void views_unpack_operations_of_any_length(void **state)
 {
@@ -731,6 +779,7 @@ int main(void)
 		TEST(what_joins_an_old_bundle_is_found_after_a_crash),
 		TEST(reader_sees_the_session_as_it_was_when_it_opened),
 		TEST(recording_that_was_not_closed_reads_the_same),
+		TEST(traces_are_listed_without_their_spans),
 		TEST(views_unpack_operations_of_any_length),
 	};
 
