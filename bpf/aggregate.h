@@ -50,7 +50,7 @@ __noinline int aggregate_step(const struct losing *l, const struct osp_record_st
 
 	if (!l || !s)
 		return -EINVAL;
-	if (!s->sequence || s->flags & OSP_STEP_FORKED)
+	if (!s->sequence)
 		return 0;
 	key = l->numbers;
 	n = bpf_map_lookup_elem(&numbers, &key);
@@ -67,7 +67,6 @@ __noinline int aggregate_walk(const struct losing *l)
 {
 	struct osp_record_step s;
 	__u64 at, end, before = 0;
-	__u32 sequence = 0;
 	int failed = 0;
 
 	if (!l)
@@ -79,9 +78,8 @@ __noinline int aggregate_walk(const struct losing *l)
 			return -EINVAL;
 		at += sizeof(s) + s.size;
 		failed |= carried_lose(l, &s);
-		aggregate_step(l, &s, i && s.sequence == sequence + 1 ? before : 0);
+		aggregate_step(l, &s, before);
 		before = s.stamp;
-		sequence = s.sequence;
 	}
 	return failed || at != end ? -EINVAL : 0;
 }
