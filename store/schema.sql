@@ -351,19 +351,53 @@ SELECT o.bundle, o.place, o.id, o.trace, o.slot, o.heads, o.payload, o.wire, 256
 FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < (length(s.fields) + 1279) / 1280
 UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
+-- Where in the payload the values of a block lie, from base to top, when it is long: only that goes on.
+CREATE VIEW value_range AS
+SELECT k.*,
+  (SELECT min(CAST(substr(x'00000000', 1, 4 - k.slot) || substr(k.slots, k.slot * n.i + 1, k.slot) AS BLOB)) FROM number n
+   WHERE n.i < length(k.fields) / 5 AND substr(k.fields, 5 * n.i + 4 + 1, 1) IN (x'03', x'04')) AS base4,
+  (SELECT max(CAST(substr(x'00000000', 1, 4 - k.slot) || substr(k.slots, k.slot * n.i + 1, k.slot) AS BLOB)) FROM number n
+   WHERE n.i < length(k.fields) / 5 AND substr(k.fields, 5 * n.i + 4 + 1, 1) IN (x'03', x'04')) AS top4
+FROM value_block k WHERE length(k.payload) > 65536
+UNION ALL SELECT k.*, x'00000000', NULL FROM value_block k WHERE length(k.payload) IS NULL OR length(k.payload) <= 65536;
+
+CREATE VIEW value_span AS
+SELECT k.bundle, k.place, k.id, k.trace, k.slot, k.heads, k.wire, k.first, k.spans, k.fields, k.slots, k.first_step, k.steps, k.payload,
+  (((SELECT v FROM byte WHERE b = substr(k.base4, 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(k.base4, 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(k.base4, 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.base4, 4, 1))) AS base, (((SELECT v FROM byte WHERE b = substr(k.top4, 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(k.top4, 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(k.top4, 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.top4, 4, 1))) AS top
+FROM value_range k
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+
+CREATE VIEW value_window AS
+SELECT k.bundle, k.place, k.id, k.trace, k.slot, k.heads, k.wire, k.first, k.spans, k.fields, k.slots, k.first_step, k.steps,
+  coalesce(k.base, 0) AS base,
+  iif(k.top IS NULL, k.payload, substr(k.payload, k.base + 1, k.top - k.base + 5 +
+    iif((SELECT v FROM byte WHERE b = substr(k.payload, k.top + 1, 1)) < 255,
+      (SELECT v FROM byte WHERE b = substr(k.payload, k.top + 1, 1)), (((SELECT v FROM byte WHERE b = substr(substr(k.payload, k.top + 2, 4), 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(substr(k.payload, k.top + 2, 4), 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(substr(k.payload, k.top + 2, 4), 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(k.payload, k.top + 2, 4), 4, 1)))))) AS payload
+FROM value_span k
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+
 CREATE VIEW value_bytes AS
-SELECT k.bundle, k.place, k.id, k.trace, k.heads, k.payload, k.wire, k.first + n.i AS i, k.spans, k.steps, k.first_step,
+SELECT k.bundle, k.place, k.id, k.trace, k.heads, k.payload, k.base, k.wire, k.first + n.i AS i, k.spans, k.steps, k.first_step,
   (((SELECT v FROM byte WHERE b = substr(k.fields, 5 * n.i + 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(k.fields, 5 * n.i + 2, 1))) AS field,
   (((SELECT v FROM byte WHERE b = substr(k.fields, 5 * n.i + 2 + 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(k.fields, 5 * n.i + 2 + 2, 1))) AS step,
   (SELECT v FROM byte WHERE b = substr(k.fields, 5 * n.i + 4 + 1, 1)) AS coding,
   CAST(substr(x'00000000', 1, 4 - k.slot) || substr(k.slots, k.slot * n.i + 1, k.slot) AS BLOB) AS at4
-FROM value_block k CROSS JOIN number n ON n.i < length(k.fields) / 5
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+FROM value_window k CROSS JOIN number n ON n.i < length(k.fields) / 5
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW value_slots AS
-SELECT v.bundle, v.place, v.id, v.trace, v.heads, v.payload, v.wire, v.i, v.field, v.step, v.coding,
+SELECT v.bundle, v.place, v.id, v.trace, v.heads, v.payload, v.base, v.wire, v.i, v.field, v.step, v.coding,
   (((SELECT v FROM byte WHERE b = substr(v.at4, 1, 1)) << 24) |
     ((SELECT v FROM byte WHERE b = substr(v.at4, 2, 1)) << 16) |
     ((SELECT v FROM byte WHERE b = substr(v.at4, 3, 1)) << 8) |
@@ -371,7 +405,7 @@ SELECT v.bundle, v.place, v.id, v.trace, v.heads, v.payload, v.wire, v.i, v.fiel
   substr(v.spans, 20 * (((SELECT v FROM byte WHERE b = substr(v.steps, 4 * (v.step - v.first_step) + 2 + 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(v.steps, 4 * (v.step - v.first_step) + 2 + 2, 1))) + 1, 2) AS number
 FROM value_bytes v
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW value_raw AS
 SELECT v.bundle, v.place, v.i, v.id, v.trace, v.field, v.step, v.coding, v.at, v.wire, v.heads,
@@ -382,12 +416,12 @@ SELECT v.bundle, v.place, v.i, v.id, v.trace, v.field, v.step, v.coding, v.at, v
     (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(v.id, 7, 2), 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(substr(v.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(v.number, 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(v.number, 2, 1)))) & 255) AS BLOB) AS span_id,
-  iif(v.coding IN (3, 4), iif((SELECT v FROM byte WHERE b = substr(v.payload, v.at + 1, 1)) < 255,
-    substr(v.payload, v.at + 2, (SELECT v FROM byte WHERE b = substr(v.payload, v.at + 1, 1))),
-    substr(v.payload, v.at + 6, (((SELECT v FROM byte WHERE b = substr(v.payload, v.at + 1 + 1, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(v.payload, v.at + 1 + 2, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(v.payload, v.at + 1 + 3, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(v.payload, v.at + 1 + 4, 1))))), NULL) AS bytes
+  iif(v.coding IN (3, 4), iif((SELECT v FROM byte WHERE b = substr(v.payload, v.at - v.base + 1, 1)) < 255,
+    substr(v.payload, v.at - v.base + 2, (SELECT v FROM byte WHERE b = substr(v.payload, v.at - v.base + 1, 1))),
+    substr(v.payload, v.at - v.base + 6, (((SELECT v FROM byte WHERE b = substr(v.payload, v.at - v.base + 1 + 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(v.payload, v.at - v.base + 1 + 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(v.payload, v.at - v.base + 1 + 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(v.payload, v.at - v.base + 1 + 4, 1))))), NULL) AS bytes
 FROM value_slots v;
 
 -- The root of a trace is its first operation that has no parent in it: one of the first of the
