@@ -754,6 +754,50 @@ static void views_unpack_operations_of_any_length(void **state)
 		     "fifth|260|260|260|260\nminus|500|500|500|500");
 }
 
+/* Of a payload that is long only the part that a piece needs is looked at. */
+static void views_unpack_values_of_a_long_payload(void **state)
+{
+	enum { VALUES = 600, SIZE = 200 };
+	static char texts[VALUES][SIZE + 1];
+	static struct osp_step steps[VALUES];
+	static struct osp_attribute values[VALUES];
+	struct osp_row_span span = {.kind_name = "work",
+				    .name = "long",
+				    .kind = OSP_SPAN_INTERNAL,
+				    .start_ns = 1000,
+				    .end_ns = 2000};
+	struct osp_part part = {.kind = OSP_PART_ROW,
+				.row = {.id = 0x70000,
+					.trace = 1,
+					.complete = true,
+					.spans = &span,
+					.span_count = 1,
+					.steps = steps,
+					.step_count = VALUES,
+					.attributes = values,
+					.attribute_count = VALUES}};
+	struct fixture *f = *state;
+
+	for (unsigned i = 0; i < VALUES; i++) {
+		snprintf(texts[i], sizeof(texts[i]), "%0200u", i);
+		values[i] = (struct osp_attribute){"digits",
+						   {.type = OSP_VALUE_BYTES,
+						    .data = texts[i],
+						    .size = SIZE,
+						    .true_size = SIZE}};
+		steps[i] = (struct osp_step){.time_ns = 1000 + i,
+					     .name = "step",
+					     .first_attribute = i,
+					     .attribute_count = 1};
+	}
+	open_store(f, OSP_STORE_CREATE);
+	assert_ok(osp_store_write(f->store, &part, 1));
+	close_store(f, true);
+	expect_query(
+		f, "SELECT count(*), sum(value = lower(hex(printf('%0200d', seq)))) FROM attribute",
+		"600|600");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -781,6 +825,7 @@ int main(void)
 		TEST(recording_that_was_not_closed_reads_the_same),
 		TEST(traces_are_listed_without_their_spans),
 		TEST(views_unpack_operations_of_any_length),
+		TEST(views_unpack_values_of_a_long_payload),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
