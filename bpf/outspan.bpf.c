@@ -36,7 +36,7 @@ const volatile bool cfg_aggregate = false; /* steps are counted and do not leave
 const volatile bool cfg_choose = false;	   /* operations are chosen: choose.h */
 
 /* Shared with user space, which maps them. */
-__u64 histograms_full = 0;	 /* operations that could not be timed */
+__u64 histograms_full = 0;	 /* times that found no room in a histogram */
 __u64 sample_below = 1ull << 32; /* see sample.h */
 bool switching = false;		 /* sites may have two links of ours: twice.h */
 __u32 next_process = 1;		 /* slot for the next process */
@@ -184,7 +184,6 @@ static __always_inline void record_fill(struct osp_record *r, struct hit *h, __u
 }
 
 #include "bpf/sample.h"
-#include "bpf/aggregate.h"
 #include "bpf/left.h" /* it needs what stands above */
 
 /* ---- our own points ---- */
@@ -342,25 +341,33 @@ __noinline int carried_walk(const struct losing *l)
 	return failed || at != end ? -EINVAL : 0;
 }
 
+static __always_inline void call_losing(struct losing *l, const struct hit *h, const struct call *c,
+					__u32 reason)
+{
+	*l = (struct losing){.block = c->block,
+			     .start = call_start(c),
+			     .end = call_end(c),
+			     .process = h->member->process,
+			     .numbers = h->numbers,
+			     .sequence = (__u32)c->packed,
+			     .reason = reason,
+			     .forked = c->used >> 63};
+}
+
 /* The step that trapped, and, if the block is cleared behind the call, all that it carried. */
 static __always_inline void step_lose(struct hit *h, const struct call *c,
 				      const struct osp_shape *shape, __u32 reason)
 {
-	struct losing l = {.block = c->block,
-			   .start = call_start(c),
-			   .end = call_end(c),
-			   .process = h->member->process,
-			   .numbers = h->numbers,
-			   .sequence = (__u32)c->packed,
-			   .reason = reason,
-			   .forked = c->used >> 63};
+	struct losing l;
 
+	call_losing(&l, h, c, reason);
 	if (shape->kind != OSP_SHAPE_SPILL)
 		hit_lose(h, reason);
 	if (call_clears(c) && carried_walk(&l))
 		counter_lose(h->counter, h->member, OSP_LOSS_STEPS_UNKNOWN);
 }
 
+#include "bpf/aggregate.h"
 #include "bpf/choose.h" /* it needs what stands above */
 #include "bpf/twice.h"
 
@@ -444,15 +451,6 @@ static __always_inline void call_note(const struct hit *h, const struct call *c,
 	else
 		block_keep(h->member->process, c->op_id, c->block, h->numbers << 16 | h->point,
 			   h->tid);
-}
-
-/* A copy made by fork ends nothing. */
-static __always_inline void step_aggregate(struct hit *h, const struct call *c,
-					   const struct osp_shape *shape)
-{
-	if (hit_has_slot(h) && call_clears(c) && shape->kind != OSP_SHAPE_SPILL && !(c->used >> 63))
-		aggregate_end(h->member->process, h->point, c->block + call_start(c), c->stamp);
-	step_lose(h, c, shape, OSP_LOSS_AGGREGATED);
 }
 
 SEC("uprobe")

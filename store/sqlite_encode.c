@@ -527,10 +527,13 @@ static struct extent measure(struct sqlite_store *s, const uint32_t *members, si
 
 	for (size_t i = 0; i < count; i++) {
 		const struct osp_row *row = &s->batch.members[members[i]].row;
-		const struct osp_row_span *span = &row->spans[0];
 
-		x.start_ns = span->start_ns < x.start_ns ? span->start_ns : x.start_ns;
-		x.end_ns = span->end_ns > x.end_ns ? span->end_ns : x.end_ns;
+		for (size_t k = 0; k < row->span_count; k++) {
+			const struct osp_row_span *span = &row->spans[k];
+
+			x.start_ns = span->start_ns < x.start_ns ? span->start_ns : x.start_ns;
+			x.end_ns = span->end_ns > x.end_ns ? span->end_ns : x.end_ns;
+		}
 		x.complete = x.complete && row->complete;
 		s->ids[s->id_count++] = row->id;
 	}

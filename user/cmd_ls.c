@@ -6,12 +6,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
-#include "user/base/text.h"
 #include "user/json.h"
+#include "user/latency.h"
 #include "user/output.h"
 #include "user/reader.h"
 #include "user/render.h"
@@ -23,7 +22,8 @@ struct options {
 };
 
 static const struct argp_option option_table[] = {
-	{"json", 'j', NULL, 0, "one JSON object per line; start_ns is wall-clock time", 0},
+	{"json", 'j', NULL, 0,
+	 "one JSON object per line, of --aggregate too; start_ns is wall-clock time", 0},
 	{"limit", 'n', "N", 0, "only the newest N traces", 0},
 	{"utc", 'u', NULL, 0, "times in UTC", 0},
 	{"color", 'c', "WHEN", 0, "auto (default), always or never; auto honours NO_COLOR", 0},
@@ -91,29 +91,6 @@ static int list(struct osp_session *s, const struct options *o, const struct osp
 	return 0;
 }
 
-/* Of a recording with --aggregate. The text is escaped: a session is anybody's. */
-static int list_aggregates(struct osp_session *s, const struct osp_render *render)
-{
-	_cleanup_(osp_cursor_close) struct osp_cursor *c = NULL;
-	struct osp_part part;
-	char text[1024];
-	int r = osp_store_parts(s->store, OSP_PART_SESSION, &c);
-	bool any = false;
-
-	while (!r && !(r = osp_cursor_next_part(c, &part))) {
-		if (strncmp(part.session.name, OSP_SESSION_AGGREGATE,
-			    strlen(OSP_SESSION_AGGREGATE)))
-			continue;
-		if (!any)
-			fputs("This session holds aggregates only:\nPID      OPERATION\n",
-			      render->out);
-		any = true;
-		osp_text_escape(text, sizeof(text), part.session.value, strlen(part.session.value));
-		fprintf(render->out, "%s\n", text);
-	}
-	return r < 0 ? r : 0;
-}
-
 int osp_cmd_ls(int argc, char **argv)
 {
 	static const struct argp argp = {option_table, parse, "FILE", help, NULL, NULL, NULL};
@@ -137,7 +114,7 @@ int osp_cmd_ls(int argc, char **argv)
 	render.session = s;
 	render.books = books;
 	r = list(s, &o, &render);
-	r = r || o.json ? r : list_aggregates(s, &render);
+	r = r ? r : osp_latency_list(s, out.file, o.json);
 	closed = osp_output_close(&out);
 	return osp_reader_exit(r ? r : closed);
 }

@@ -99,7 +99,7 @@ static const struct argp_option option_table[] = {
 	{"sample", KEY_SAMPLE, "1/N", 0, "record one of N traces, the same ones in every process",
 	 2},
 	{"aggregate", KEY_AGGREGATE, NULL, 0,
-	 "only count steps and time operations, in the kernel: no traces", 2},
+	 "only count and time operations and their steps, in the kernel: no traces", 2},
 	{"overhead", KEY_OVERHEAD, "PERCENT", 0,
 	 "step down to cheaper forms, to the essential level, to samples, while this costs more of "
 	 "the processors' time: 2%",

@@ -99,7 +99,7 @@ static int configure(struct osp_loader *l, const struct osp_loader_options *o,
 	if (!r)
 		r = bpf_map__set_max_entries(s->maps.pids, count_pages());
 	if (!r && o->aggregate)
-		r = bpf_map__set_max_entries(s->maps.histograms, OSP_HISTOGRAM_KEYS);
+		r = bpf_map__set_max_entries(s->maps.histograms, OSP_HISTOGRAM_ELEMENTS);
 	if (!r && o->chosen)
 		r = bpf_map__set_max_entries(s->maps.predicates, points ? (uint32_t)points : 1);
 	/* Its five size classes take the verifier half of the start-up time. */
@@ -526,31 +526,21 @@ void osp_loader_stats(const struct osp_loader *l, struct osp_loader_stats *out)
 	};
 }
 
-static void merge(struct osp_histogram *sum, const struct osp_histogram *h)
-{
-	sum->count += h->count;
-	sum->untimed += h->untimed;
-	sum->max = h->max > sum->max ? h->max : sum->max;
-	for (size_t i = 0; i < OSP_HISTOGRAM_BUCKETS; i++)
-		sum->buckets[i] += h->buckets[i];
-}
-
 int osp_loader_histograms(struct osp_loader *l,
-			  int (*fn)(void *arg, const struct osp_histogram_key *key,
-				    const struct osp_histogram *h),
+			  int (*fn)(void *arg, const struct osp_histogram_key *key, uint64_t count),
 			  void *arg)
 {
 	int map = bpf_map__fd(l->bpf->maps.histograms), cpus = libbpf_num_possible_cpus(), r = 0;
 	struct osp_histogram_key key, *last = NULL, next;
-	struct osp_histogram *values _cleanup_free_ = NULL;
+	uint64_t *values _cleanup_free_ = NULL;
 
 	if (cpus < 1)
 		return -ENOTSUP;
-	values = calloc((size_t)cpus + 1, sizeof(*values));
+	values = calloc((size_t)cpus, sizeof(*values));
 	if (!values)
 		return -ENOMEM;
-	for (int i = 0; !r && i < OSP_HISTOGRAM_KEYS; i++) {
-		struct osp_histogram *sum = &values[cpus];
+	for (int i = 0; !r && i < OSP_HISTOGRAM_ELEMENTS; i++) {
+		uint64_t sum = 0;
 
 		if (bpf_map_get_next_key(map, last, &next))
 			break;
@@ -558,9 +548,8 @@ int osp_loader_histograms(struct osp_loader *l,
 		last = &key;
 		if (bpf_map_lookup_elem(map, &key, values))
 			continue;
-		memset(sum, 0, sizeof(*sum));
 		for (int k = 0; k < cpus; k++)
-			merge(sum, &values[k]);
+			sum += values[k];
 		r = fn(arg, &key, sum);
 	}
 	return r;

@@ -131,10 +131,9 @@ int osp_loader_counters(struct osp_loader *l,
  */
 void osp_loader_grow(struct osp_loader *l);
 
-/* Calls fn for each (process, end point) whose operations were timed, until it returns non-zero. */
+/* Calls fn for each bucket of a histogram that is in use, until it returns non-zero. */
 int osp_loader_histograms(struct osp_loader *l,
-			  int (*fn)(void *arg, const struct osp_histogram_key *key,
-				    const struct osp_histogram *h),
+			  int (*fn)(void *arg, const struct osp_histogram_key *key, uint64_t count),
 			  void *arg);
 
 /*
@@ -156,7 +155,8 @@ struct osp_loader_stats {
 	uint32_t processes;	/* slots taken */
 	uint64_t notices_lost;	/* forks, execs, exits, maps: look at all members again */
 	uint64_t children_lost; /* children that could not be followed: their hits are unknown */
-	uint64_t untimed;	/* operations that ended when OSP_HISTOGRAM_KEYS were taken */
-	uint64_t strangers;	/* hits of processes that are no members */
+	uint64_t
+		untimed; /* times of --aggregate that came when all OSP_HISTOGRAM_ELEMENTS were taken */
+	uint64_t strangers; /* hits of processes that are no members */
 };
 void osp_loader_stats(const struct osp_loader *l, struct osp_loader_stats *out);

@@ -119,8 +119,10 @@ void osp_progress_summary(const struct osp_progress_summary *s)
 	if (p->bad)
 		osp_warn("%" PRIu64 " records made no sense: what they told of is unknown", p->bad);
 	if (s->loader.untimed)
-		osp_warn("%" PRIu64 " operations were not timed: more than %d kinds of ends",
-			 s->loader.untimed, OSP_HISTOGRAM_KEYS);
+		osp_warn(
+			"%" PRIu64
+			" times are in no histogram, the rare ones first: all %d buckets are in use - record fewer processes at once",
+			s->loader.untimed, OSP_HISTOGRAM_ELEMENTS);
 	if (s->loader.children_lost)
 		osp_warn("%" PRIu64 " children could not be followed: what they did is unknown",
 			 s->loader.children_lost);

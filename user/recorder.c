@@ -33,12 +33,12 @@
 #include "user/control.h"
 #include "user/feed.h"
 #include "user/follow.h"
+#include "user/latency.h"
 #include "user/launch.h"
 #include "user/loader.h"
 #include "user/orders.h"
 #include "user/progress.h"
 #include "user/session.h"
-#include "user/tally.h"
 #include "user/switch.h"
 #include "user/trial.h"
 
@@ -647,49 +647,15 @@ static int on_counter(void *arg, uint32_t slot, uint32_t point, const struct osp
 	return osp_feed_counters(r->feed, slot, point, c, true);
 }
 
-/* One operation of one process, as `ls` prints it again. */
-static int tell_tally_row(struct recorder *r, const struct osp_tally_row *row, double ns_per_tick)
-{
-	static const uint32_t quantiles[] = {500, 900, 990};
-	char name[32], text[256];
-	long long ns[4];
-
-	for (size_t i = 0; i < 3; i++)
-		ns[i] = (long long)(ns_per_tick *
-				    (double)osp_tally_quantile(&row->took, quantiles[i]));
-	ns[3] = (long long)(ns_per_tick * (double)row->took.max);
-	snprintf(name, sizeof(name), OSP_SESSION_AGGREGATE "%" PRIu32 ".%u", row->process,
-		 row->operation->number);
-	snprintf(text, sizeof(text),
-		 "%-8" PRIu32 " %-32s count=%llu errors=%llu untimed=%llu p50_ns=%lld p90_ns=%lld "
-		 "p99_ns=%lld max_ns=%lld",
-		 osp_feed_pid(r->feed, row->process), row->operation->name, row->took.count,
-		 (unsigned long long)row->errors, row->took.untimed, ns[0], ns[1], ns[2], ns[3]);
-	osp_info("%s", text);
-	return osp_feed_setting(r->feed, name, text);
-}
-
-static int on_histogram(void *arg, const struct osp_histogram_key *key,
-			const struct osp_histogram *h)
-{
-	return osp_tally_add(arg, key, h);
-}
-
 /* The rate of the counter is that of the whole recording. */
-static int tell_tally(struct recorder *r)
+static int tell_aggregates(struct recorder *r)
 {
-	struct osp_tally *t _cleanup_(osp_tally_free) = NULL;
 	uint64_t ticks = osp_clock_counter() - r->began_ticks;
 	double rate = ticks ? (double)(osp_feed_now() - r->began_ns) / (double)ticks : 0;
-	const struct osp_tally_row *row;
-	int e = r->o->aggregate ? osp_tally_new(&t, r->o->catalogue) : 0;
 
-	if (e || !t)
-		return e;
-	e = osp_loader_histograms(r->loader, on_histogram, t);
-	for (size_t i = 0; !e && (row = osp_tally_at(t, i)); i++)
-		e = tell_tally_row(r, row, rate);
-	return e;
+	if (!r->o->aggregate)
+		return 0;
+	return osp_latency_tell(r->loader, r->feed, r->o->catalogue, rate);
 }
 
 /* The last word of a session; without it its readers say that it was cut off. */
@@ -728,7 +694,7 @@ static int stop(struct recorder *r)
 	e = e ? e : osp_feed_clock(r->feed);
 	e = e ? e : osp_loader_counters(r->loader, on_counter, r);
 	e = e ? e : tell_children(r);
-	e = e ? e : tell_tally(r);
+	e = e ? e : tell_aggregates(r);
 	e = e ? e : tell_cost(r);
 	e = e ? e : tell_end(r);
 	e = e ? e : osp_feed_stop(r->feed);

@@ -85,11 +85,11 @@ def one(s, build, tracer, messages):
 
 def run(s):
     s.broadcaster = {}
-    for number in range(s.seconds(4, 9)):
+    for number in range(s.seconds(4, 5)):
         for title, build, tracer in in_turn(number, cases(s)):
             say(f"broadcaster: round {number + 1}: {title}")
             try:
-                result = one(s, build, tracer, s.seconds(500, 3000))
+                result = one(s, build, tracer, s.seconds(500, 1500))
             except Skip as e:
                 s.note(f"broadcaster, {title}: {e}")
                 continue

@@ -130,6 +130,8 @@ def run(s):
         s.figures["step_vs_empty_hit"] = rows["outspan immediate"].added("max", base).by(hit)
     s.details["empty_hit_ns"] = {k: f.median() for k, f in s.hits.items()}
     s.details["added_ns_per_step"] = {t: {r: row.added(r, base).median() for r in row.rates} for t, row in rows.items()}
+    s.details["latency_us"] = {t: {r: {p: row.figure(r, lambda x, p=p: x[p + "_ns"] / 1000).median() for p in ("p50", "p99")}
+                                   for r in row.rates} for t, row in rows.items()}
 
 
 def is_whole(s, row):

@@ -44,7 +44,7 @@ class Suite:
         self.build, self.quick = os.path.abspath(build), quick
         os.makedirs(self.build, exist_ok=True)
         self.dir = tempfile.mkdtemp(prefix="bench-", dir=self.build)
-        self.rounds = 2 if quick else 5
+        self.rounds = 2 if quick else 3
         self.figures, self.notes = {}, []
         self.said, self.details = {}, {}
 

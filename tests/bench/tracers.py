@@ -8,6 +8,7 @@ A tracer has a title, the variant of the program that it understands, and
 import json
 import os
 import re
+import select
 import signal
 import sqlite3
 import subprocess
@@ -33,12 +34,27 @@ class Detached(Nobody):
     title, variant = "points, nobody looks", "outspan"
 
 
+ASKED = 20  # seconds after which a tracer is asked to end once more: bpftrace misses a signal now and then
+
+
 def end(p, pipe, number):
     """Asks a tracer to end: what it said last, and the CPU ns of its whole life."""
+    said, asked = b"", 0
+    read_some = getattr(pipe, "read1", pipe.read)  # one without a buffer has no other
     os.kill(p.pid, number)
-    said = pipe.read().decode(errors="replace")
+    while True:
+        if not select.select([pipe], [], [], ASKED)[0]:
+            asked += 1
+            if asked * ASKED >= PATIENCE:
+                raise Skip(f"{os.path.basename(p.args[0])} does not end")
+            os.kill(p.pid, number)
+            continue
+        more = read_some(1 << 16)
+        if not more:
+            break
+        said += more
     pipe.close()
-    return said, finish(p)
+    return said.decode(errors="replace"), finish(p)
 
 
 def use_up(path):

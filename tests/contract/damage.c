@@ -124,20 +124,21 @@ static void views_say_what_the_reader_says(void **state)
 	struct osp_cursor *c = NULL;
 	struct osp_trace t;
 	struct osp_span span;
-	char sql[300], expected[300];
+	static const char *const statuses[] = {"unset", "ok", "error"};
+	char sql[400], expected[300];
 
 	make_session(f);
 	assert_ok(osp_session_open(&s, f->path, f->error));
 	assert_ok(osp_store_traces(s->store, &all, &c));
 	while (!osp_cursor_next_trace(c, &t)) {
-		snprintf(
-			sql, sizeof(sql),
-			"SELECT start_ns, duration_ns, processes, spans, links, root, instr(marks, 'incomplete') > 0 FROM trace "
-			"WHERE trace = %" PRIu64,
-			t.key);
-		snprintf(expected, sizeof(expected), "%" PRId64 "|%" PRId64 "|%u|%u|%u|%s|%u",
+		snprintf(sql, sizeof(sql),
+			 "SELECT start_ns, duration_ns, processes, spans, links, root, status, "
+			 "(SELECT total(mark) + 0 FROM mark_name m WHERE instr(t.marks, m.name)) "
+			 "FROM trace t WHERE trace = %" PRIu64,
+			 t.key);
+		snprintf(expected, sizeof(expected), "%" PRId64 "|%" PRId64 "|%u|%u|%u|%s|%s|%u.0",
 			 t.start_ns + osp_session_wall_offset(s, t.start_ns), t.end_ns - t.start_ns,
-			 t.processes, t.spans, t.links, t.root, t.marks & OSP_MARK_INCOMPLETE);
+			 t.processes, t.spans, t.links, t.root, statuses[t.status], t.marks);
 		expect_query(f, sql, expected);
 	}
 	osp_cursor_close(&c);
@@ -214,6 +215,21 @@ static void views_unpack_what_does_not_fit_the_compact_form(void **state)
 	expect_query(f, "SELECT count(*), max(span_id) FROM span", "300|ff0000000000012b");
 }
 
+/* An index that SQLite makes for one query may hold names, nothing that grows with the traces. */
+static bool has_index_of_traces(const char *plan)
+{
+	static const char *const names[] = {"AUTOMATIC COVERING INDEX (origin4=?)",
+					    "AUTOMATIC COVERING INDEX (key=?)"};
+
+	while ((plan = strstr(plan, "AUTOMATIC"))) {
+		if (strncmp(plan, names[0], strlen(names[0])) &&
+		    strncmp(plan, names[1], strlen(names[1])))
+			return true;
+		plan++;
+	}
+	return false;
+}
+
 /* Also while a recording runs, and after a crash. */
 static void one_trace_is_read_without_a_full_scan(void **state)
 {
@@ -230,7 +246,7 @@ static void one_trace_is_read_without_a_full_scan(void **state)
 		snprintf(sql, sizeof(sql), "EXPLAIN QUERY PLAN SELECT * FROM %s WHERE trace = 2",
 			 views[i / 2]);
 		query(f, sql, plan, sizeof(plan));
-		if (strstr(plan, "SCAN b") || strstr(plan, "SCAN c ") || strstr(plan, "AUTOMATIC"))
+		if (strstr(plan, "SCAN b") || strstr(plan, "SCAN c ") || has_index_of_traces(plan))
 			fail_msg("%s:\n%s", sql, plan);
 	}
 }

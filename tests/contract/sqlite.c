@@ -646,6 +646,54 @@ static void recording_that_was_not_closed_reads_the_same(void **state)
 	free(text[1]);
 }
 
+/* What SQLite does for a query, by its own count. */
+static int count_work(const struct fixture *f, const char *sql)
+{
+	sqlite3_stmt *st;
+	sqlite3 *db;
+	int work;
+
+	assert_ok(sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READONLY, NULL));
+	assert_ok(sqlite3_prepare_v2(db, sql, -1, &st, NULL));
+	while (sqlite3_step(st) == SQLITE_ROW)
+		;
+	work = sqlite3_stmt_status(st, SQLITE_STMTSTATUS_VM_STEP, 0);
+	sqlite3_finalize(st);
+	sqlite3_close(db);
+	return work;
+}
+
+/* A list of a million traces must not unpack their spans: that was 100 times as much work. */
+static void traces_are_listed_without_their_spans(void **state)
+{
+	enum { TRACES = 400, SPANS = 30 };
+	struct osp_row_span spans[SPANS];
+	struct osp_part part = {.kind = OSP_PART_ROW,
+				.row = {.complete = true, .spans = spans, .span_count = SPANS}};
+	struct fixture *f = *state;
+	int work[2] = {0};
+
+	for (unsigned i = 0; i < SPANS; i++)
+		spans[i] = (struct osp_row_span){.number = (uint16_t)i,
+						 .kind_name = "piece",
+						 .name = "piece",
+						 .kind = OSP_SPAN_INTERNAL,
+						 .start_ns = 1000,
+						 .end_ns = 2000};
+	open_store(f, OSP_STORE_CREATE);
+	for (uint64_t i = 1; i <= TRACES; i++) {
+		part.row.trace = i;
+		part.row.id = i << 16;
+		assert_ok(osp_store_write(f->store, &part, 1));
+		if (i == TRACES / 2 || i == TRACES)
+			work[i == TRACES] = count_work(f, "SELECT * FROM trace");
+	}
+	close_store(f, true);
+	assert_in_range(work[1] - work[0], TRACES / 2, TRACES / 2 * 1000);
+	expect_query(f, "SELECT count(*), sum(spans), sum(duration_ns) FROM trace",
+		     "400|12000|400000");
+}
+
 /* The views cut long operations into pieces: nothing may be lost or moved where two meet. */
 static void views_unpack_operations_of_any_length(void **state)
 {
@@ -706,6 +754,50 @@ static void views_unpack_operations_of_any_length(void **state)
 		     "fifth|260|260|260|260\nminus|500|500|500|500");
 }
 
+/* Of a payload that is long only the part that a piece needs is looked at. */
+static void views_unpack_values_of_a_long_payload(void **state)
+{
+	enum { VALUES = 600, SIZE = 200 };
+	static char texts[VALUES][SIZE + 1];
+	static struct osp_step steps[VALUES];
+	static struct osp_attribute values[VALUES];
+	struct osp_row_span span = {.kind_name = "work",
+				    .name = "long",
+				    .kind = OSP_SPAN_INTERNAL,
+				    .start_ns = 1000,
+				    .end_ns = 2000};
+	struct osp_part part = {.kind = OSP_PART_ROW,
+				.row = {.id = 0x70000,
+					.trace = 1,
+					.complete = true,
+					.spans = &span,
+					.span_count = 1,
+					.steps = steps,
+					.step_count = VALUES,
+					.attributes = values,
+					.attribute_count = VALUES}};
+	struct fixture *f = *state;
+
+	for (unsigned i = 0; i < VALUES; i++) {
+		snprintf(texts[i], sizeof(texts[i]), "%0200u", i);
+		values[i] = (struct osp_attribute){"digits",
+						   {.type = OSP_VALUE_BYTES,
+						    .data = texts[i],
+						    .size = SIZE,
+						    .true_size = SIZE}};
+		steps[i] = (struct osp_step){.time_ns = 1000 + i,
+					     .name = "step",
+					     .first_attribute = i,
+					     .attribute_count = 1};
+	}
+	open_store(f, OSP_STORE_CREATE);
+	assert_ok(osp_store_write(f->store, &part, 1));
+	close_store(f, true);
+	expect_query(
+		f, "SELECT count(*), sum(value = lower(hex(printf('%0200d', seq)))) FROM attribute",
+		"600|600");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -731,7 +823,9 @@ int main(void)
 		TEST(what_joins_an_old_bundle_is_found_after_a_crash),
 		TEST(reader_sees_the_session_as_it_was_when_it_opened),
 		TEST(recording_that_was_not_closed_reads_the_same),
+		TEST(traces_are_listed_without_their_spans),
 		TEST(views_unpack_operations_of_any_length),
+		TEST(views_unpack_values_of_a_long_payload),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

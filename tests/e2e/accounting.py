@@ -161,6 +161,32 @@ def test_nothing_is_lost_of_a_well_behaved_program(case):
     assert not books.gaps and set(books.marks) == {""}, books.marks
 
 
+def test_aggregates_are_of_every_step(case):
+    """Also of blocks that filled up, whose first step has none before it at hand, and in the form that traps at each step."""
+    for form in FORMS:
+        tally = Tally(case)
+        recorder = record(case, tally, form, "--aggregate")
+        for line in ("run 100 7", "run 3 2000", "procs 3 10", "forked"):
+            tally.ask(line)
+        books = stop(case, recorder).check(tally.truth)
+        assert all(set(r) == {"aggregated"} for r in books.reasons(tally.pid).values()), (form, books.reasons())
+        told = case.run("outspan", "ls", "--json", recorder.file).out.splitlines()
+        rows = {(r["pid"], r["operation"], r["point"]): r for r in map(json.loads, told)}
+        for r in rows.values():
+            assert r["count"] == r["untimed"] + sum(n for _, n in r["buckets"]), (form, r)
+        passed, ended, whole = (rows[tally.pid, "run", point] for point in ("passed", "ended", None))
+        assert not [k for k in rows if k[2] == "begun"], rows.keys()
+        assert passed["count"] == tally.truth[tally.pid]["run__passed"], (form, passed, tally.truth)
+        assert 0 < passed["untimed"] + ended["untimed"] < 3 * 2000 / 8, (form, passed, ended)
+        assert ended["count"] == whole["count"] == tally.truth[tally.pid]["run__ended"], (form, ended, whole)
+        assert (whole["untimed"], whole["errors"]) == (3, 0), (form, whole)
+        for pid in set(tally.truth) - {tally.pid}:  # a copy made by fork, which has no begin, ends nothing
+            told = (rows.get((pid, "run", point), {"count": 0})["count"] for point in ("passed", "ended", None))
+            want = tally.truth[pid] if "run__begun" in tally.truth[pid] else {"run__passed": 0, "run__ended": 0}
+            assert tuple(told) == (want["run__passed"], want["run__ended"], want["run__ended"]), (form, pid, want, rows)
+        assert tally.process.stop() in (0, -15)
+
+
 def test_ring_full(case):
     for form in FORMS:
         tally = Tally(case)

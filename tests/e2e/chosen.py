@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """What is recorded on request only: samples of traces. What is left out is left out whole, and counted."""
+import json
 import os
 import re
 
@@ -189,7 +190,7 @@ def test_aggregates_count_and_time_without_traces(case):
     entries = pair.publish(MESSAGES)
     session = recorder.stop()
     pair.stop()
-    assert session.traces == []
+    assert session.sql("SELECT count(*) FROM trace") == [(0,)]
     check_left_out(session, 0, "aggregated")
     said = case.run("outspan", "ls", session.path).text()
     assert "holds aggregates only" in said
@@ -205,6 +206,43 @@ def test_aggregates_count_and_time_without_traces(case):
     # the log's times are taken around the operation, by another clock
     assert took[MESSAGES // 2] * 0.5 < notify["p50_ns"] < took[MESSAGES // 2] * 1.1, (took, notify)
     assert took[-1] * 0.5 < notify["max_ns"] < took[-1] + 5_000_000, (took, notify)
+
+
+    check_ways(case, session, pair)
+
+
+def least(row):
+    """The sum of all its times, each as the least of its bucket: less than 1/16 too small."""
+    return sum(ns * n for ns, n in row["buckets"])
+
+
+def check_ways(case, session, pair):
+    """From step to step: each point that a message passes once has a time for each, and they add up to the operations' times."""
+    rows = [json.loads(line) for line in case.run("outspan", "ls", "--json", session.path).out.splitlines()]
+    by = {(r["pid"], r["operation"], r["point"]): r for r in rows}
+    assert len(by) == len(rows)
+    once = {(pair.publisher.pid, "notify"): {"hashed", "sending_request", "response_received", "response_notify_accepted"},
+            (pair.broadcaster.pid, "handle_notify"): {"auth_tentatively_accepted", "auth_accepted", "sending_receive", "response_received",
+                                                      "receive_confirmed", "sending_response"},
+            (pair.subscribers[0].pid, "receive"): {"request_parsed", "auth_accepted", "sending_response"}}
+    for (pid, operation), points in once.items():
+        found = {point: r for (p, o, point), r in by.items() if (p, o) == (pid, operation)}
+        whole = found.pop(None)
+        assert points <= set(found), (points, sorted(found))
+        for r in [whole, *(found[p] for p in points)]:
+            assert (r["count"], r["untimed"], sum(n for _, n in r["buckets"])) == (MESSAGES, 0, MESSAGES), r
+            assert r["buckets"][0][0] <= r["p50_ns"] <= r["p90_ns"] <= r["p99_ns"] <= r["max_ns"], r
+        assert sum(map(least, found.values())) <= least(whole) * 17 / 16 + MESSAGES, (operation, found)
+        assert least(whole) <= sum(map(least, found.values())) * 17 / 16 + MESSAGES, (operation, found)
+    columns = ("pid", "operation", "point", "count", "errors", "untimed", "p50_ns", "p90_ns", "p99_ns", "max_ns")
+    assert session.sql(f"SELECT {', '.join(columns)} FROM latency") == [tuple(r[c] for c in columns) for r in rows]
+    # the first step of an operation comes from none
+    assert not [k for k in by if k[1:] == ("notify", "start_without_hash")], by
+    # what the publisher waits for, the broadcaster and the subscriber do
+    wait = by[pair.publisher.pid, "notify", "response_received"]
+    assert least(by[pair.broadcaster.pid, "handle_notify", None]) < least(wait) * 17 / 16, (wait, by)
+    answer = by[pair.broadcaster.pid, "handle_notify", "response_received"]
+    assert least(by[pair.subscribers[0].pid, "receive", None]) < least(answer) * 17 / 16, answer
 
 
 def test_conditions_that_mean_nothing_are_refused(case):
