@@ -328,7 +328,7 @@ static int read_matches(struct osp_load *l, const struct osp_node *n, struct osp
 /* Names of links are keys of stored edges: unique over all files. */
 static int read_link(struct osp_load *l, const struct osp_node *n, struct osp_link *link)
 {
-	int makes = OSP_MAKES_LINK, r = osp_load_keys(l, n, "name from to makes match");
+	int makes = OSP_MAKES_LINK, r = osp_load_keys(l, n, "name doc from to makes match");
 
 	if (!r)
 		r = osp_load_line(l, n, "name", &link->name);
@@ -340,7 +340,9 @@ static int read_link(struct osp_load *l, const struct osp_node *n, struct osp_li
 	if (r)
 		return r;
 	osp_load_enter(l, link->name);
-	r = read_side(l, n, "from", &link->from);
+	r = osp_load_prose(l, n, "doc", &link->doc);
+	if (!r)
+		r = read_side(l, n, "from", &link->from);
 	if (!r)
 		r = read_side(l, n, "to", &link->to);
 	if (!r)
@@ -408,6 +410,9 @@ static int read_implementation(struct osp_load *l, const struct osp_node *key,
 	if (r)
 		return r;
 	im->name = key->text;
+	r = osp_load_prose(l, n, "doc", &im->doc);
+	if (r)
+		return r;
 	for (size_t i = l->first_operation; i < l->c->operation_count; i++)
 		count += l->c->operations[i]->point_count;
 	im->lacks = osp_arena_alloc(l->arena, lacks->count * count + 1, sizeof(*im->lacks));
