@@ -465,6 +465,15 @@ static const struct row link_rows[] = {
 	 "f:19: links.l: from: expected no operation twice (from)"},
 	{"five operations", ENDS "  - {name: l, from: [a, b, c, d, e], to: to, match: []}\n",
 	 "f:19: links.l: from: expected at most 4 operations"},
+	{"point that is not always recorded",
+	 FILE_HEAD
+	 "operations:\n  o:\n"
+	 "    points: {go: {level: essential}, id: {level: detail, args: {n: u8}}, end: {level: "
+	 "essential, args: {n: u8}}}\n" START
+	 "    states: {S: {go: T}, T: {id: U}, U: {end: {end: ok}}}\n"
+	 "links: [{name: l, from: o, to: o, match: [{evidence: e, grade: exact, from: end.n, to: end.n, "
+	 "also: {n: {from: id.n, to: end.n}}}]}]\n",
+	 "f:8: links.l.match.also.n: id: expected a point of level essential"},
 	{"point that one of the operations lacks",
 	 ENDS
 	 "  - {name: l, from: from, to: [to, from], match: [{evidence: e, grade: exact, from: send.id, "
