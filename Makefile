@@ -107,8 +107,20 @@ $(O)/outspan: $(O)/obj/user/main.o $(call lib,user store probes base)
 $(O)/psp-%: $(O)/obj/probes/pubsub/psp-%.o $(call lib,pubsub base)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PUBSUB_LIBS)
 
-.PHONY: all help setup demo check unit golden clean format measure
-all: $(PROGRAMS) ## build every program
+# ---- the reference page of the trace points, made from the catalogue ----------------------------
+
+DOCS := $(O)/docs/trace-points.md $(O)/docs/outspan-trace-points.7
+
+$(O)/docs/trace-points.md: probes/catalogue/lonelypsp.yaml $(O)/outspan-generate
+	$(call say,GEN,$@)mkdir -p $(@D) && $(O)/outspan-generate docs $< > $@
+
+$(O)/docs/outspan-trace-points.7: probes/catalogue/lonelypsp.yaml $(O)/outspan-generate
+	$(call say,GEN,$@)mkdir -p $(@D) && $(O)/outspan-generate man $< > $@
+
+.PHONY: all docs help setup demo check unit golden clean format measure
+all: $(PROGRAMS) docs ## build every program and the generated pages
+
+docs: $(DOCS) ## the trace points, for people: markdown and a man page
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s'|'

@@ -1,8 +1,9 @@
 /*
  * The size of operation blocks. Fed by probes/header.c. A run should fit without a spill, and the
  * block lies on somebody's stack: so each point counts once with texts of an ordinary length, those
- * that come again in a loop more often, and behind that there is room for the largest step, since
- * a step is only begun where it fits at its largest. A record takes no more than OSP_EVENT_DATA.
+ * that come again in a loop more often (but not those of level debug: most runs are without), and
+ * behind that there is room for the largest step, since a step is only begun where it fits at its
+ * largest. A record takes no more than OSP_EVENT_DATA.
  */
 #include "probes/block.h"
 
@@ -88,7 +89,9 @@ size_t osp_block_room(const struct osp_operation *op)
 		const struct osp_point *p = op->points[i];
 		size_t most = osp_block_step(p);
 
-		bytes += step_bytes(p, ORDINARY_TEXT) * (is_in_loop(op, p, reach) ? ROUNDS : 1);
+		bool often = p->level < OSP_LEVEL_DEBUG && is_in_loop(op, p, reach);
+
+		bytes += step_bytes(p, ORDINARY_TEXT) * (often ? ROUNDS : 1);
 		largest = most > largest ? most : largest;
 	}
 	bytes += largest;

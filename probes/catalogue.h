@@ -125,13 +125,25 @@ struct osp_nested {
 	const char *name;
 	const char *title; /* template: "deliver {url}" */
 	enum osp_kind kind;
-	bool context; /* its context goes on the wire */
+	bool context;	 /* its context goes on the wire */
+	const char *doc; /* or NULL */
 };
 
 enum osp_key { OSP_KEY_OP, OSP_KEY_THREAD, OSP_KEY_ARG };
 
 /* The attribute that is an operation's topic: what topic patterns are held against. */
 #define OSP_CATALOGUE_TOPIC "messaging.destination.name"
+
+/* A message of the protocol: what of it goes over the wire in an operation. */
+struct osp_message {
+	const char *key;  /* in the catalogue */
+	const char *name; /* in the protocol */
+	uint16_t id;	  /* its type's number on the wire */
+	bool to_broadcaster;
+	bool stateful;	  /* over a web socket, else over HTTP */
+	const char *path; /* where it is posted, or NULL: an answer, or stateful */
+	const char *doc;
+};
 
 struct osp_operation {
 	uint16_t number;
@@ -140,6 +152,7 @@ struct osp_operation {
 	const char *title;		    /* template: "handle {topic}" */
 	const char *side, *layer, *feature; /* or NULL */
 	const char *doc;		    /* or NULL */
+	const char *starts;		    /* who or what begins one, or NULL */
 	const char *messaging_operation;    /* OpenTelemetry messaging.operation.type, or NULL */
 	enum osp_kind kind;
 	enum osp_key key;
@@ -150,6 +163,7 @@ struct osp_operation {
 	struct osp_point **points; /* used by this operation, in the order of the file */
 	size_t point_count;
 	const char **states; /* names; a fragment's are "<fragment>.<state>" */
+	const char **slow;   /* by state: what a long stay there usually means, or NULL */
 	size_t state_count;
 	uint8_t start;
 	struct osp_point *spill; /* own operations: not among the points; NULL = foreign */
@@ -157,11 +171,13 @@ struct osp_operation {
 	size_t transition_count;
 	struct osp_nested spans[OSP_CATALOGUE_SPANS];
 	size_t span_count;
+	const struct osp_message **messages; /* that it sends or takes */
+	size_t message_count;
 };
 
 /* An implementation of a provider that lacks points (a missing step is "not provided"). */
 struct osp_implementation {
-	const char *name;
+	const char *name, *doc; /* doc: or NULL */
 	struct osp_point **lacks;
 	size_t lack_count;
 };
@@ -171,6 +187,8 @@ struct osp_catalogue {
 	size_t point_count;
 	struct osp_operation **operations;
 	size_t operation_count;
+	struct osp_message **messages;
+	size_t message_count;
 	struct osp_link **links;
 	size_t link_count;
 	struct osp_implementation **implementations;
@@ -178,6 +196,7 @@ struct osp_catalogue {
 	const char **providers; /* our own (op.h) and foreign ones, as in the notes */
 	size_t provider_count;
 	const char **texts; /* the YAML text of each file, as read: stored with a session */
+	const char **docs;  /* their `doc`, or NULL */
 	const char **names; /* their names for messages */
 	size_t file_count;
 	void *memory; /* owner of all of the above */

@@ -91,7 +91,8 @@ int osp_load_text(struct osp_load *l, const struct osp_node *n, const char *key,
 	return 0;
 }
 
-int osp_load_line(struct osp_load *l, const struct osp_node *n, const char *key, const char **out)
+static int load_printable(struct osp_load *l, const struct osp_node *n, const char *key, size_t max,
+			  const char **out)
 {
 	const char *text = NULL;
 	int r = osp_load_text(l, n, key, &text);
@@ -102,11 +103,21 @@ int osp_load_line(struct osp_load *l, const struct osp_node *n, const char *key,
 		if (iscntrl((unsigned char)*p))
 			return osp_load_fail(l, osp_node_find(n, key),
 					     "%s: expected one line of text", key);
-	if (strlen(text) > 200)
-		return osp_load_fail(l, osp_node_find(n, key), "%s: expected at most 200 bytes",
-				     key);
+	if (strlen(text) > max)
+		return osp_load_fail(l, osp_node_find(n, key), "%s: expected at most %zu bytes",
+				     key, max);
 	*out = text;
 	return 0;
+}
+
+int osp_load_line(struct osp_load *l, const struct osp_node *n, const char *key, const char **out)
+{
+	return load_printable(l, n, key, 200, out);
+}
+
+int osp_load_prose(struct osp_load *l, const struct osp_node *n, const char *key, const char **out)
+{
+	return load_printable(l, n, key, 600, out);
 }
 
 int osp_load_bool(struct osp_load *l, const struct osp_node *n, const char *key, bool *out)

@@ -98,7 +98,7 @@ static int check_words(struct osp_load *l, const struct osp_node *n, const char 
 static int check_fragment(struct osp_load *l, const struct osp_node *f)
 {
 	const struct osp_node *states = osp_node_find(f, "states");
-	int r = osp_load_keys(l, f, "doc entry exits params spans points states");
+	int r = osp_load_keys(l, f, "doc entry exits params spans points states slow");
 
 	if (!r)
 		r = check_words(l, f, "exits");
@@ -153,6 +153,8 @@ static int read_span(struct osp_build *b, const struct osp_node *key, const stru
 		r = osp_load_line(l, n, "name", &s->title);
 	if (!r)
 		r = osp_load_bool(l, n, "context", &s->context);
+	if (!r)
+		r = osp_load_line(l, n, "doc", &s->doc);
 	b->span_keys[b->op->span_count++] = key;
 	return r;
 }
@@ -277,6 +279,56 @@ int osp_load_expand(struct osp_build *b)
 	if (!r)
 		r = expand_states(b, s);
 	osp_load_leave(l);
+	return r;
+}
+
+/* The name of a flat state within its own scope. */
+static const char *own_name(const struct osp_state_source *s)
+{
+	const char *dot = strrchr(s->name, '.');
+
+	return dot ? dot + 1 : s->name;
+}
+
+/* `slow` of the operation, or of a fragment: its keys are states of the same scope. */
+static int read_slow(struct osp_build *b, const struct osp_scope *s, const struct osp_node *slow)
+{
+	struct osp_load *l = b->load;
+	int r = slow ? osp_load_map(l, slow) : 0;
+
+	for (size_t i = 0; !r && slow && i < slow->count; i++) {
+		const char *key = slow->keys[i]->text;
+		size_t k = 0;
+
+		while (k < b->op->state_count &&
+		       (b->states[k].scope != s || strcmp(own_name(&b->states[k]), key)))
+			k++;
+		if (k == b->op->state_count)
+			return osp_load_fail(l, slow->keys[i], "%s: expected the name of a state",
+					     key);
+		r = osp_load_prose(l, slow, key, &b->op->slow[k]);
+	}
+	return r;
+}
+
+int osp_load_slow(struct osp_build *b)
+{
+	const struct osp_scope *last = NULL;
+	int r;
+
+	b->op->slow = osp_arena_alloc(b->load->arena, OSP_CATALOGUE_STATES, sizeof(*b->op->slow));
+	if (!b->op->slow)
+		return -ENOMEM;
+	osp_load_enter(b->load, "slow");
+	r = read_slow(b, b->scope, osp_node_find(b->node, "slow"));
+	for (size_t i = 0; !r && i < b->op->state_count; i++) {
+		const struct osp_scope *s = b->states[i].scope;
+
+		if (s->parent && s != last)
+			r = read_slow(b, s, osp_node_find(s->fragment, "slow"));
+		last = s;
+	}
+	osp_load_leave(b->load);
 	return r;
 }
 

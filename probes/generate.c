@@ -4,6 +4,8 @@
  *
  *   outspan-generate header FILE.yaml   the C header that programs with trace points include
  *   outspan-generate table FILE.yaml    a line per transition, for programs
+ *   outspan-generate docs FILE.yaml     the reference page in markdown
+ *   outspan-generate man FILE.yaml      the same as a man page
  *   outspan-generate check FILE.yaml... nothing, if the catalogues are in order
  */
 #include <errno.h>
@@ -12,14 +14,14 @@
 
 #include "probes/catalogue.h"
 #include "probes/header.h"
+#include "probes/page.h"
 #include "probes/table.h"
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
 
 static int usage(void)
 {
-	osp_err(0,
-		"usage: outspan-generate header FILE.yaml | table FILE.yaml | check FILE.yaml...");
+	osp_err(0, "usage: outspan-generate header|table|docs|man FILE.yaml | check FILE.yaml...");
 	return 2;
 }
 
@@ -38,6 +40,10 @@ static int generate(const char *what, char **files, int count)
 		r = osp_header_print(stdout, c);
 	if (!r && !strcmp(what, "table"))
 		r = osp_table_print(stdout, c);
+	if (!r && !strcmp(what, "docs"))
+		r = osp_page_print(stdout, c, &osp_markdown);
+	if (!r && !strcmp(what, "man"))
+		r = osp_page_print(stdout, c, &osp_roff);
 	if (!r && (fflush(stdout) || ferror(stdout)))
 		r = -EIO;
 	return r ? osp_err(r, "%s", files[0]), 1 : 0;
@@ -45,8 +51,11 @@ static int generate(const char *what, char **files, int count)
 
 int main(int argc, char **argv)
 {
-	if (argc == 3 && (!strcmp(argv[1], "header") || !strcmp(argv[1], "table")))
-		return generate(argv[1], argv + 2, 1);
+	static const char *const prints[] = {"header", "table", "docs", "man"};
+
+	for (size_t i = 0; argc == 3 && i < sizeof(prints) / sizeof(prints[0]); i++)
+		if (!strcmp(argv[1], prints[i]))
+			return generate(argv[1], argv + 2, 1);
 	if (argc >= 3 && !strcmp(argv[1], "check"))
 		return generate(argv[1], argv + 2, argc - 2);
 	return usage();

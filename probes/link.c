@@ -213,7 +213,7 @@ static bool has_point(const struct osp_operation *op, const struct osp_point *p)
 	return false;
 }
 
-/* What a link compares must be said inside the span, by a peer that is known. */
+/* What a link compares must be said at every level, inside the span, by a peer that is known. */
 static int check_end(struct osp_load *l, const struct osp_node *at, const struct osp_refs *refs,
 		     const struct osp_operation *op, int8_t span)
 {
@@ -225,6 +225,9 @@ static int check_end(struct osp_load *l, const struct osp_node *at, const struct
 		if (!lies_in(op, p, span))
 			return osp_load_fail(l, at, "%s: expected a point inside the span %s",
 					     p->name, op->spans[span].name);
+		if (p->level != OSP_LEVEL_ESSENTIAL)
+			return osp_load_fail(l, at, "%s: expected a point of level essential",
+					     p->name);
 		if (!is_authenticated(op, p))
 			return osp_load_fail(l, at,
 					     "%s: expected a point behind the "
@@ -267,6 +270,8 @@ static int read_also(struct osp_load *l, const struct osp_node *n, const struct 
 			r = read_refs(l, v, "to", &link->to, &m->also_to[i]);
 		if (!r)
 			r = check_types(l, v, &m->also_from[i], &m->also_to[i]);
+		if (!r)
+			r = check_refs(l, v, &m->also_from[i], &link->from, false);
 		if (!r)
 			r = check_refs(l, v, &m->also_to[i], &link->to, false);
 		m->also_count = i + 1;
@@ -328,7 +333,7 @@ static int read_matches(struct osp_load *l, const struct osp_node *n, struct osp
 /* Names of links are keys of stored edges: unique over all files. */
 static int read_link(struct osp_load *l, const struct osp_node *n, struct osp_link *link)
 {
-	int makes = OSP_MAKES_LINK, r = osp_load_keys(l, n, "name from to makes match");
+	int makes = OSP_MAKES_LINK, r = osp_load_keys(l, n, "name doc from to makes match");
 
 	if (!r)
 		r = osp_load_line(l, n, "name", &link->name);
@@ -340,7 +345,9 @@ static int read_link(struct osp_load *l, const struct osp_node *n, struct osp_li
 	if (r)
 		return r;
 	osp_load_enter(l, link->name);
-	r = read_side(l, n, "from", &link->from);
+	r = osp_load_prose(l, n, "doc", &link->doc);
+	if (!r)
+		r = read_side(l, n, "from", &link->from);
 	if (!r)
 		r = read_side(l, n, "to", &link->to);
 	if (!r)
@@ -408,6 +415,9 @@ static int read_implementation(struct osp_load *l, const struct osp_node *key,
 	if (r)
 		return r;
 	im->name = key->text;
+	r = osp_load_prose(l, n, "doc", &im->doc);
+	if (r)
+		return r;
 	for (size_t i = l->first_operation; i < l->c->operation_count; i++)
 		count += l->c->operations[i]->point_count;
 	im->lacks = osp_arena_alloc(l->arena, lacks->count * count + 1, sizeof(*im->lacks));

@@ -23,13 +23,15 @@ static int allocate_lists(struct osp_catalogue *c, struct osp_arena *a)
 	c->points = osp_arena_alloc(a, OSP_CATALOGUE_POINTS, sizeof(*c->points));
 	c->operations = osp_arena_alloc(a, OSP_LOAD_OPERATIONS, sizeof(*c->operations));
 	c->links = osp_arena_alloc(a, OSP_LOAD_LINKS, sizeof(*c->links));
+	c->messages = osp_arena_alloc(a, OSP_LOAD_MESSAGES, sizeof(*c->messages));
 	c->implementations =
 		osp_arena_alloc(a, OSP_LOAD_IMPLEMENTATIONS, sizeof(*c->implementations));
 	c->providers = osp_arena_alloc(a, OSP_LOAD_PROVIDERS, sizeof(*c->providers));
 	c->texts = osp_arena_alloc(a, OSP_LOAD_FILES, sizeof(*c->texts));
 	c->names = osp_arena_alloc(a, OSP_LOAD_FILES, sizeof(*c->names));
-	return c->points && c->operations && c->links && c->implementations && c->providers &&
-			       c->texts && c->names
+	c->docs = osp_arena_alloc(a, OSP_LOAD_FILES, sizeof(*c->docs));
+	return c->points && c->operations && c->links && c->messages && c->implementations &&
+			       c->providers && c->texts && c->names && c->docs
 		       ? 0
 		       : -ENOMEM;
 }
@@ -125,7 +127,7 @@ static int check_file(struct osp_load *l)
 	const struct osp_node *provider = osp_node_find(l->root, "provider");
 	uint64_t abi = 0;
 	int r = osp_load_keys(l, l->root,
-			      "provider abi doc enums maps arguments fragments "
+			      "provider abi doc enums maps arguments messages fragments "
 			      "operations links implementations");
 
 	if (!r && !provider)
@@ -146,7 +148,7 @@ static int check_file(struct osp_load *l)
 					  l->provider);
 	if (!r)
 		r = osp_load_uint(l, l->root, "abi", 1, 1, &abi);
-	return r;
+	return r ? r : osp_load_prose(l, l->root, "doc", &l->c->docs[l->c->file_count]);
 }
 
 /* Operations come before links: only links look across operations. */
@@ -308,9 +310,13 @@ static int read_file(struct osp_load *l)
 	if (!r)
 		r = read_enums(l, "maps", &l->maps, &l->map_count);
 	if (!r)
+		r = osp_load_messages(l);
+	if (!r)
 		r = check_fragments(l);
 	if (!r)
 		r = read_operations(l);
+	if (!r)
+		r = osp_load_check_messages(l);
 	if (!r)
 		r = add_spills(l);
 	if (!r)

@@ -17,6 +17,7 @@ enum {
 	OSP_LOAD_ARENA_BYTES = 64 << 20,
 	OSP_LOAD_OPERATIONS = 256,
 	OSP_LOAD_LINKS = 256,
+	OSP_LOAD_MESSAGES = 256,
 	OSP_LOAD_IMPLEMENTATIONS = 64,
 	OSP_LOAD_PROVIDERS = 128,
 	OSP_LOAD_FILES = 64,
@@ -52,6 +53,7 @@ struct osp_load {
 	const struct osp_enum **enums, **maps;
 	size_t enum_count, map_count;
 	size_t first_operation;		 /* of this file */
+	size_t first_message;		 /* of this file */
 	uint16_t header_count;		 /* own points so far */
 	const char *path[OSP_LOAD_PATH]; /* keys that lead to what is being read */
 	size_t depth;
@@ -106,9 +108,13 @@ void osp_load_leave(struct osp_load *l);
 int osp_load_keys(struct osp_load *l, const struct osp_node *n, const char *keys);
 int osp_load_map(struct osp_load *l, const struct osp_node *n);
 
-/* Optional values of a map: *out is untouched when the key is absent. */
+/*
+ * Optional values of a map: *out is untouched when the key is absent. A line has at most 200 bytes,
+ * prose 600; neither has control characters.
+ */
 int osp_load_text(struct osp_load *l, const struct osp_node *n, const char *key, const char **out);
 int osp_load_line(struct osp_load *l, const struct osp_node *n, const char *key, const char **out);
+int osp_load_prose(struct osp_load *l, const struct osp_node *n, const char *key, const char **out);
 int osp_load_bool(struct osp_load *l, const struct osp_node *n, const char *key, bool *out);
 int osp_load_uint(struct osp_load *l, const struct osp_node *n, const char *key, uint64_t min,
 		  uint64_t max, uint64_t *out);
@@ -133,12 +139,20 @@ int osp_load_points(struct osp_build *b);
 
 /* probes/expand.c: states, points and spans of the operation with its fragments put in. */
 int osp_load_expand(struct osp_build *b);
+/* What is said about the expanded states. */
+int osp_load_slow(struct osp_build *b);
 /* The state that a name means in a state's scope (an exit, a fragment's entry): its index. */
 int osp_load_resolve(struct osp_build *b, const struct osp_scope *scope, const struct osp_node *n,
 		     uint8_t *out);
 
 /* probes/verify.c: the finished operation against the rules of the grammar. */
 int osp_load_verify(struct osp_build *b);
+
+/* probes/message.c: the messages of the file, and those of an operation (its key `messages`). */
+int osp_load_messages(struct osp_load *l);
+int osp_load_message_uses(struct osp_load *l, const struct osp_node *n, struct osp_operation *op);
+/* Every message has an operation. */
+int osp_load_check_messages(struct osp_load *l);
 
 /* probes/link.c */
 int osp_load_links(struct osp_load *l, const struct osp_node *n);

@@ -41,6 +41,7 @@ static int read_words(struct osp_load *l, const struct osp_node *n, struct osp_o
 		{"layer", offsetof(struct osp_operation, layer)},
 		{"feature", offsetof(struct osp_operation, feature)},
 		{"doc", offsetof(struct osp_operation, doc)},
+		{"starts", offsetof(struct osp_operation, starts)},
 		{"name", offsetof(struct osp_operation, title)},
 		{"messaging", offsetof(struct osp_operation, messaging_operation)},
 	};
@@ -62,8 +63,8 @@ static int read_head(struct osp_load *l, const struct osp_node *key, const struc
 	op->name = op->title = key->text;
 	op->timeout_ns = 300 * INT64_C(1000000000);
 	r = osp_load_keys(l, n,
-			  "doc side layer feature by nest kind name messaging timeout watch "
-			  "spans points start states");
+			  "doc starts messages side layer feature by nest kind name messaging "
+			  "timeout watch spans points start states slow");
 	if (!r)
 		r = osp_load_name(l, key);
 	if (!r)
@@ -76,6 +77,8 @@ static int read_head(struct osp_load *l, const struct osp_node *key, const struc
 		r = osp_load_duration(l, n, "timeout", &op->timeout_ns);
 	if (!r)
 		r = osp_load_bool(l, n, "watch", &op->watch);
+	if (!r)
+		r = osp_load_message_uses(l, n, op);
 	return r ? r : read_key(l, n, op);
 }
 
@@ -365,6 +368,8 @@ static int build(struct osp_build *b, const struct osp_node *key)
 
 	if (!r)
 		r = osp_load_expand(b);
+	if (!r)
+		r = osp_load_slow(b);
 	if (!r)
 		r = osp_load_points(b);
 	if (!r)

@@ -47,7 +47,7 @@ struct osp_side {
 
 struct osp_link {
 	uint16_t number;
-	const char *name;
+	const char *name, *doc; /* doc: or NULL */
 	struct osp_side from, to;
 	enum osp_makes makes;
 	struct osp_match matches[4]; /* the first that matches is the fact */

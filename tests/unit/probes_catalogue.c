@@ -304,6 +304,60 @@ static void shipped_arguments_have_types_classes_and_attributes(void **state)
 	osp_catalogue_free(&c);
 }
 
+/* So that the reference page has no holes: who begins it, and what a long stay in a state means. */
+static void shipped_operations_are_explained(void **state)
+{
+	struct osp_catalogue *c = load(SHIPPED);
+
+	(void)state;
+	for (size_t i = 0; i < c->operation_count; i++) {
+		const struct osp_operation *op = c->operations[i];
+		bool is_silent =
+			!strcmp(op->name, "sweep_missed") || !strcmp(op->name, "train_compressor");
+
+		if (!op->doc || !op->starts || !op->side || (op->message_count == 0) != is_silent)
+			fail_msg("%s: doc, starts, side or messages are missing", op->name);
+		for (size_t k = 0; k < op->state_count; k++)
+			if (k != op->start && !op->slow[k])
+				fail_msg("%s.%s: what a long stay there means is missing", op->name,
+					 op->states[k]);
+		assert_null(op->slow[op->start]);
+		for (size_t k = 0; k < op->span_count; k++)
+			assert_non_null(op->spans[k].doc);
+		for (size_t k = 0; k < op->point_count; k++)
+			for (size_t n = 0; n < op->points[k]->arg_count; n++)
+				if (!op->points[k]->args[n].doc &&
+				    op->points[k]->args[n].type < OSP_TYPE_CONTEXT_IN)
+					fail_msg("%s.%s: an argument has no doc", op->name,
+						 op->points[k]->name);
+	}
+	for (size_t i = 0; i < c->link_count; i++)
+		assert_non_null(c->links[i]->doc);
+	assert_string_equal(c->docs[0], "lonelypsp over HTTP and web sockets");
+	osp_catalogue_free(&c);
+}
+
+static void shipped_messages_have_numbers_and_paths(void **state)
+{
+	struct osp_catalogue *c = load(SHIPPED);
+	size_t counts[2][2] = {{0}}, paths = 0;
+
+	(void)state;
+	for (size_t i = 0; i < c->message_count; i++) {
+		counts[c->messages[i]->stateful][c->messages[i]->to_broadcaster]++;
+		paths += c->messages[i]->path != NULL;
+	}
+	assert_int_equal(counts[false][true], 7 + 3);
+	assert_int_equal(counts[false][false], 4 + 3);
+	assert_int_equal(counts[true][true], 9);
+	assert_int_equal(counts[true][false], 12);
+	assert_int_equal(paths, 11);
+	assert_string_equal(operation(c, "check_subscriptions")->messages[0]->path,
+			    "/v1/check_subscriptions");
+	assert_int_equal(operation(c, "check_subscriptions")->messages[1]->id, 5);
+	osp_catalogue_free(&c);
+}
+
 /* Own points are numbered in the order of the file; the control point comes last. */
 static void control_point_closes_the_header(void **state)
 {
@@ -545,6 +599,8 @@ int main(void)
 		cmocka_unit_test(shipped_catalogue_has_the_automata_of_the_protocol),
 		cmocka_unit_test(subscribe_family_shares_its_automata),
 		cmocka_unit_test(shipped_points_have_names_levels_and_docs),
+		cmocka_unit_test(shipped_operations_are_explained),
+		cmocka_unit_test(shipped_messages_have_numbers_and_paths),
 		cmocka_unit_test(shipped_arguments_have_types_classes_and_attributes),
 		cmocka_unit_test(control_point_closes_the_header),
 		cmocka_unit_test(operations_have_a_point_to_spill_at),

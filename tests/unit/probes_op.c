@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -280,6 +281,34 @@ static void full_block_spills_before_the_next_step(void **state)
 	}
 	for (size_t i = 0; i < sizeof(x.behind); i++)
 		assert_int_equal(x.behind[i], 0xaa);
+}
+
+static size_t room_with_level(const char *level)
+{
+	struct osp_catalogue *c = NULL;
+	struct osp_catalogue_error error;
+	char text[512];
+	size_t room;
+
+	snprintf(
+		text, sizeof(text),
+		"provider: p\nabi: 1\noperations: {o: {points: {go: {level: essential}, more: {level: "
+		"%s, args: {n: u8}}, end: {level: essential}}, start: S, states: {S: {go: T}, T: "
+		"{more: T, end: {end: ok}}}}}\n",
+		level);
+	assert_int_equal(osp_catalogue_new(&c), 0);
+	assert_int_equal(osp_catalogue_add(c, "f", text, strlen(text), &error), 0);
+	room = osp_block_room(c->operations[0]);
+	osp_catalogue_free(&c);
+	return room;
+}
+
+/* Heads of 24 bytes, an argument of 8, and room for the largest step. */
+static void blocks_repeat_the_steps_of_loops_that_are_recorded_as_a_rule(void **state)
+{
+	(void)state;
+	assert_int_equal(room_with_level("detail"), 24 + 4 * 32 + 24 + 32);
+	assert_int_equal(room_with_level("debug"), 24 + 32 + 24 + 32);
 }
 
 /* No operation has a step that its block cannot hold. */
@@ -830,6 +859,7 @@ int main(void)
 		TEST(step_holds_the_arguments_in_the_order_of_the_catalogue),
 		TEST(long_text_keeps_its_true_size),
 		TEST(full_block_spills_before_the_next_step),
+		TEST(blocks_repeat_the_steps_of_loops_that_are_recorded_as_a_rule),
 		TEST(blocks_hold_their_largest_step),
 		TEST(steps_are_carried_until_the_end_clears_them),
 		TEST(only_points_whose_sites_trap_are_fired),

@@ -51,8 +51,7 @@ static const struct row yaml_rows[] = {
 static const struct row file_rows[] = {
 	{"a list instead of a map", "[1]\n", "f:1: expected a map"},
 	{"unknown key", "provider: p\nabi: 1\nopertions: {}\n",
-	 "f:3: opertions: expected one of: provider abi doc enums maps arguments fragments "
-	 "operations links implementations"},
+	 "f:3: opertions: expected one of: provider abi doc enums maps arguments messages fragments operations links implementations"},
 	{"no provider", "abi: 1\n", "f:1: provider: expected"},
 	{"no abi", "provider: p\n", "f:1: abi: expected 1"},
 	{"unknown abi", "provider: p\nabi: 2\noperations: {}\n",
@@ -76,8 +75,7 @@ static const struct row file_rows[] = {
 
 static const struct row operation_rows[] = {
 	{"unknown key", HEAD "    kinds: SERVER\n",
-	 "f:5: operations.a: kinds: expected one of: doc side layer feature by nest kind name "
-	 "messaging timeout watch spans points start states"},
+	 "f:5: operations.a: kinds: expected one of: doc starts messages side layer feature by nest kind name messaging timeout watch spans points start states slow"},
 	{"operation that is a text", FILE_HEAD "operations: {a: b}\n",
 	 "f:3: operations.a: expected a map"},
 	{"name in capitals", FILE_HEAD "operations: {Aa: {}}\n",
@@ -308,8 +306,7 @@ static const struct row fragment_rows[] = {
 	 FRAGMENT("{entry: F, states: {F: {go: {end: ok}}}}", "{S: {go: T}, T: {end: {end: ok}}}"),
 	 "f:3: fragments.f: expected an operation that uses it"},
 	{"unknown key", FRAGMENT("{entri: F}", "{S: {use: f}}"),
-	 "f:3: operations.a.states.S: entri: expected one of: doc entry exits params spans points "
-	 "states"},
+	 "f:3: operations.a.states.S: entri: expected one of: doc entry exits params spans points states slow"},
 	{"no states", FRAGMENT("{entry: F}", "{S: {use: f}}"),
 	 "f:3: operations.a.states.S: states: expected a map of states"},
 	{"no entry", FRAGMENT("{states: {F: {go: {end: ok}, end: F}}}", "{S: {use: f}}"),
@@ -349,6 +346,58 @@ static const struct row fragment_rows[] = {
 	 "other"},
 };
 
+#define MESSAGES(messages, uses)                                                                   \
+	FILE_HEAD "messages: " messages "\noperations:\n  a:\n    messages: " uses                 \
+		  "\n" POINTS START STATES
+#define MESSAGE(rest) MESSAGES("{m: {" rest "}}", "[m]")
+
+static const struct row message_rows[] = {
+	{"messages as a list", MESSAGES("[]", "[]"), "f:3: expected a map"},
+	{"unknown key", MESSAGE("number: 1"),
+	 "f:3: messages.m: number: expected one of: name id to over path doc"},
+	{"nobody to", MESSAGE("over: http"), "f:3: messages.m: to: expected"},
+	{"unknown side", MESSAGE("to: server"),
+	 "f:3: messages.m: to: expected one of: subscriber broadcaster"},
+	{"no way", MESSAGE("to: broadcaster"), "f:3: messages.m: over: expected"},
+	{"no id", MESSAGE("to: broadcaster, over: http"), "f:3: messages.m: id: expected"},
+	{"id too large", MESSAGE("to: broadcaster, over: http, id: 65536"),
+	 "f:3: messages.m: id: expected a number from 1 to 65535"},
+	{"no name", MESSAGE("to: broadcaster, over: http, id: 1"),
+	 "f:3: messages.m: name: expected"},
+	{"no doc", MESSAGE("to: broadcaster, over: http, id: 1, name: M"),
+	 "f:3: messages.m: doc: expected"},
+	{"path over a web socket",
+	 MESSAGE("to: broadcaster, over: websocket, id: 1, name: M, doc: d, path: /m"),
+	 "f:3: messages.m: path: expected with over: http only"},
+	{"id twice",
+	 MESSAGES("{m: {to: broadcaster, over: http, id: 1, name: M, doc: d}, n: {to: broadcaster, "
+		  "over: http, id: 1, name: N, doc: d, path: /n}}",
+		  "[m]"),
+	 "f:3: messages.n: id: expected one that m does not have on the same way"},
+	{"message that nobody sends",
+	 MESSAGES("{m: {to: broadcaster, over: http, id: 1, name: M, doc: d}}", "[]"),
+	 "f:3: messages.m: expected an operation that sends or takes it"},
+	{"unknown message",
+	 MESSAGES("{m: {to: broadcaster, over: http, id: 1, name: M, doc: d}}", "[m, n]"),
+	 "f:6: operations.a: messages: expected one of the file's `messages`"},
+	{"messages of an operation as a map", MESSAGES("{}", "{}"),
+	 "f:6: operations.a: messages: expected a list"},
+	{"slow of a state that is none", HEAD POINTS START STATES "    slow: {U: text}\n",
+	 "f:8: operations.a.slow: U: expected the name of a state"},
+	{"slow as a list", HEAD POINTS START STATES "    slow: [S]\n",
+	 "f:8: operations.a.slow: expected a map"},
+	{"slow of a state that a fragment fills",
+	 FRAGMENT("{entry: F, states: {F: {end: {end: ok}}}}",
+		  "{S: {go: T}, T: {use: f}}") "    slow: {T: text}\n",
+	 "f:9: operations.a.slow: T: expected the name of a state"},
+	{"slow of a fragment that is none",
+	 FRAGMENT("{entry: F, states: {F: {end: {end: ok}}}, slow: {S: text}}",
+		  "{S: {go: T}, T: {use: f}}"),
+	 "f:3: operations.a.slow: S: expected the name of a state"},
+	{"slow in two lines", HEAD POINTS START STATES "    slow: {S: \"a\\nb\"}\n",
+	 "f:8: operations.a.slow: S: expected one line of text"},
+};
+
 /* Two operations that send and take; a link between them ends the file (its line is 19). */
 #define ENDS                                                                                                                  \
 	FILE_HEAD                                                                                                             \
@@ -374,7 +423,7 @@ static const struct row fragment_rows[] = {
 static const struct row link_rows[] = {
 	{"links as a map", ENDS "  a: b\n", "f:19: links: expected a list"},
 	{"unknown key", ENDS "  - {names: l}\n",
-	 "f:19: links: names: expected one of: name from to makes match"},
+	 "f:19: links: names: expected one of: name doc from to makes match"},
 	{"no name", ENDS "  - {from: from}\n", "f:19: links: name: expected"},
 	{"no from", ENDS "  - {name: l}\n",
 	 "f:19: links.l: from: expected OPERATION or OPERATION/SPAN"},
@@ -416,6 +465,15 @@ static const struct row link_rows[] = {
 	 "f:19: links.l: from: expected no operation twice (from)"},
 	{"five operations", ENDS "  - {name: l, from: [a, b, c, d, e], to: to, match: []}\n",
 	 "f:19: links.l: from: expected at most 4 operations"},
+	{"point that is not always recorded",
+	 FILE_HEAD
+	 "operations:\n  o:\n"
+	 "    points: {go: {level: essential}, id: {level: detail, args: {n: u8}}, end: {level: "
+	 "essential, args: {n: u8}}}\n" START
+	 "    states: {S: {go: T}, T: {id: U}, U: {end: {end: ok}}}\n"
+	 "links: [{name: l, from: o, to: o, match: [{evidence: e, grade: exact, from: end.n, to: end.n, "
+	 "also: {n: {from: id.n, to: end.n}}}]}]\n",
+	 "f:8: links.l.match.also.n: id: expected a point of level essential"},
 	{"point that one of the operations lacks",
 	 ENDS
 	 "  - {name: l, from: from, to: [to, from], match: [{evidence: e, grade: exact, from: send.id, "
@@ -482,6 +540,7 @@ REFUSALS(point_rows)
 REFUSALS(state_rows)
 REFUSALS(span_rows)
 REFUSALS(fragment_rows)
+REFUSALS(message_rows)
 REFUSALS(link_rows)
 
 static int add(struct osp_catalogue *c, const char *text, struct osp_catalogue_error *error)
@@ -629,6 +688,7 @@ int main(void)
 		cmocka_unit_test(state_rows_are_refused),
 		cmocka_unit_test(span_rows_are_refused),
 		cmocka_unit_test(fragment_rows_are_refused),
+		cmocka_unit_test(message_rows_are_refused),
 		cmocka_unit_test(link_rows_are_refused),
 		cmocka_unit_test(same_provider_in_two_files_is_refused),
 		cmocka_unit_test(sixty_four_states_are_the_maximum),
