@@ -47,13 +47,14 @@ static const char schema[] = SCHEMA("subscription_exact", "BLOB") SCHEMA(
 				 " missed_next_retry_at = CASE WHEN missed_lock_id IS NULL THEN"   \
 				 " min(coalesce(missed_next_retry_at, ?3), ?3) ELSE ?3 END,"       \
 				 " missed_lock_id = NULL, missed_lock_expires_at = NULL"           \
-				 " WHERE id = ?1",                                                 \
+				 " WHERE id = ?1 RETURNING missed_next_retry_at",                  \
 		[PS_DB_CLAIM] =                                                                    \
 			"UPDATE " table " SET missed_lock_id = ?1, missed_lock_expires_at = ?2"    \
 			" WHERE id = (SELECT id FROM " table " WHERE missed_next_retry_at <= ?3"   \
 			" AND coalesce(missed_lock_expires_at, 0) <= ?4"                           \
 			" ORDER BY missed_next_retry_at LIMIT 1)"                                  \
-			" RETURNING id, url, key, recovery, missed_topic, missed_attempts",        \
+			" RETURNING id, url, key, recovery, missed_topic, missed_attempts,"        \
+			" missed_next_retry_at",                                                   \
 		[PS_DB_RELEASE] =                                                                  \
 			"UPDATE " table " SET missed_attempts = ?3, missed_next_retry_at = ?4,"    \
 			" missed_topic = CASE WHEN ?4 IS NULL THEN NULL ELSE missed_topic END,"    \

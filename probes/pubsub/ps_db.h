@@ -87,19 +87,20 @@ int ps_db_set(struct ps_db *db, struct ps_db_set *set);
 /* ---- what was missed (ps_db_missed.c) -------------------------------------------------------- */
 
 /*
- * Marks that the row's subscriber missed a message on the topic, to be told at `retry_at_ms`
- * (wall clock). A mark that is there keeps its attempts, and its time if that is earlier; an
- * attempt under way loses its claim, for what it tells is not all any more. -ENOENT: the row is
- * gone. Other -errno: unavailable.
+ * Marks that the row's subscriber missed a message on the topic, to be told at *retry_at_ms
+ * (wall clock). A mark that is there keeps its attempts, and its time if that is earlier
+ * (*retry_at_ms then is that one); an attempt under way loses its claim, for what it tells is
+ * not all any more. -ENOENT: the row is gone. Other -errno: unavailable.
  */
 int ps_db_upsert_missed(struct ps_db *db, const struct ps_row *row, struct ps_bytes topic,
-			int64_t retry_at_ms);
+			int64_t *retry_at_ms);
 
 /* A mark that this broadcaster has claimed. Its bytes are owned by it (ps_db_clear_missed). */
 struct ps_db_missed {
 	struct ps_row row;
 	struct ps_bytes topic; /* the last one that was missed */
 	unsigned attempts;     /* that failed */
+	int64_t due_ms;	       /* since when it is due, wall clock */
 	uint8_t lock[16];      /* private */
 };
 

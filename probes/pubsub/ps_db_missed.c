@@ -15,14 +15,24 @@ static void bind_bytes(sqlite3_stmt *s, int at, struct ps_bytes b)
 }
 
 int ps_db_upsert_missed(struct ps_db *db, const struct ps_row *row, struct ps_bytes topic,
-			int64_t retry_at_ms)
+			int64_t *retry_at_ms)
 {
 	sqlite3_stmt *s = db->statements[row->kind][PS_DB_MISSED];
+	int64_t at_ms = *retry_at_ms;
+	int code, r;
 
 	sqlite3_bind_int64(s, 1, row->id);
 	bind_bytes(s, 2, topic);
-	sqlite3_bind_int64(s, 3, retry_at_ms);
-	return ps_db_run(db, s);
+	sqlite3_bind_int64(s, 3, at_ms);
+	code = sqlite3_step(s);
+	if (code == SQLITE_ROW)
+		at_ms = sqlite3_column_int64(s, 0);
+	r = ps_sqlite_errno(sqlite3_reset(s));
+	sqlite3_clear_bindings(s);
+	if (r || code != SQLITE_ROW)
+		return r ? r : -ENOENT;
+	*retry_at_ms = at_ms;
+	return 0;
 }
 
 static int claim(struct ps_db *db, enum ps_db_kind kind, const struct ps_db_claim *c,
@@ -40,8 +50,10 @@ static int claim(struct ps_db *db, enum ps_db_kind kind, const struct ps_db_clai
 	r = code == SQLITE_ROW	  ? ps_db_read_row(s, &m->row, &m->topic)
 	    : code == SQLITE_DONE ? 1
 				  : ps_sqlite_errno(code);
-	if (!r)
+	if (!r) {
 		m->attempts = (unsigned)sqlite3_column_int(s, 5);
+		m->due_ms = sqlite3_column_int64(s, 6);
+	}
 	code = sqlite3_reset(s);
 	sqlite3_clear_bindings(s);
 	if (r || !code)

@@ -40,8 +40,8 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* A subscriber of url that missed a message on topic "t", to be told at that time. */
-static void miss(enum ps_db_kind kind, const char *url, int64_t at_ms)
+/* A subscriber of url missed a message on topic "t", to be told at that time; when it will be. */
+static int64_t miss(enum ps_db_kind kind, const char *url, int64_t at_ms)
 {
 	struct ps_cursor at = {kind, 0};
 	struct ps_row row = {0};
@@ -50,9 +50,10 @@ static void miss(enum ps_db_kind kind, const char *url, int64_t at_ms)
 	assert_true(!r || r == -EEXIST);
 	while (!ps_db_next(db, TEXT("t"), &at, &row)) {
 		if (ps_bytes_equal(row.url, ps_bytes_text(url)) && row.kind == kind)
-			assert_ok(ps_db_upsert_missed(db, &row, TEXT("t"), at_ms));
+			assert_ok(ps_db_upsert_missed(db, &row, TEXT("t"), &at_ms));
 		ps_db_clear_row(&row);
 	}
+	return at_ms;
 }
 
 static int claim_at(struct ps_db_missed *m, int64_t now_ms)
@@ -207,10 +208,11 @@ static void what_is_missed_again_keeps_attempts_and_the_earlier_time(void **stat
 	assert_string_equal(claimed(&m, NOW), "u 0");
 	assert_ok(ps_db_release_missed(db, &m, &retry));
 	ps_db_clear_missed(&m);
-	miss(PS_DB_EXACT, "u", NOW + 900);
+	assert_int_equal(miss(PS_DB_EXACT, "u", NOW + 900), NOW + 500);
 	assert_int_equal(number("SELECT missed_next_retry_at FROM subscription_exact"), NOW + 500);
-	miss(PS_DB_EXACT, "u", NOW + 100);
+	assert_int_equal(miss(PS_DB_EXACT, "u", NOW + 100), NOW + 100);
 	assert_string_equal(claimed(&m, NOW + 100), "u 7");
+	assert_int_equal(m.due_ms, NOW + 100);
 	ps_db_clear_missed(&m);
 }
 
@@ -233,13 +235,14 @@ static void what_is_missed_while_an_attempt_is_under_way_is_not_lost(void **stat
 static void an_unsubscribed_row_is_told_of_on_release(void **state)
 {
 	struct ps_db_missed m = {0};
+	int64_t at_ms = NOW;
 
 	(void)state;
 	miss(PS_DB_EXACT, "u", NOW);
 	assert_string_equal(claimed(&m, NOW), "u 0");
 	assert_ok(ps_db_unsubscribe(db, PS_DB_EXACT, TEXT("u"), TEXT("t")));
 	assert_err(-ENOENT, ps_db_release_missed(db, &m, NULL));
-	assert_err(-ENOENT, ps_db_upsert_missed(db, &m.row, TEXT("t"), NOW));
+	assert_err(-ENOENT, ps_db_upsert_missed(db, &m.row, TEXT("t"), &at_ms));
 	ps_db_clear_missed(&m);
 }
 
