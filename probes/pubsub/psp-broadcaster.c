@@ -134,6 +134,8 @@ static bool parse_missed(int key, char *arg, struct ps_sweep_options *o, struct 
 	switch (key) {
 	case SWEEP_INTERVAL:
 		o->interval_ns = ps_options_time(arg, "sweep-interval", state);
+		if (o->interval_ns <= 0)
+			argp_error(state, "--sweep-interval %s: expected more than 0", arg);
 		return true;
 	case MISSED_RETRIES:
 		o->policy.retries = (unsigned)ps_options_number(arg, "missed-retries", state);

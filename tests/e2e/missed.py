@@ -8,7 +8,7 @@ import threading
 
 import harness
 from pubsub import (OTHER_SECRET, SECRET, Recorder, check_link, check_tables, check_time, events, hmac_options, post,
-                    post_missed, post_set, publish, set_body, sign, start_broadcaster, start_publisher, start_subscriber, v16)
+                    post_missed, post_receive, post_set, publish, set_body, sign, start_broadcaster, start_publisher, start_subscriber, v16)
 
 FAST = ["--sweep-interval", "50ms", "--missed-factor", "100ms", "--missed-constant", "0ms", "--missed-jitter", "0ms",
         "--connect-timeout", "2s", "--read-timeout", "2s"]
@@ -332,6 +332,26 @@ def test_a_subscriber_judges_who_tells_it(case):
     assert [e["status"] for e in subscriber.log("missed")] == codes
     check_tables(session, *[[(0, "handle_missed", "ok" if c == "200" else "error", c)] for c in codes])
     assert subscriber.stop() == 0 and subscriber.process.out.count(b"connection receiving\n") == 1
+    session.check_no_loss()
+
+
+def test_a_subscriber_that_cannot_check_messages_says_so_until_it_can(case):
+    broadcaster = start_broadcaster(case)
+    replay = case.path("subscriber-replay.db")
+    subscriber = start_subscriber(case, broadcaster, "--replay-db", replay)
+    url = subscriber.url + "/v1/receive"
+    recorder = Recorder(case, [subscriber])
+    with contextlib.closing(sqlite3.connect(replay, isolation_level=None)) as locked:
+        locked.execute("BEGIN IMMEDIATE")
+        assert [post_receive(url, b"t", b"hello", b"%d" % i)[0] for i in range(2)] == [503, 503]
+    assert [post_receive(url, b"t", b"hello", b"%d" % i)[0] for i in range(2)] == [200, 200]
+    session = recorder.stop()
+    assert subscriber.stop() == 0
+    assert subscriber.process.out == b"connection lost\nconnection receiving\n", "once each"
+    told = [s["events"][2]["attributes"] for t in session.traces for s in t.find(operation="receive")]
+    assert sorted(map(str, told)) == sorted(map(str, [
+        {"lonelypsp.connection_lost": True}, {"lonelypsp.connection_lost": False},
+        {"lonelypsp.connection_established": True}, {"lonelypsp.connection_established": False}])), told
     session.check_no_loss()
 
 

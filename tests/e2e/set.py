@@ -115,6 +115,17 @@ def test_a_set_of_any_number_is_stored_and_kept(case):
         assert stored(path, url) == []
 
 
+def test_a_set_holds_what_the_changes_before_it_made_and_no_others(case):
+    broadcaster, path = start_stored(case)
+    subscriber = start_subscriber(case, broadcaster, "--bulk", "--exact", "x", stdin=True)
+    subscriber.process.line("subscribe exact y\nsubscribe exact z\nunsubscribe exact x\nsubscribe exact w")
+    subscriber.process.wait_for(r"^subscribed exact w ", "out")
+    entries = broadcaster.log("set")[1:]
+    assert [(e["exact"], e["added"], e["removed"]) for e in entries] == \
+        [("2", "1", "0"), ("3", "1", "0"), ("2", "0", "1"), ("3", "1", "0")], entries
+    assert [k for k, _ in stored(path, receive_url(subscriber))] == [b"w", b"y", b"z"]
+
+
 def test_each_subscription_of_a_set_is_a_step(case):
     broadcaster, path = start_stored(case)
     first = [(b"t/%02d" % i, b"") for i in range(20)]
