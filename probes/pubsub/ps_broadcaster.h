@@ -1,6 +1,7 @@
 /*
  * The broadcaster: takes NOTIFY and (un)subscribe requests, keeps subscriptions, delivers each
- * message to the subscribers it matches. One per process, on the caller's loop.
+ * message to the subscribers it matches, and tells those who missed one. One per process, on the
+ * caller's loop.
  */
 #pragma once
 
@@ -10,13 +11,19 @@
 #include "probes/pubsub/ps_log.h"
 #include "probes/pubsub/ps_message.h"
 #include "probes/pubsub/ps_server.h"
+#include "probes/pubsub/ps_relay.h"
 #include "probes/pubsub/ps_spool.h"
+#include "probes/pubsub/ps_sweep.h"
 
 struct ps_broadcaster_options {
 	struct ps_server_options server; /* routes and owner are filled in by ps_broadcaster_open */
 	struct ps_client_options client;
 	struct ps_db_options db;
 	struct ps_budget budget;
+	struct ps_sweep_options sweep;
+	/* Where other broadcasters reach this one; borrowed. NULL: http:// and the address. */
+	const char *fanout_url;
+	struct ps_relay *relay; /* borrowed: outlives it; &ps_relay_none without any */
 };
 
 struct ps_broadcaster {
@@ -27,7 +34,10 @@ struct ps_broadcaster {
 	struct ps_server *server;
 	struct ps_client *client;
 	struct ps_budget budget;
-	struct ps_route routes[5];
+	struct ps_sweep sweep;
+	struct ps_relay *relay;
+	char *receive_url, *missed_url; /* owned: under which it subscribes for its web sockets */
+	struct ps_route routes[9];
 };
 
 /*
@@ -40,7 +50,9 @@ int ps_broadcaster_open(struct ps_broadcaster *b, struct ps_loop *l, const struc
 /* Ends everything at once: publishes under way are answered with 503. */
 void ps_broadcaster_close(struct ps_broadcaster *b);
 
-/* The routes: one per kind of request (ps_handle_notify.c, ps_handle_subscribe.c). */
+/* The routes: one per kind of request (ps_handle_*.c). */
 extern const struct ps_route ps_route_notify;
 extern const struct ps_route ps_route_subscribe_exact, ps_route_subscribe_glob;
 extern const struct ps_route ps_route_unsubscribe_exact, ps_route_unsubscribe_glob;
+extern const struct ps_route ps_route_set, ps_route_check;
+extern const struct ps_route ps_route_receive_for_websockets, ps_route_missed_for_websockets;

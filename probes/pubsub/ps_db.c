@@ -1,73 +1,76 @@
 /*
  * Subscriptions in SQLite: one table for exact topics, one for globs, matched by GLOB. Fed by
  * the broadcaster's (un)subscribe and fan-out, on the loop's thread: every statement touches one
- * row or a bounded portion. The MISSED columns are filled here and read by a later sweep. Owns
+ * row or a bounded portion. Whole sets are ps_db_set.c, what was missed is ps_db_missed.c. Owns
  * the connection and its prepared statements.
  */
-#include "probes/pubsub/ps_db.h"
+#include "probes/pubsub/ps_db_private.h"
 
 #include <errno.h>
-#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "probes/pubsub/ps_sqlite.h"
 #include "user/base/cleanup.h"
 #include "user/base/text.h"
 
 enum { GLOB_PORTION = 1024, GLOB_MAX = 50000 };
 
-enum statement { INSERT, DELETE, NEXT, REMOVE, MISSED, STATEMENTS };
+/* The columns of a subscription; key_type is BLOB for topics and TEXT for globs. */
+#define SCHEMA(table, key_type)                                                                    \
+	"CREATE TABLE IF NOT EXISTS " table "("                                                    \
+	" id INTEGER PRIMARY KEY AUTOINCREMENT, key " key_type " NOT NULL, url TEXT NOT NULL,"     \
+	" recovery TEXT, missed_topic BLOB, missed_attempts INTEGER,"                              \
+	" missed_next_retry_at INTEGER," /* a time: ms since the epoch */                          \
+	" missed_lock_id BLOB, missed_lock_expires_at INTEGER, UNIQUE(key, url));"                 \
+	"CREATE INDEX IF NOT EXISTS " table "_url ON " table "(url, key);"                         \
+	"CREATE INDEX IF NOT EXISTS " table "_missed"                                              \
+	" ON " table "(missed_next_retry_at) WHERE missed_next_retry_at IS NOT NULL;"
 
-struct ps_db {
-	sqlite3 *db;
-	sqlite3_stmt *statements[PS_DB_KINDS][STATEMENTS];
-	uint64_t count, max;
-};
+static const char schema[] = SCHEMA("subscription_exact", "BLOB") SCHEMA(
+	"subscription_glob",
+	"TEXT") "CREATE INDEX IF NOT EXISTS subscription_exact_key ON subscription_exact(key)";
 
-static const char schema[] =
-	"CREATE TABLE IF NOT EXISTS subscription_exact("
-	" id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL, url TEXT NOT NULL,"
-	" recovery TEXT, missed_topic BLOB, missed_attempts INTEGER,"
-	" missed_next_retry_at INTEGER," /* a time: ms since the epoch */
-	" missed_lock_id BLOB, missed_lock_expires_at INTEGER, UNIQUE(key, url));"
-	"CREATE INDEX IF NOT EXISTS subscription_exact_key ON subscription_exact(key);"
-	"CREATE INDEX IF NOT EXISTS subscription_exact_missed"
-	" ON subscription_exact(missed_next_retry_at) WHERE missed_next_retry_at IS NOT NULL;"
-	"CREATE TABLE IF NOT EXISTS subscription_glob("
-	" id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, url TEXT NOT NULL,"
-	" recovery TEXT, missed_topic BLOB, missed_attempts INTEGER,"
-	" missed_next_retry_at INTEGER,"
-	" missed_lock_id BLOB, missed_lock_expires_at INTEGER, UNIQUE(key, url));"
-	"CREATE INDEX IF NOT EXISTS subscription_glob_missed"
-	" ON subscription_glob(missed_next_retry_at) WHERE missed_next_retry_at IS NOT NULL";
+/*
+ * MISSED keeps the attempts and the earlier time of a mark that is there, unless an attempt is
+ * under way (it has a lock): that one knows nothing of this message, so its lock is taken away.
+ */
+#define TEXTS(table, next)                                                                         \
+	{                                                                                          \
+		[PS_DB_INSERT] = "INSERT INTO " table "(key, url, recovery) VALUES (?1, ?2, ?3)",  \
+		[PS_DB_DELETE] = "DELETE FROM " table " WHERE key = ?1 AND url = ?2",              \
+		[PS_DB_NEXT] = next, [PS_DB_REMOVE] = "DELETE FROM " table " WHERE id = ?1",       \
+		[PS_DB_LIST] = "SELECT key, recovery FROM " table " WHERE url = ?1 ORDER BY key",  \
+		[PS_DB_RECOVERY] =                                                                 \
+			"UPDATE " table " SET recovery = ?3 WHERE key = ?1 AND url = ?2",          \
+		[PS_DB_MISSED] = "UPDATE " table " SET missed_topic = ?2,"                         \
+				 " missed_attempts = coalesce(missed_attempts, 0),"                \
+				 " missed_next_retry_at = CASE WHEN missed_lock_id IS NULL THEN"   \
+				 " min(coalesce(missed_next_retry_at, ?3), ?3) ELSE ?3 END,"       \
+				 " missed_lock_id = NULL, missed_lock_expires_at = NULL"           \
+				 " WHERE id = ?1 RETURNING missed_next_retry_at",                  \
+		[PS_DB_CLAIM] =                                                                    \
+			"UPDATE " table " SET missed_lock_id = ?1, missed_lock_expires_at = ?2"    \
+			" WHERE id = (SELECT id FROM " table " WHERE missed_next_retry_at <= ?3"   \
+			" AND coalesce(missed_lock_expires_at, 0) <= ?4"                           \
+			" ORDER BY missed_next_retry_at LIMIT 1)"                                  \
+			" RETURNING id, url, key, recovery, missed_topic, missed_attempts,"        \
+			" missed_next_retry_at",                                                   \
+		[PS_DB_RELEASE] =                                                                  \
+			"UPDATE " table " SET missed_attempts = ?3, missed_next_retry_at = ?4,"    \
+			" missed_topic = CASE WHEN ?4 IS NULL THEN NULL ELSE missed_topic END,"    \
+			" missed_lock_id = NULL, missed_lock_expires_at = NULL"                    \
+			" WHERE id = ?1 AND missed_lock_id = ?2",                                  \
+		[PS_DB_GIVE_UP] = "DELETE FROM " table " WHERE id = ?1 AND missed_lock_id = ?2",   \
+	}
 
 /* CAST: a topic bound as BLOB never matches GLOB where SQLite was built without that. */
-static const char *const texts[PS_DB_KINDS][STATEMENTS] = {
-	[PS_DB_EXACT] =
-		{
-			[INSERT] =
-				"INSERT INTO subscription_exact(key, url, recovery) VALUES (?1, ?2, ?3)",
-			[DELETE] = "DELETE FROM subscription_exact WHERE key = ?1 AND url = ?2",
-			[NEXT] = "SELECT id, url, key, recovery, 1 FROM subscription_exact"
-				 " WHERE key = ?1 AND id > ?2 ORDER BY id LIMIT 1",
-			[REMOVE] = "DELETE FROM subscription_exact WHERE id = ?1",
-			[MISSED] =
-				"UPDATE subscription_exact SET missed_topic = ?2, missed_attempts = 0,"
-				" missed_next_retry_at = ?3 WHERE id = ?1",
-		},
-	[PS_DB_GLOB] =
-		{
-			[INSERT] =
-				"INSERT INTO subscription_glob(key, url, recovery) VALUES (?1, ?2, ?3)",
-			[DELETE] = "DELETE FROM subscription_glob WHERE key = ?1 AND url = ?2",
-			[NEXT] = "SELECT id, url, key, recovery, CAST(?1 AS TEXT) GLOB key"
-				 " FROM subscription_glob WHERE id > ?2 ORDER BY id",
-			[REMOVE] = "DELETE FROM subscription_glob WHERE id = ?1",
-			[MISSED] =
-				"UPDATE subscription_glob SET missed_topic = ?2, missed_attempts = 0,"
-				" missed_next_retry_at = ?3 WHERE id = ?1",
-		},
+static const char *const texts[PS_DB_KINDS][PS_DB_STATEMENTS] = {
+	[PS_DB_EXACT] = TEXTS("subscription_exact",
+			      "SELECT id, url, key, recovery, 1 FROM subscription_exact"
+			      " WHERE key = ?1 AND id > ?2 ORDER BY id LIMIT 1"),
+	[PS_DB_GLOB] = TEXTS("subscription_glob",
+			     "SELECT id, url, key, recovery, CAST(?1 AS TEXT) GLOB key"
+			     " FROM subscription_glob WHERE id > ?2 ORDER BY id"),
 };
 
 static int prepare(struct ps_db *db)
@@ -76,7 +79,7 @@ static int prepare(struct ps_db *db)
 	int r = 0;
 
 	for (int k = 0; k < PS_DB_KINDS; k++)
-		for (int i = 0; i < STATEMENTS && !r; i++)
+		for (int i = 0; i < PS_DB_STATEMENTS && !r; i++)
 			r = ps_sqlite_prepare(&db->statements[k][i], db->db, texts[k][i]);
 	if (!r)
 		r = ps_sqlite_number(db->db,
@@ -109,14 +112,14 @@ void ps_db_close(struct ps_db **db)
 	if (!*db)
 		return;
 	for (int k = 0; k < PS_DB_KINDS; k++)
-		for (int i = 0; i < STATEMENTS; i++)
+		for (int i = 0; i < PS_DB_STATEMENTS; i++)
 			sqlite3_finalize((*db)->statements[k][i]);
 	sqlite3_close((*db)->db);
 	free(*db);
 	*db = NULL;
 }
 
-static void bind_text(sqlite3_stmt *s, int at, struct ps_bytes b)
+void ps_db_bind_text(sqlite3_stmt *s, int at, struct ps_bytes b)
 {
 	if (b.size)
 		sqlite3_bind_text(s, at, b.data, (int)b.size, SQLITE_STATIC);
@@ -124,7 +127,7 @@ static void bind_text(sqlite3_stmt *s, int at, struct ps_bytes b)
 		sqlite3_bind_null(s, at);
 }
 
-static void bind_key(sqlite3_stmt *s, int at, enum ps_db_kind kind, struct ps_bytes key)
+void ps_db_bind_key(sqlite3_stmt *s, int at, enum ps_db_kind kind, struct ps_bytes key)
 {
 	if (kind == PS_DB_GLOB)
 		sqlite3_bind_text(s, at, key.size ? key.data : "", (int)key.size, SQLITE_STATIC);
@@ -132,8 +135,7 @@ static void bind_key(sqlite3_stmt *s, int at, enum ps_db_kind kind, struct ps_by
 		sqlite3_bind_blob(s, at, key.size ? key.data : "", (int)key.size, SQLITE_STATIC);
 }
 
-/* Runs a statement that changes at most one row; -ENOENT if it changed none. */
-static int change(struct ps_db *db, sqlite3_stmt *s)
+int ps_db_run(struct ps_db *db, sqlite3_stmt *s)
 {
 	int r = ps_sqlite_run(s);
 
@@ -144,15 +146,15 @@ static int change(struct ps_db *db, sqlite3_stmt *s)
 int ps_db_subscribe(struct ps_db *db, enum ps_db_kind kind, struct ps_bytes url,
 		    struct ps_bytes key, struct ps_bytes recovery)
 {
-	sqlite3_stmt *s = db->statements[kind][INSERT];
+	sqlite3_stmt *s = db->statements[kind][PS_DB_INSERT];
 	int r;
 
 	if (db->count >= db->max)
 		return -ENOSPC;
-	bind_key(s, 1, kind, key);
-	bind_text(s, 2, url);
-	bind_text(s, 3, recovery);
-	r = change(db, s);
+	ps_db_bind_key(s, 1, kind, key);
+	ps_db_bind_text(s, 2, url);
+	ps_db_bind_text(s, 3, recovery);
+	r = ps_db_run(db, s);
 	if (!r)
 		db->count++;
 	return r;
@@ -168,30 +170,19 @@ static int count_removed(struct ps_db *db, int r)
 int ps_db_unsubscribe(struct ps_db *db, enum ps_db_kind kind, struct ps_bytes url,
 		      struct ps_bytes key)
 {
-	sqlite3_stmt *s = db->statements[kind][DELETE];
+	sqlite3_stmt *s = db->statements[kind][PS_DB_DELETE];
 
-	bind_key(s, 1, kind, key);
-	bind_text(s, 2, url);
-	return count_removed(db, change(db, s));
+	ps_db_bind_key(s, 1, kind, key);
+	ps_db_bind_text(s, 2, url);
+	return count_removed(db, ps_db_run(db, s));
 }
 
 int ps_db_remove(struct ps_db *db, const struct ps_row *row)
 {
-	sqlite3_stmt *s = db->statements[row->kind][REMOVE];
+	sqlite3_stmt *s = db->statements[row->kind][PS_DB_REMOVE];
 
 	sqlite3_bind_int64(s, 1, row->id);
-	return count_removed(db, change(db, s));
-}
-
-int ps_db_upsert_missed(struct ps_db *db, const struct ps_row *row, struct ps_bytes topic,
-			int64_t retry_at_ms)
-{
-	sqlite3_stmt *s = db->statements[row->kind][MISSED];
-
-	sqlite3_bind_int64(s, 1, row->id);
-	sqlite3_bind_blob(s, 2, topic.size ? topic.data : "", (int)topic.size, SQLITE_STATIC);
-	sqlite3_bind_int64(s, 3, retry_at_ms);
-	return change(db, s);
+	return count_removed(db, ps_db_run(db, s));
 }
 
 /* ---- matching -------------------------------------------------------------------------------- */
@@ -228,12 +219,12 @@ static struct ps_bytes copy_column(sqlite3_stmt *s, int column, char **to)
 	return b;
 }
 
-static int read_row(sqlite3_stmt *s, struct ps_row *row)
+int ps_db_read_row(sqlite3_stmt *s, struct ps_row *row, struct ps_bytes *topic)
 {
 	size_t size = 1;
 	char *to;
 
-	for (int i = 1; i <= 3; i++)
+	for (int i = 1; i <= (topic ? 4 : 3); i++)
 		size += (size_t)sqlite3_column_bytes(s, i);
 	row->memory = to = malloc(size);
 	if (!to)
@@ -242,6 +233,8 @@ static int read_row(sqlite3_stmt *s, struct ps_row *row)
 	row->url = copy_column(s, 1, &to);
 	row->key = copy_column(s, 2, &to);
 	row->recovery = copy_column(s, 3, &to);
+	if (topic)
+		*topic = copy_column(s, 4, &to);
 	return 0;
 }
 
@@ -253,7 +246,7 @@ static int next_of_kind(sqlite3_stmt *s, struct ps_cursor *at, struct ps_row *ro
 	while ((r = sqlite3_step(s)) == SQLITE_ROW) {
 		at->id = sqlite3_column_int64(s, 0);
 		if (sqlite3_column_int(s, 4))
-			return read_row(s, row);
+			return ps_db_read_row(s, row, NULL);
 		if (++portion == GLOB_PORTION)
 			return -EAGAIN;
 	}
@@ -263,7 +256,7 @@ static int next_of_kind(sqlite3_stmt *s, struct ps_cursor *at, struct ps_row *ro
 int ps_db_next(struct ps_db *db, struct ps_bytes topic, struct ps_cursor *at, struct ps_row *row)
 {
 	while (at->kind < PS_DB_KINDS) {
-		sqlite3_stmt *s = db->statements[at->kind][NEXT];
+		sqlite3_stmt *s = db->statements[at->kind][PS_DB_NEXT];
 		int r = 1;
 
 		row->kind = at->kind;

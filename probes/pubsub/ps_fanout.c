@@ -77,7 +77,8 @@ static void handle_missed_unavailable(struct ps_publish *p, double next_retry_at
 
 static void handle_missed_start(struct ps_publish *p)
 {
-	int64_t delay = ps_retry_missed_delay_ns(0), at = ps_system_wall_ns() + delay;
+	int64_t delay = ps_retry_missed_delay_ns(&p->b->sweep.options.policy, 0);
+	int64_t at_ms = (ps_system_wall_ns() + delay) / 1000000;
 	const struct ps_row *row = &p->deliver.row;
 	int r;
 
@@ -87,13 +88,13 @@ static void handle_missed_start(struct ps_publish *p)
 		handle_missed_skipped(p);
 		return;
 	}
-	r = ps_db_upsert_missed(p->b->db, row, p->m.topic, at / 1000000);
+	r = ps_db_upsert_missed(p->b->db, row, p->m.topic, &at_ms);
 	if (r == -ENOENT) /* unsubscribed meanwhile */
 		handle_missed_skipped(p);
 	else if (r)
-		handle_missed_unavailable(p, (double)at / 1e9);
+		handle_missed_unavailable(p, (double)at_ms / 1e3);
 	else
-		handle_missed_success(p, (double)at / 1e9);
+		handle_missed_success(p, (double)at_ms / 1e3);
 }
 
 /* ---- what came back -------------------------------------------------------------------------- */

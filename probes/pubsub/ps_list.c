@@ -21,12 +21,9 @@ static struct ps_entry read_entry(struct ps_reader *r)
 /* Whether `key` may follow `last`. */
 static int check_order(struct ps_bytes last, struct ps_bytes key)
 {
-	size_t n = last.size < key.size ? last.size : key.size;
-	int d = n ? memcmp(last.data, key.data, n) : 0;
+	int d = ps_bytes_compare(last, key);
 
-	if (!d && last.size == key.size)
-		return -EEXIST;
-	return d < 0 || (!d && last.size < key.size) ? 0 : -EINVAL;
+	return !d ? -EEXIST : d < 0 ? 0 : -EINVAL;
 }
 
 static int check_entry(const struct ps_entry *last, const struct ps_entry *e, bool is_glob)

@@ -101,7 +101,7 @@ void ps_log_text(struct ps_line *line, const char *key, struct ps_bytes value)
 
 	if (!line->log)
 		return;
-	size = osp_text_escape(escaped, sizeof(escaped), value.data,
+	size = osp_text_escape(escaped, sizeof(escaped), value.size ? value.data : "",
 			       value.size < TEXT_MAX ? value.size : TEXT_MAX);
 	for (size_t i = 0; i < size; i++) {
 		if (escaped[i] != ' ') {

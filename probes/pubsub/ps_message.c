@@ -116,6 +116,17 @@ static int read_set_head(struct ps_set *m, struct ps_reader *r)
 	return is_text(m->url) ? 0 : -EILSEQ;
 }
 
+int ps_message_decode_set_head(struct ps_set *m, struct ps_bytes body)
+{
+	struct ps_reader r = ps_wire_reader(body.data, body.size);
+	struct ps_set n = {0};
+	int e = read_set_head(&n, &r);
+
+	if (!e)
+		*m = n;
+	return e == -EBADMSG ? -EAGAIN : e;
+}
+
 static int read_list(struct ps_list *list, struct ps_reader *r, bool is_glob)
 {
 	uint32_t count = (uint32_t)ps_wire_read_number(r, 4);

@@ -17,6 +17,7 @@ enum {
 	PS_RECEIVE_HEAD_MAX = 2 + 65535 + 2 + 65535 + 1 + 255 + 8,
 	PS_SUBSCRIBE_MAX = 4 * (2 + 65535),
 	PS_CHECK_MAX = 2 * (2 + 65535),
+	PS_SET_HEAD_MAX = 2 * (2 + 65535) + 1 + 64,
 	PS_SET_MAX = 16 << 20, /* our bound; the protocol's own is 2^33 entries */
 	PS_MISSED_MAX = 2 * (2 + 65535),
 	PS_RESPONSE_MAX = 2 + 2 * (2 + 65535) + 1 + 255 + 4 + 1 + 64,
@@ -91,6 +92,9 @@ struct ps_response {
  */
 int ps_message_decode_notify(struct ps_notify *m, struct ps_bytes body, size_t *used);
 int ps_message_decode_receive(struct ps_receive *m, struct ps_bytes body, size_t *used);
+
+/* The same for what stands before the lists, which stay empty; -EILSEQ, -EPROTONOSUPPORT as below. */
+int ps_message_decode_set_head(struct ps_set *m, struct ps_bytes body);
 
 /*
  * Whole bodies: -EBADMSG if short or with bytes left over, -EILSEQ for text that is not UTF-8,

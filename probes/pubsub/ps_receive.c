@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "probes/pubsub/ps_answer.h"
-#include "probes/pubsub/ps_message.h"
+#include "probes/pubsub/ps_incoming.h"
 #include "probes/pubsub/ps_subscriber.h"
 #include "probes/pubsub/ps_system.h"
 #include "probes/pubsub/ps_trace.h"
@@ -19,12 +19,8 @@ struct reception {
 	struct ps_request *request;	/* borrowed: its `gone` frees this */
 	struct outspan_context context; /* the request's, if it carried one of ours */
 	int64_t begin_ns;
-	uint8_t header_digest[PS_DIGEST_SIZE];
-	struct osp_buffer head; /* what `m` points into */
-	bool has_head, overrun, logged;
-	struct ps_receive m;
-	struct ps_digest digest;
-	struct ps_spool message;
+	struct ps_incoming in;
+	bool logged;
 	size_t handler; /* the one that is called */
 	bool in_handler;
 	struct ps_timer delay;
@@ -38,11 +34,11 @@ static void log_receive(struct reception *p, unsigned status, const char *outcom
 
 	p->logged = true;
 	ps_log_begin(&line, p->s->log, "receive");
-	if (p->has_head) {
-		ps_log_hex(&line, "identifier", p->m.identifier);
-		ps_log_text(&line, "topic", p->m.topic);
-		ps_log_hex(&line, "sha512", ps_bytes(p->header_digest, 8));
-		ps_log_number(&line, "bytes", (int64_t)p->m.length);
+	if (p->in.has_head) {
+		ps_log_hex(&line, "identifier", p->in.m.identifier);
+		ps_log_text(&line, "topic", p->in.m.topic);
+		ps_log_hex(&line, "sha512", ps_bytes(p->in.header_digest, 8));
+		ps_log_number(&line, "bytes", (int64_t)p->in.m.length);
 	}
 	ps_log_word(&line, "url", p->s->receive_url);
 	ps_log_number(&line, "begin", p->begin_ns);
@@ -55,7 +51,7 @@ static void log_receive(struct reception *p, unsigned status, const char *outcom
 static void refuse(struct reception *p, unsigned status, const char *outcome)
 {
 	log_receive(p, status, outcome);
-	ps_spool_clear(&p->message);
+	ps_spool_clear(&p->in.message);
 	ps_server_answer(p->request, status, ps_bytes(NULL, 0));
 }
 
@@ -65,7 +61,7 @@ static void refuse_and_unsubscribe(struct reception *p, unsigned status, const c
 	static const uint8_t body[] = {0, PS_RESPONSE_UNSUBSCRIBE_IMMEDIATE};
 
 	log_receive(p, status, outcome);
-	ps_spool_clear(&p->message);
+	ps_spool_clear(&p->in.message);
 	ps_server_answer(p->request, status, ps_bytes(body, sizeof(body)));
 }
 
@@ -106,13 +102,15 @@ static void bad_request(struct reception *p)
 static void request_parsed(struct reception *p)
 {
 	PS_STEP(lonelypsp_receive__request_parsed(
-		lonelypsp_receive_at_request_parsed(&p->op), p->m.topic.data, p->m.topic.size,
-		p->m.identifier.data, p->m.identifier.size, p->m.length, &p->context));
+		lonelypsp_receive_at_request_parsed(&p->op), p->in.m.topic.data, p->in.m.topic.size,
+		p->in.m.identifier.data, p->in.m.identifier.size, p->in.m.length, &p->context));
 }
 
 static void auth_unavailable(struct reception *p)
 {
-	lonelypsp_receive__auth_unavailable(lonelypsp_receive_at_auth_result(&p->op), false);
+	bool told = ps_subscriber_tell(p->s, true);
+
+	lonelypsp_receive__auth_unavailable(lonelypsp_receive_at_auth_result(&p->op), told);
 	refuse(p, 503, "unavailable");
 }
 
@@ -124,8 +122,10 @@ static void bad_auth_result(struct reception *p, enum ps_auth_result result)
 
 static void auth_tentatively_accepted(struct reception *p)
 {
+	bool told = ps_subscriber_tell(p->s, false);
+
 	PS_STEP(lonelypsp_receive__auth_tentatively_accepted(
-		lonelypsp_receive_at_auth_result(&p->op), false));
+		lonelypsp_receive_at_auth_result(&p->op), told));
 }
 
 static void length_mismatch(struct reception *p)
@@ -143,9 +143,9 @@ static void hash_mismatch(struct reception *p)
 static void auth_accepted(struct reception *p)
 {
 	PS_STEP(lonelypsp_receive__auth_accepted(
-		lonelypsp_receive_at_auth_verified(&p->op), p->m.topic.data, p->m.topic.size,
-		p->m.identifier.data, p->m.identifier.size, p->m.length, &p->context));
-	if (!ps_subscriber_wants(p->s, p->m.topic)) /* confirmed and dropped, as upstream does */
+		lonelypsp_receive_at_auth_verified(&p->op), p->in.m.topic.data, p->in.m.topic.size,
+		p->in.m.identifier.data, p->in.m.identifier.size, p->in.m.length, &p->context));
+	if (!ps_subscriber_wants(p->s, p->in.m.topic)) /* confirmed and dropped, as upstream does */
 		p->handler = p->s->options.handler_count;
 	next_handler(p);
 }
@@ -173,10 +173,10 @@ static void handler_canceled(struct reception *p)
 static void sending_response(struct reception *p)
 {
 	struct ps_response a = {.type = PS_RESPONSE_CONFIRM_RECEIVE,
-				.identifier = p->m.identifier,
+				.identifier = p->in.m.identifier,
 				.subscribers = 1};
 	struct ps_signed m = {.kind = PS_KIND_CONFIRM_RECEIVE,
-			      .identifier = p->m.identifier,
+			      .identifier = p->in.m.identifier,
 			      .numbers = {a.subscribers},
 			      .url = ps_bytes_text(p->s->receive_url)};
 	struct outspan_context context;
@@ -199,7 +199,8 @@ static void no_more_handlers(struct reception *p)
 static void call_handler(struct reception *p)
 {
 	struct ps_handler *h = &p->s->options.handlers[p->handler];
-	struct ps_delivery d = {p->m.topic, p->m.identifier, p->header_digest, &p->message};
+	struct ps_delivery d = {p->in.m.topic, p->in.m.identifier, p->in.header_digest,
+				&p->in.message};
 
 	p->in_handler = false;
 	if (h->handle(h, &d))
@@ -244,7 +245,6 @@ static void next_handler(struct reception *p)
 static int begin(struct ps_request *r, void *owner)
 {
 	struct reception *p = calloc(1, sizeof(*p));
-	const char *digest = ps_server_header(r, "Repr-Digest");
 	int e;
 
 	if (!p)
@@ -252,9 +252,7 @@ static int begin(struct ps_request *r, void *owner)
 	p->s = owner;
 	p->request = r;
 	p->begin_ns = ps_system_wall_ns();
-	p->head.max = PS_RECEIVE_HEAD_MAX;
-	ps_spool_init(&p->message, &p->s->budget);
-	e = ps_digest_start(&p->digest);
+	e = ps_incoming_init(&p->in, &p->s->budget);
 	if (e) {
 		free(p);
 		return e;
@@ -263,7 +261,7 @@ static int begin(struct ps_request *r, void *owner)
 	received(p);
 	if (p->s->stopping || p->s->options.refuse)
 		abandoned(p);
-	else if (!digest || ps_digest_parse_header(p->header_digest, digest))
+	else if (ps_incoming_take_header(&p->in, ps_server_header(r, "Repr-Digest")))
 		bad_digest_header(p);
 	return 0;
 }
@@ -272,11 +270,11 @@ static void check_authorization(struct reception *p)
 {
 	const struct ps_auth *a = p->s->auth;
 	struct ps_signed m = {.kind = PS_KIND_RECEIVE,
-			      .tracing = p->m.tracing,
+			      .tracing = p->in.m.tracing,
 			      .url = ps_bytes_text(p->s->receive_url),
-			      .key = p->m.topic,
-			      .identifier = p->m.identifier,
-			      .digest = p->header_digest};
+			      .key = p->in.m.topic,
+			      .identifier = p->in.m.identifier,
+			      .digest = p->in.header_digest};
 	struct ps_bytes given = ps_bytes_text(ps_server_header(p->request, "Authorization"));
 	enum ps_auth_result result = ps_auth_check(a, &a->to_subscriber, given, &m);
 
@@ -284,7 +282,7 @@ static void check_authorization(struct reception *p)
 		auth_unavailable(p);
 	else if (result != PS_AUTH_OK)
 		bad_auth_result(p, result);
-	else if (p->m.length > p->s->budget.message_max)
+	else if (p->in.m.length > p->s->budget.message_max)
 		too_large(p);
 	else
 		auth_tentatively_accepted(p);
@@ -292,48 +290,38 @@ static void check_authorization(struct reception *p)
 
 static void take_message(struct reception *p, struct ps_bytes part)
 {
-	int r;
+	int r = ps_incoming_take_message(&p->in, part);
 
-	if (p->overrun || part.size > p->m.length - p->message.size) {
-		p->overrun = true;
-		return;
-	}
-	r = ps_digest_add(&p->digest, part.data, part.size);
-	if (!r)
-		r = ps_spool_add(&p->message, part.data, part.size);
 	if (!r)
 		return;
 	lonelypsp_receive_leave(&p->op, -r);
 	refuse(p, 503, "no_space");
 }
 
-/* Collects the head; what follows it in the same part is the message's beginning. */
 static void take_head(struct reception *p, struct ps_bytes part)
 {
-	size_t room = p->head.max - p->head.size, take = part.size < room ? part.size : room;
-	size_t before = p->head.size, used;
+	struct ps_bytes rest;
+	int r = ps_incoming_take_head(&p->in, part, &rest);
 
-	if (osp_buffer_add(&p->head, part.data, take)) {
-		lonelypsp_receive_leave(&p->op, ENOMEM);
+	if (r == -EAGAIN)
+		return;
+	if (r) {
+		lonelypsp_receive_leave(&p->op, -r);
 		refuse(p, 503, "no_memory");
 		return;
 	}
-	if (ps_message_decode_receive(&p->m, ps_bytes(p->head.data, p->head.size), &used))
-		return;
-	p->has_head = true;
-	ps_trace_read(&p->context, p->m.tracing);
+	ps_trace_read(&p->context, p->in.m.tracing);
 	request_parsed(p);
 	check_authorization(p);
 	if (!p->request->answered)
-		take_message(p, ps_bytes((const char *)part.data + (used - before),
-					 part.size - (used - before)));
+		take_message(p, rest);
 }
 
 static void body(struct ps_request *r, struct ps_bytes part)
 {
 	struct reception *p = r->state;
 
-	if (p->has_head)
+	if (p->in.has_head)
 		take_message(p, part);
 	else
 		take_head(p, part);
@@ -342,14 +330,13 @@ static void body(struct ps_request *r, struct ps_bytes part)
 static void end(struct ps_request *r)
 {
 	struct reception *p = r->state;
-	uint8_t digest[PS_DIGEST_SIZE];
+	enum ps_incoming_end e = p->in.has_head ? ps_incoming_stop(&p->in) : PS_INCOMING_LENGTH;
 
-	if (!p->has_head)
+	if (!p->in.has_head)
 		bad_request(p);
-	else if (p->overrun || p->message.size != p->m.length)
+	else if (e == PS_INCOMING_LENGTH)
 		length_mismatch(p);
-	else if (ps_digest_stop(&p->digest, digest) ||
-		 !ps_digest_equal(digest, p->header_digest, sizeof(digest)))
+	else if (e == PS_INCOMING_HASH)
 		hash_mismatch(p);
 	else
 		auth_accepted(p);
@@ -365,9 +352,7 @@ static void gone(struct ps_request *r)
 		log_receive(p, r->status, "canceled");
 	lonelypsp_receive_leave(&p->op, ECANCELED);
 	ps_loop_disarm(p->s->loop, &p->delay);
-	ps_digest_clear(&p->digest);
-	ps_spool_clear(&p->message);
-	osp_buffer_clear(&p->head);
+	ps_incoming_clear(&p->in);
 	free(p);
 }
 

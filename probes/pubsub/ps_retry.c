@@ -9,7 +9,8 @@
 
 #include "probes/pubsub/ps_system.h"
 
-enum { MISSED_RETRIES = 20, MISSED_EXPONENT_MAX = 10 };
+enum { EXPONENT_MAX = 64 }; /* beyond it everything is over a year */
+static const double YEAR_NS = 365 * 86400e9;
 
 static double pow2(unsigned exponent)
 {
@@ -76,11 +77,15 @@ const char *ps_retry_next(struct ps_retry *r, int64_t *wait_ns)
 	return r->list[r->order[r->next++]].url;
 }
 
-int64_t ps_retry_missed_delay_ns(unsigned attempts)
+int64_t ps_retry_missed_delay_ns(const struct ps_missed_policy *p, unsigned attempts)
 {
-	unsigned exponent = attempts < MISSED_EXPONENT_MAX ? attempts : MISSED_EXPONENT_MAX;
+	unsigned exponent = attempts < p->exponent_max ? attempts : p->exponent_max;
+	double ns = (double)p->factor_ns;
 
-	if (attempts >= MISSED_RETRIES)
+	if (attempts >= p->retries)
 		return -1;
-	return seconds_ns(pow2(exponent) + 1 + 2 * ps_system_uniform());
+	for (unsigned i = 0; i < exponent && i < EXPONENT_MAX && ns < YEAR_NS; i++)
+		ns *= p->base;
+	ns += (double)p->constant_ns + (double)p->jitter_ns * ps_system_uniform();
+	return (int64_t)(ns < YEAR_NS ? ns : YEAR_NS);
 }

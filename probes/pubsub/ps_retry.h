@@ -29,5 +29,22 @@ void ps_retry_clear(struct ps_retry *r);
  */
 const char *ps_retry_next(struct ps_retry *r, int64_t *wait_ns);
 
-/* Upstream's schedule of MISSED: when a row is tried after `attempts`; -1: not any more. */
-int64_t ps_retry_missed_delay_ns(unsigned attempts);
+/*
+ * When a subscriber is told that it missed a message: after factor * base^min(attempts, exponent)
+ * + constant + jitter * [0, 1), until `retries` attempts failed.
+ */
+struct ps_missed_policy {
+	int64_t factor_ns, constant_ns, jitter_ns;
+	double base;
+	unsigned exponent_max, retries;
+};
+
+/* Upstream's numbers. */
+#define PS_MISSED_POLICY_INIT                                                                      \
+	{                                                                                          \
+		.factor_ns = 1000000000, .constant_ns = 1000000000, .jitter_ns = 2000000000,       \
+		.base = 2, .exponent_max = 10, .retries = 20                                       \
+	}
+
+/* How long to wait after so many attempts, at most a year; -1: there is no further one. */
+int64_t ps_retry_missed_delay_ns(const struct ps_missed_policy *p, unsigned attempts);

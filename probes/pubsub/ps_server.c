@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 
 #include "probes/pubsub/ps_accept.h"
+#include "probes/pubsub/ps_url.h"
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
 
@@ -205,6 +206,17 @@ void ps_server_answer(struct ps_request *r, unsigned status, struct ps_bytes bod
 const char *ps_server_header(const struct ps_request *r, const char *name)
 {
 	return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
+bool ps_server_is_url(const struct ps_request *r, struct ps_bytes url)
+{
+	const char *prefix = r->server->options.prefix ? r->server->options.prefix : "";
+	struct ps_bytes path = ps_url_path(url), route = ps_bytes_text(r->route->path);
+	size_t n = strlen(prefix);
+
+	return ps_bytes_equal(ps_bytes_text(ps_server_header(r, "Host")), ps_url_authority(url)) &&
+	       path.size == n + route.size && !memcmp(path.data, prefix, n) &&
+	       !memcmp((const char *)path.data + n, route.data, route.size);
 }
 
 /* ---- the daemon on the loop ------------------------------------------------------------------ */

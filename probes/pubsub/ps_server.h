@@ -69,6 +69,9 @@ unsigned ps_server_request_count(const struct ps_server *s); /* begun and not go
 /* A request header's value, or NULL; borrowed until the request is gone. */
 const char *ps_server_header(const struct ps_request *r, const char *name);
 
+/* True if the request was sent to this url, as far as its Host header and its path tell. */
+bool ps_server_is_url(const struct ps_request *r, struct ps_bytes url);
+
 /*
  * Answers, once: octets with their length, no chunks. A body that is still arriving is read and
  * dropped first.

@@ -1,9 +1,9 @@
 /*
  * SUBSCRIBE and UNSUBSCRIBE, exact and glob, at the subscriber: four operations over one
- * automaton, by reference count alone or by one request that is tried until a broadcaster
- * answers it. Fed by the subscriber's queue, one change at a time; each attempt is signed anew.
- * The table is changed when a change is decided, so that a message that overtakes the answer is
- * wanted already, and changed back when it fails.
+ * automaton, by reference count alone, by one request (ps_ask.c), or by a request for the whole
+ * set (ps_set.c). Fed by the subscriber's queue, one change at a time. The table is changed when
+ * a change is decided, so that a message that overtakes the answer is wanted already, and changed
+ * back when it fails.
  */
 #include "probes/pubsub/ps_subscribe.h"
 
@@ -15,8 +15,6 @@
 #include "probes/pubsub/ps_message.h"
 #include "probes/pubsub/ps_system.h"
 #include "user/base/cleanup.h"
-
-static void attempt(struct ps_change *c);
 
 /* One statement of the four that `make` spells for an operation, the one of this change. */
 #define EACH(c, make, ...)                                                                         \
@@ -39,6 +37,11 @@ static void attempt(struct ps_change *c);
 	PS_STEP(lonelypsp_##o##__##point(lonelypsp_##o##_begin(block), __VA_ARGS__))
 #define LEAVE(o, block, error) lonelypsp_##o##_leave(block, error)
 
+PS_ASK_POINTS(subscribe_exact, change_);
+PS_ASK_POINTS(subscribe_glob, change_);
+PS_ASK_POINTS(unsubscribe_exact, change_);
+PS_ASK_POINTS(unsubscribe_glob, change_);
+
 /* ---- the end of a change --------------------------------------------------------------------- */
 
 static void log_change(struct ps_change *c)
@@ -51,8 +54,8 @@ static void log_change(struct ps_change *c)
 	ps_log_word(&line, "url", c->s->receive_url);
 	ps_log_number(&line, "begin", c->begin_ns);
 	ps_log_number(&line, "end", ps_system_wall_ns());
-	ps_log_number(&line, "attempts", c->attempts);
-	ps_log_number(&line, "status", c->call.status);
+	ps_log_number(&line, "attempts", c->ask.attempts);
+	ps_log_number(&line, "status", c->result.status);
 	ps_log_number(&line, "count", c->result.count);
 	ps_log_word(&line, "outcome", ps_outcome_to_str(c->result.outcome));
 	ps_log_end(&line);
@@ -72,142 +75,67 @@ static void restore_count(struct ps_change *c)
 
 static void finish(struct ps_change *c, enum ps_outcome outcome)
 {
+	struct ps_subscription *x = ps_subscriber_find(c->s, c->result.kind, c->result.key);
+
 	c->result.outcome = outcome;
-	c->result.status = c->call.status;
 	if (!ps_changed_is_success(&c->result)) {
 		if (c->determined)
 			restore_count(c);
 		c->result.count = !c->result.subscribe;
+	} else if (x) {
+		x->pending = false;
 	}
 	log_change(c);
-	ps_subscriber_finish_change(c);
+	ps_turns_finish(&c->s->turns, &c->turn);
 }
 
-void ps_change_free(struct ps_change *c)
+static void drop(struct ps_turn *t)
 {
+	struct ps_change *c = t->change;
+
 	EACH(c, LEAVE, ECANCELED);
-	ps_loop_disarm(c->s->loop, &c->wait);
-	ps_client_clear(&c->call);
-	ps_retry_clear(&c->retry);
-	osp_buffer_clear(&c->body);
-	osp_buffer_clear(&c->authorization);
-	free(c->url);
+	ps_ask_clear(&c->ask);
+	ps_set_clear(&c->set);
 	free(c);
 }
 
-static void fail(struct ps_timer *t)
+static void over(struct ps_turn *t)
 {
-	struct ps_change *c = t->owner;
+	struct ps_change *c = t->change;
 
-	EACH(c, LEAVE, EIO);
-	c->result.reason = "failed";
-	finish(c, PS_OUTCOME_FAILED);
+	c->done(c->owner, &c->result);
+	drop(t);
 }
 
-static void fail_later(struct ps_change *c)
+static void asked(struct ps_ask *a)
 {
-	c->wait = (struct ps_timer){.expired = fail, .owner = c};
-	ps_loop_arm(c->s->loop, &c->wait, 0);
-}
+	struct ps_change *c = a->owner;
 
-/* ---- retrying -------------------------------------------------------------------------------- */
-
-static void retry_prevented(struct ps_change *c)
-{
-	EACH(c, END, retry_determined, retry_prevented);
-	finish(c, PS_OUTCOME_PREVENTED);
-}
-
-static void retries_exhausted(struct ps_change *c)
-{
-	EACH(c, END, retry_determined, retries_exhausted);
-	finish(c, PS_OUTCOME_EXHAUSTED);
-}
-
-static void retrying(struct ps_change *c)
-{
-	EACH(c, STEP, retry_determined, retrying);
-	attempt(c);
-}
-
-static void waited(struct ps_timer *t)
-{
-	retrying(t->owner);
-}
-
-static void waiting_to_retry(struct ps_change *c, int64_t wait_ns)
-{
-	EACH(c, STEP, retry_determined, waiting_to_retry);
-	c->wait = (struct ps_timer){.expired = waited, .owner = c};
-	ps_loop_arm(c->s->loop, &c->wait, wait_ns);
-}
-
-static void determine_retry(struct ps_change *c)
-{
-	int64_t wait_ns;
-
-	c->broadcaster = ps_retry_next(&c->retry, &wait_ns);
-	if (!c->broadcaster)
-		retries_exhausted(c);
-	else if (wait_ns)
-		waiting_to_retry(c, wait_ns);
-	else
-		retrying(c);
+	c->result.status = a->status;
+	c->result.reason = a->reason;
+	finish(c, a->outcome);
 }
 
 /* ---- what came back -------------------------------------------------------------------------- */
 
-static void network_error(struct ps_change *c)
+static void conflict_accepted(struct ps_ask *a)
 {
-	bool ambiguous = c->call.error != -ECONNREFUSED && c->call.error != -EHOSTUNREACH;
+	struct ps_change *c = a->owner;
 
-	EACH(c, STEP, change_response_received, network_error);
-	c->result.reason = c->call.error == -ETIMEDOUT ? "timeout" : "network_error";
-	if (ambiguous && !c->s->options.retry_ambiguous)
-		retry_prevented(c);
-	else
-		determine_retry(c);
-}
-
-static void response_received(struct ps_call *call)
-{
-	struct ps_change *c = call->owner;
-
-	EACH(c, STEP, change_response_received, response_received, (uint16_t)call->status);
-}
-
-static void retryable_status(struct ps_change *c)
-{
-	EACH(c, STEP, change_response_auth_result, retryable_status);
-	c->result.reason = "unavailable";
-	determine_retry(c);
-}
-
-static void conflict_accepted(struct ps_change *c)
-{
 	EACH(c, END, change_response_auth_result, conflict_accepted);
-	finish(c, PS_OUTCOME_CONFLICT);
-}
-
-static void refused_status(struct ps_change *c)
-{
-	EACH(c, END, change_response_auth_result, refused_status);
-	c->result.reason = "refused";
-	finish(c, PS_OUTCOME_REFUSED);
+	ps_ask_finish(a, PS_OUTCOME_CONFLICT, "none");
 }
 
 static void bad_response(struct ps_change *c)
 {
 	EACH(c, STEP, change_response_auth_result, bad_response);
-	c->result.reason = "bad_response";
-	determine_retry(c);
+	ps_ask_retry(&c->ask, "bad_response");
 }
 
 static void bad_auth_result(struct ps_change *c, enum ps_auth_result result)
 {
 	EACH(c, STEP, change_response_auth_result, bad_auth_result, result);
-	c->result.reason = "bad_auth";
-	determine_retry(c);
+	ps_ask_retry(&c->ask, "bad_auth");
 }
 
 static void response_generic_accepted(struct ps_change *c, const struct ps_response *a)
@@ -216,7 +144,7 @@ static void response_generic_accepted(struct ps_change *c, const struct ps_respo
 
 	ps_trace_read(&context, a->tracing);
 	EACH(c, END, change_response_auth_result, response_generic_accepted, &context);
-	finish(c, PS_OUTCOME_OK);
+	ps_ask_finish(&c->ask, PS_OUTCOME_OK, "none");
 }
 
 static struct ps_bytes recovery_of(const struct ps_change *c)
@@ -243,33 +171,14 @@ static void check_confirmation(struct ps_change *c, const struct ps_response *a)
 		response_generic_accepted(c, a);
 }
 
-static void take_answer(struct ps_change *c)
+static void take_answer(struct ps_ask *a, const struct ps_response *r)
 {
-	struct ps_bytes body = ps_bytes(c->call.answer.data, c->call.answer.size);
-	unsigned status = c->call.status;
-	struct ps_response a;
+	struct ps_change *c = a->owner;
 
-	if (status >= 502 && status <= 504)
-		retryable_status(c);
-	else if (status == 409)
-		conflict_accepted(c);
-	else if (status < 200 || status > 299)
-		refused_status(c);
-	else if (c->call.error || ps_message_decode_response(&a, body) ||
-		 a.type != PS_RESPONSE_GENERIC)
+	if (r && r->type == PS_RESPONSE_GENERIC)
+		check_confirmation(c, r);
+	else
 		bad_response(c);
-	else
-		check_confirmation(c, &a);
-}
-
-static void call_done(struct ps_call *call)
-{
-	struct ps_change *c = call->owner;
-
-	if (call->status)
-		take_answer(c);
-	else
-		network_error(c);
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */
@@ -286,80 +195,91 @@ static int encode_request(struct ps_change *c, struct ps_bytes tracing)
 			      .key = m.key};
 	int r;
 
-	c->body.max = PS_SUBSCRIBE_MAX;
-	c->authorization.max = PS_TOPIC_MAX;
-	osp_buffer_reset(&c->body);
-	osp_buffer_reset(&c->authorization);
-	r = ps_message_encode_subscribe(&c->body, &m, c->result.subscribe);
-	return r ? r : ps_auth_authorize(&c->authorization, &c->s->auth->to_broadcaster, &s);
+	c->ask.body.max = PS_SUBSCRIBE_MAX;
+	r = ps_message_encode_subscribe(&c->ask.body, &m, c->result.subscribe);
+	return r ? r : ps_auth_authorize(&c->ask.authorization, &c->s->auth->to_broadcaster, &s);
 }
 
-static void start_call(struct ps_change *c)
+static int sending_request(struct ps_ask *a)
 {
-	c->call.url = ps_bytes_text(c->url);
-	c->call.authorization = c->authorization.size ? osp_buffer_text(&c->authorization) : NULL;
-	c->call.head = ps_bytes(c->body.data, c->body.size);
-	c->call.answered = response_received;
-	c->call.done = call_done;
-	c->call.owner = c;
-	ps_client_start(c->s->client, &c->call);
-}
-
-static void sending_request(struct ps_change *c)
-{
+	struct ps_change *c = a->owner;
 	struct ps_bytes recovery = recovery_of(c), key = c->result.key;
 	struct outspan_context context;
 	struct ps_tracing tracing;
 
-	EACH(c, STEP, change_sending, sending_request, c->broadcaster, strlen(c->broadcaster),
+	EACH(c, STEP, change_sending, sending_request, a->broadcaster, strlen(a->broadcaster),
 	     c->s->receive_url, strlen(c->s->receive_url), recovery.data, recovery.size, key.data,
 	     key.size, &context);
-	if (encode_request(c, ps_trace_bytes(&tracing, &context)))
-		fail_later(c);
-	else
-		start_call(c);
+	return encode_request(c, ps_trace_bytes(&tracing, &context));
 }
 
-static int set_url(struct ps_change *c)
-{
-	char *text;
+/* The path and the points of the operation. */
+#define SET_WAY(o, block, way)                                                                     \
+	do {                                                                                       \
+		(way)->points = &o##_points;                                                       \
+		(way)->op = (block);                                                               \
+	} while (0)
 
-	if (asprintf(&text, "%s/v1/%s/%s", c->broadcaster,
-		     c->result.subscribe ? "subscribe" : "unsubscribe",
-		     c->result.kind == PS_DB_GLOB ? "glob" : "exact") < 0)
-		return -ENOMEM;
-	free(c->url);
-	c->url = text;
-	return 0;
+static const char *path_of(const struct ps_change *c)
+{
+	static const char *const paths[2][PS_DB_KINDS] = {
+		{"/v1/unsubscribe/exact", "/v1/unsubscribe/glob"},
+		{"/v1/subscribe/exact", "/v1/subscribe/glob"},
+	};
+
+	return paths[c->result.subscribe][c->result.kind];
 }
 
-static void attempt(struct ps_change *c)
+static void run_direct(struct ps_change *c)
 {
-	c->attempts++;
-	c->call.status = 0;
-	if (set_url(c))
-		fail_later(c);
-	else
-		sending_request(c);
-}
-
-static void lock_acquired(struct ps_change *c)
-{
-	const struct ps_subscriber_options *o = &c->s->options;
-	int64_t wait_ns;
-
 	EACH(c, STEP, change_locked, lock_acquired_in_change_locked);
-	if (ps_retry_init(&c->retry, o->broadcasters, o->broadcaster_count, o->passes)) {
-		fail_later(c);
-		return;
-	}
-	c->broadcaster = ps_retry_next(&c->retry, &wait_ns);
-	attempt(c);
+	c->ask = (struct ps_ask){.s = c->s,
+				 .path = path_of(c),
+				 .send = sending_request,
+				 .accepted = take_answer,
+				 .conflict = conflict_accepted,
+				 .done = asked,
+				 .owner = c};
+	EACH(c, SET_WAY, &c->ask);
+	ps_ask_start(&c->ask);
 }
 
-void ps_change_run(struct ps_change *c)
+/* ---- by the whole set ------------------------------------------------------------------------ */
+
+static void set_done(struct ps_set_request *q)
 {
-	lock_acquired(c);
+	struct ps_change *c = q->owner;
+
+	if (q->ask.outcome == PS_OUTCOME_OK)
+		EACH(c, END, change_bulk_done, bulk_accepted);
+	else
+		EACH(c, END, change_bulk_done, bulk_failed);
+	c->ask.attempts = q->ask.attempts;
+	c->result.status = q->ask.status;
+	c->result.reason = q->ask.reason;
+	finish(c, q->ask.outcome);
+}
+
+#define SET_PARENT(o, b, request) (request)->parent = &(b)->head
+
+static void run_bulk(struct ps_change *c)
+{
+	EACH(c, STEP, change_bulk_locked, lock_acquired_in_change_bulk_locked);
+	c->set = (struct ps_set_request){.s = c->s, .change = c, .done = set_done, .owner = c};
+	EACH(c, SET_PARENT, &c->set);
+	ps_set_start(&c->set);
+}
+
+static void run(struct ps_turn *t)
+{
+	struct ps_change *c = t->change;
+
+	if (!c->determined && ps_change_determine(c))
+		return;
+	if (c->bulk)
+		run_bulk(c);
+	else
+		run_direct(c);
 }
 
 /* ---- deciding -------------------------------------------------------------------------------- */
@@ -371,15 +291,46 @@ static void refcount_only(struct ps_change *c, uint32_t count)
 	finish(c, PS_OUTCOME_COUNTED);
 }
 
-static void use_direct(struct ps_change *c, uint32_t count)
+static void use_direct(struct ps_change *c)
 {
 	EACH(c, STEP, change_technique_determined, use_direct);
+}
+
+static void use_bulk(struct ps_change *c)
+{
+	const uint32_t *counts = c->s->counts;
+
+	EACH(c, STEP, change_technique_determined, use_bulk, counts[PS_DB_EXACT],
+	     counts[PS_DB_GLOB]);
+	c->bulk = true;
+}
+
+/* Upstream's rule: the whole set costs about 128 bytes each, a request about 65536. */
+static bool prefers_bulk(const struct ps_subscriber *s)
+{
+	return s->options.bulk == PS_BULK_ALWAYS ||
+	       (s->options.bulk == PS_BULK_AUTO && 128 * s->subscriptions.count <= 65536);
+}
+
+static void use_request(struct ps_change *c, uint32_t count)
+{
 	c->result.count = count;
+	if (prefers_bulk(c->s))
+		use_bulk(c);
+	else
+		use_direct(c);
 }
 
 static void start(struct ps_change *c)
 {
 	EACH(c, BEGIN, start, c->result.key.data, c->result.key.size);
+}
+
+static void refuse(struct ps_change *c, const char *reason)
+{
+	c->determined = false;
+	c->result.reason = reason;
+	finish(c, PS_OUTCOME_FAILED);
 }
 
 static bool determine_subscribe(struct ps_change *c)
@@ -392,14 +343,13 @@ static bool determine_subscribe(struct ps_change *c)
 		return true;
 	}
 	if (ps_subscriber_add(c->s, c->result.kind, c->result.key, &x)) {
-		c->determined = false;
-		c->result.reason = "full";
-		finish(c, PS_OUTCOME_FAILED);
+		refuse(c, "full");
 		return true;
 	}
 	x->count = 1;
+	x->pending = true;
 	start(c);
-	use_direct(c, 1);
+	use_request(c, 1);
 	return false;
 }
 
@@ -408,9 +358,7 @@ static bool determine_unsubscribe(struct ps_change *c)
 	struct ps_subscription *x = ps_subscriber_find(c->s, c->result.kind, c->result.key);
 
 	if (!x) {
-		c->determined = false;
-		c->result.reason = "not_subscribed";
-		finish(c, PS_OUTCOME_FAILED);
+		refuse(c, "not_subscribed");
 		return true;
 	}
 	start(c);
@@ -419,7 +367,7 @@ static bool determine_unsubscribe(struct ps_change *c)
 		return true;
 	}
 	ps_subscriber_remove(c->s, x);
-	use_direct(c, 0);
+	use_request(c, 0);
 	return false;
 }
 
@@ -427,4 +375,21 @@ bool ps_change_determine(struct ps_change *c)
 {
 	c->determined = true;
 	return c->result.subscribe ? determine_subscribe(c) : determine_unsubscribe(c);
+}
+
+struct ps_change *ps_change_new(struct ps_subscriber *s, bool subscribe, enum ps_db_kind kind,
+				struct ps_bytes key)
+{
+	struct ps_change *c = calloc(1, sizeof(*c) + key.size);
+
+	if (!c)
+		return NULL;
+	c->turn = (struct ps_turn){.run = run, .over = over, .drop = drop, .change = c};
+	c->s = s;
+	if (key.size)
+		memcpy(c->key, key.data, key.size);
+	c->result = (struct ps_changed){
+		subscribe, kind, ps_bytes(c->key, key.size), PS_OUTCOME_FAILED, 0, "none", 0};
+	c->begin_ns = ps_system_wall_ns();
+	return c;
 }

@@ -1,6 +1,6 @@
 /*
- * The subscriber's wiring and its table: server, client, what is subscribed and how often, and
- * the queue in which changes wait for the lock. The exchanges are ps_subscribe.c, ps_receive.c
+ * The subscriber's wiring and its table: server, client, what is subscribed and how often. The
+ * exchanges are ps_subscribe.c, ps_set.c and ps_check.c, which wait for their turns, ps_receive.c
  * and ps_missed.c. Owns server, client, table and queue.
  */
 #include "probes/pubsub/ps_subscriber.h"
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "probes/pubsub/ps_message.h"
+#include "probes/pubsub/ps_set.h"
 #include "probes/pubsub/ps_subscribe.h"
 #include "probes/pubsub/ps_system.h"
 #include "probes/pubsub/ps_url.h"
@@ -52,9 +53,11 @@ int ps_subscriber_add(struct ps_subscriber *s, enum ps_db_kind kind, struct ps_b
 	if (key.size)
 		memcpy(x->key, key.data, key.size);
 	r = osp_map_add(&s->subscriptions, room, table_key(room, kind, key), x);
-	if (!r)
-		*out = TAKE_PTR(x);
-	return r;
+	if (r)
+		return r;
+	s->counts[kind]++;
+	*out = TAKE_PTR(x);
+	return 0;
 }
 
 void ps_subscriber_remove(struct ps_subscriber *s, struct ps_subscription *x)
@@ -63,7 +66,25 @@ void ps_subscriber_remove(struct ps_subscriber *s, struct ps_subscription *x)
 
 	osp_map_remove(&s->subscriptions, room,
 		       table_key(room, x->kind, ps_bytes(x->key, x->key_size)));
+	s->counts[x->kind]--;
 	free(x);
+}
+
+static void init_table(struct ps_subscriber *s)
+{
+	uint64_t seed = 0;
+
+	ps_system_random(&seed, sizeof(seed));
+	osp_map_init(&s->subscriptions, s->options.subscriptions_max, seed);
+	memset(s->counts, 0, sizeof(s->counts));
+}
+
+struct osp_map ps_subscriber_take_all(struct ps_subscriber *s)
+{
+	struct osp_map all = s->subscriptions;
+
+	init_table(s);
+	return all;
 }
 
 bool ps_subscriber_wants(const struct ps_subscriber *s, struct ps_bytes topic)
@@ -79,7 +100,7 @@ bool ps_subscriber_wants(const struct ps_subscriber *s, struct ps_bytes topic)
 	return false;
 }
 
-/* ---- the queue of changes -------------------------------------------------------------------- */
+/* ---- changes --------------------------------------------------------------------------------- */
 
 bool ps_changed_is_success(const struct ps_changed *c)
 {
@@ -87,62 +108,14 @@ bool ps_changed_is_success(const struct ps_changed *c)
 	       c->outcome == PS_OUTCOME_COUNTED;
 }
 
-/* An earlier change of the same key is not over: only then is it known what this one means. */
-static bool must_wait(const struct ps_change *c)
+/* A change of the same key is not over: only then is it known what this one means. */
+static bool must_wait(const struct ps_subscriber *s, enum ps_db_kind kind, struct ps_bytes key)
 {
-	for (const struct ps_change *x = c->s->changes; x && x != c; x = x->next)
-		if (x->result.kind == c->result.kind &&
-		    ps_bytes_equal(x->result.key, c->result.key))
+	for (const struct ps_turn *t = s->turns.first; t; t = t->next)
+		if (t->change && t->change->result.kind == kind &&
+		    ps_bytes_equal(t->change->result.key, key))
 			return true;
 	return false;
-}
-
-static struct ps_change *new_change(struct ps_subscriber *s, bool subscribe, enum ps_db_kind kind,
-				    struct ps_bytes key)
-{
-	struct ps_change *c = calloc(1, sizeof(*c) + key.size);
-
-	if (!c)
-		return NULL;
-	c->s = s;
-	if (key.size)
-		memcpy(c->key, key.data, key.size);
-	c->result = (struct ps_changed){
-		subscribe, kind, ps_bytes(c->key, key.size), PS_OUTCOME_FAILED, 0, "none", 0};
-	c->begin_ns = ps_system_wall_ns();
-	return c;
-}
-
-static void run_first(struct ps_subscriber *s)
-{
-	struct ps_change *c = s->changes;
-
-	if (c && (c->determined || !ps_change_determine(c)))
-		ps_change_run(c);
-}
-
-static void unlink_change(struct ps_change *c)
-{
-	struct ps_change **p = &c->s->changes;
-
-	while (*p != c)
-		p = &(*p)->next;
-	*p = c->next;
-	if (!c->next)
-		c->s->changes_end = p;
-	c->s->change_count--;
-}
-
-void ps_subscriber_finish_change(struct ps_change *c)
-{
-	struct ps_subscriber *s = c->s;
-	bool was_first = c == s->changes;
-
-	unlink_change(c);
-	c->done(c->owner, &c->result);
-	ps_change_free(c);
-	if (was_first)
-		run_first(s);
 }
 
 static int check_change(const struct ps_subscriber *s, bool subscribe, enum ps_db_kind kind,
@@ -150,7 +123,7 @@ static int check_change(const struct ps_subscriber *s, bool subscribe, enum ps_d
 {
 	if (key.size > PS_TOPIC_MAX || (kind == PS_DB_GLOB && !ps_db_is_glob(key)))
 		return -EINVAL;
-	if (s->change_count >= s->options.changes_max)
+	if (s->turns.count >= s->options.changes_max)
 		return -ENOSPC;
 	if (subscribe && s->subscriptions.count >= s->subscriptions.max &&
 	    !ps_subscriber_find(s, kind, key))
@@ -162,27 +135,23 @@ int ps_subscriber_change(struct ps_subscriber *s, bool subscribe, enum ps_db_kin
 			 struct ps_bytes key, void (*done)(void *owner, const struct ps_changed *c),
 			 void *owner)
 {
-	struct ps_change *c;
 	int r = check_change(s, subscribe, kind, key);
+	bool waits = !r && must_wait(s, kind, key);
+	struct ps_change *c;
 
+	if (!r && !waits && !subscribe && !ps_subscriber_find(s, kind, key))
+		r = -ENOENT;
 	if (r)
 		return r;
-	c = new_change(s, subscribe, kind, key);
+	c = ps_change_new(s, subscribe, kind, key);
 	if (!c)
 		return -ENOMEM;
 	c->done = done;
 	c->owner = owner;
-	if (!must_wait(c) && !subscribe && !ps_subscriber_find(s, kind, key)) {
-		free(c);
-		return -ENOENT;
-	}
-	*s->changes_end = c;
-	s->changes_end = &c->next;
-	s->change_count++;
-	if (s->changes == c)
-		run_first(s);
-	else if (!must_wait(c))
+	ps_turns_push(&s->turns, &c->turn);
+	if (!waits && s->turns.first != &c->turn)
 		(void)ps_change_determine(c);
+	ps_turns_run(&s->turns);
 	return 0;
 }
 
@@ -204,8 +173,8 @@ static struct ps_subscription **copy_table(struct ps_subscriber *s, size_t *coun
 	return list;
 }
 
-int ps_subscriber_leave(struct ps_subscriber *s,
-			void (*done)(void *owner, const struct ps_changed *c), void *owner)
+static int leave_one_by_one(struct ps_subscriber *s,
+			    void (*done)(void *owner, const struct ps_changed *c), void *owner)
 {
 	_cleanup_free_ struct ps_subscription **list = NULL;
 	size_t count;
@@ -223,6 +192,29 @@ int ps_subscriber_leave(struct ps_subscriber *s,
 		free(list[i]);
 	}
 	return r;
+}
+
+int ps_subscriber_leave(struct ps_subscriber *s,
+			void (*done)(void *owner, const struct ps_changed *c), void *owner)
+{
+	return s->options.bulk == PS_BULK_NEVER ? leave_one_by_one(s, done, owner)
+						: ps_set_leave(s, done, owner);
+}
+
+bool ps_subscriber_tell(struct ps_subscriber *s, bool lost)
+{
+	if (s->lost == lost)
+		return false;
+	s->lost = lost;
+	for (size_t i = 0; i < s->options.handler_count; i++) {
+		struct ps_handler *h = &s->options.handlers[i];
+
+		if (lost)
+			h->lost(h);
+		else
+			h->receiving(h);
+	}
+	return true;
 }
 
 /* ---- opening and closing --------------------------------------------------------------------- */
@@ -300,14 +292,12 @@ static int open_parts(struct ps_subscriber *s)
 int ps_subscriber_open(struct ps_subscriber *s, struct ps_loop *l, const struct ps_auth *a,
 		       struct ps_log *log, const struct ps_subscriber_options *o)
 {
-	uint64_t seed = 0;
 	int r;
 
 	*s = (struct ps_subscriber){.options = *o, .loop = l, .auth = a, .log = log};
 	s->budget = o->budget;
-	s->changes_end = &s->changes;
-	ps_system_random(&seed, sizeof(seed));
-	osp_map_init(&s->subscriptions, o->subscriptions_max, seed);
+	ps_turns_init(&s->turns);
+	init_table(s);
 	r = open_parts(s);
 	if (r)
 		ps_subscriber_close(s);
@@ -319,12 +309,7 @@ void ps_subscriber_close(struct ps_subscriber *s)
 	struct ps_subscription *x;
 
 	s->stopping = true;
-	while (s->changes) {
-		struct ps_change *c = s->changes;
-
-		s->changes = c->next;
-		ps_change_free(c);
-	}
+	ps_turns_clear(&s->turns);
 	ps_server_close(&s->server);
 	ps_client_close(&s->client);
 	for (size_t i = 0; (x = osp_map_next(&s->subscriptions, &i));)

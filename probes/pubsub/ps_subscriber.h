@@ -11,6 +11,7 @@
 #include "probes/pubsub/ps_publisher.h"
 #include "probes/pubsub/ps_server.h"
 #include "probes/pubsub/ps_spool.h"
+#include "probes/pubsub/ps_turn.h"
 #include "user/base/map.h"
 
 /* A message that was received and checked; valid during the call. */
@@ -25,8 +26,18 @@ struct ps_delivery {
 struct ps_handler {
 	/* 0, or -errno: the message is still confirmed, the failure is traced and logged. */
 	int (*handle)(struct ps_handler *h, const struct ps_delivery *d);
+	/* Messages may be lost from now on; messages come (again), and some may have been lost. */
+	void (*lost)(struct ps_handler *h);
+	void (*receiving)(struct ps_handler *h);
 	void *owner;
 	int64_t delay_ns; /* the message waits this long before the handler takes it */
+};
+
+/* When a change is made by sending the whole set of subscriptions instead of itself alone. */
+enum ps_bulk {
+	PS_BULK_NEVER,
+	PS_BULK_AUTO, /* upstream's rule: up to 512 subscriptions */
+	PS_BULK_ALWAYS,
 };
 
 struct ps_subscriber_options {
@@ -38,16 +49,15 @@ struct ps_subscriber_options {
 	size_t broadcaster_count;
 	unsigned passes;
 	bool retry_ambiguous;
+	enum ps_bulk bulk;
 	bool refuse; /* answers every message with "unsubscribe me" */
 	struct ps_handler *handlers;
 	size_t handler_count;
-	void (*missed)(void *owner, struct ps_bytes topic); /* a message was missed; or NULL */
+	void (*missed)(void *owner, struct ps_bytes topic); /* a message was missed */
 	void *owner;
 	size_t subscriptions_max;
 	size_t changes_max; /* waiting for their turn */
 };
-
-struct ps_change;
 
 struct ps_subscriber {
 	struct ps_subscriber_options options;
@@ -61,9 +71,10 @@ struct ps_subscriber {
 	char *prefix;			 /* owned: path in front of the routes */
 	struct ps_route routes[2];
 	struct osp_map subscriptions; /* kind and key -> struct ps_subscription, owned */
-	struct ps_change *changes, **changes_end; /* the first holds the lock; owned */
-	size_t change_count;
-	bool stopping; /* takes no messages any more */
+	uint32_t counts[PS_DB_KINDS]; /* of subscriptions */
+	struct ps_turns turns;	      /* what wants to change or compare them; owned */
+	bool stopping;		      /* takes no messages any more */
+	bool lost;		      /* the handlers were told so, and not yet of the contrary */
 };
 
 /* Listens. Says on stderr what failed. -errno. The struct stays where it is until closed. */
@@ -96,9 +107,35 @@ int ps_subscriber_change(struct ps_subscriber *s, bool subscribe, enum ps_db_kin
 			 struct ps_bytes key, void (*done)(void *owner, const struct ps_changed *c),
 			 void *owner);
 
-/* Unsubscribes from everything, however often each is wanted. `done` after the last. */
+/*
+ * Unsubscribes from everything, however often each is wanted; `done` for each. In bulk that is
+ * one request for all.
+ */
 int ps_subscriber_leave(struct ps_subscriber *s,
 			void (*done)(void *owner, const struct ps_changed *c), void *owner);
+
+/* How a comparison with the broadcaster ended. */
+struct ps_checked {
+	enum ps_outcome outcome; /* of the question what the broadcaster has */
+	unsigned status;	 /* of the last answer, 0: none */
+	const char *reason;	 /* of a failure, a word */
+	bool equal;
+	bool repaired; /* it was different and is equal now */
+};
+
+/*
+ * Compares the subscriptions with what the broadcaster has for our url and, if they differ, sets
+ * them there. Waits for its turn among the changes. `done` follows, at once or later. -ENOSPC:
+ * too many changes are waiting; -ENOMEM.
+ */
+int ps_subscriber_check(struct ps_subscriber *s,
+			void (*done)(void *owner, const struct ps_checked *c), void *owner);
+
+/*
+ * Tells the handlers that the connection is lost or there; true if they were told, false if they
+ * know already.
+ */
+bool ps_subscriber_tell(struct ps_subscriber *s, bool lost);
 
 /* True if a subscription matches the topic. */
 bool ps_subscriber_wants(const struct ps_subscriber *s, struct ps_bytes topic);

@@ -34,6 +34,15 @@ static inline bool ps_bytes_equal(struct ps_bytes a, struct ps_bytes b)
 	return a.size == b.size && (!a.size || !memcmp(a.data, b.data, a.size));
 }
 
+/* The order of their bytes, a shorter one before what it begins: <0, 0, >0. */
+static inline int ps_bytes_compare(struct ps_bytes a, struct ps_bytes b)
+{
+	size_t n = a.size < b.size ? a.size : b.size;
+	int d = n ? memcmp(a.data, b.data, n) : 0;
+
+	return d ? d : (a.size > b.size) - (a.size < b.size);
+}
+
 struct ps_reader {
 	const uint8_t *at; /* borrowed: the body outlives the reader and what it returned */
 	size_t left;

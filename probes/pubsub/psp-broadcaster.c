@@ -23,6 +23,16 @@ enum option_key {
 	IDLE,
 	REQUEST,
 	GRACE,
+	FANOUT_URL,
+	SWEEP_INTERVAL,
+	MISSED_RETRIES,
+	MISSED_FACTOR,
+	MISSED_BASE,
+	MISSED_EXPONENT,
+	MISSED_CONSTANT,
+	MISSED_JITTER,
+	MISSED_LOCK,
+	MISSED_REMOVE,
 };
 
 static const struct argp_option options[] = {
@@ -39,6 +49,22 @@ static const struct argp_option options[] = {
 	{"idle-timeout", IDLE, "TIME", 0, "a silent connection is closed (60s)", 1},
 	{"request-timeout", REQUEST, "TIME", 0, "a request must have arrived by then (300s)", 1},
 	{"grace", GRACE, "TIME", 0, "how long publishes under way may take at the end (5s)", 1},
+	{"fanout-url", FANOUT_URL, "URL", 0,
+	 "how other broadcasters reach this one (http://HOST:PORT and the prefix)", 1},
+	{NULL, 0, NULL, 0, "Telling subscribers that they missed a message:", 2},
+	{"sweep-interval", SWEEP_INTERVAL, "TIME", 0, "look this often for who is to be told (10s)",
+	 2},
+	{"missed-retries", MISSED_RETRIES, "N", 0, "attempts, after which the mark goes (20)", 2},
+	{"missed-factor", MISSED_FACTOR, "TIME", 0,
+	 "an attempt follows after FACTOR * BASE^attempts + CONSTANT + chance * JITTER (1s)", 2},
+	{"missed-base", MISSED_BASE, "NUMBER", 0, "see --missed-factor (2)", 2},
+	{"missed-exponent", MISSED_EXPONENT, "N", 0, "attempts count only so far (10)", 2},
+	{"missed-constant", MISSED_CONSTANT, "TIME", 0, "see --missed-factor (1s)", 2},
+	{"missed-jitter", MISSED_JITTER, "TIME", 0, "see --missed-factor (2s)", 2},
+	{"missed-lock", MISSED_LOCK, "TIME", 0,
+	 "other broadcasters on the same database leave an attempt alone for this time (30s)", 2},
+	{"missed-remove", MISSED_REMOVE, NULL, 0,
+	 "remove the subscription, too, when the last attempt has failed", 2},
 	{0},
 };
 
@@ -92,6 +118,54 @@ static bool parse_limit(int key, char *arg, struct program *p, struct argp_state
 	}
 }
 
+/* Parses NUMBER, which is at least 1. */
+static double parse_base(const char *text, struct argp_state *state)
+{
+	char *end;
+	double base = strtod(text, &end);
+
+	if (end == text || *end || !(base >= 1 && base <= 1e6))
+		argp_error(state, "--missed-base %s: expected a number from 1 to 1000000", text);
+	return base;
+}
+
+static bool parse_missed(int key, char *arg, struct ps_sweep_options *o, struct argp_state *state)
+{
+	switch (key) {
+	case SWEEP_INTERVAL:
+		o->interval_ns = ps_options_time(arg, "sweep-interval", state);
+		if (o->interval_ns <= 0)
+			argp_error(state, "--sweep-interval %s: expected more than 0", arg);
+		return true;
+	case MISSED_RETRIES:
+		o->policy.retries = (unsigned)ps_options_number(arg, "missed-retries", state);
+		return true;
+	case MISSED_FACTOR:
+		o->policy.factor_ns = ps_options_time(arg, "missed-factor", state);
+		return true;
+	case MISSED_BASE:
+		o->policy.base = parse_base(arg, state);
+		return true;
+	case MISSED_EXPONENT:
+		o->policy.exponent_max = (unsigned)ps_options_number(arg, "missed-exponent", state);
+		return true;
+	case MISSED_CONSTANT:
+		o->policy.constant_ns = ps_options_time(arg, "missed-constant", state);
+		return true;
+	case MISSED_JITTER:
+		o->policy.jitter_ns = ps_options_time(arg, "missed-jitter", state);
+		return true;
+	case MISSED_LOCK:
+		o->lock_ns = ps_options_time(arg, "missed-lock", state);
+		return true;
+	case MISSED_REMOVE:
+		o->remove_exhausted = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct program *p = state->input;
@@ -109,11 +183,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case DATABASE:
 		p->o.db.path = arg;
 		return 0;
+	case FANOUT_URL:
+		p->o.fanout_url = arg;
+		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "%s: expected options only", arg);
 		return 0;
 	default:
-		return parse_limit(key, arg, p, state) ? 0 : ARGP_ERR_UNKNOWN;
+		return parse_limit(key, arg, p, state) || parse_missed(key, arg, &p->o.sweep, state)
+			       ? 0
+			       : ARGP_ERR_UNKNOWN;
 	}
 }
 
@@ -129,6 +208,10 @@ static void set_defaults(struct program *p)
 						 .header_max = 160 << 10};
 	p->o.client.connections_max = 256;
 	p->o.db.rows_max = 100000;
+	p->o.sweep = (struct ps_sweep_options){.interval_ns = 10000000000,
+					       .lock_ns = 30000000000,
+					       .policy = PS_MISSED_POLICY_INIT};
+	p->o.relay = &ps_relay_none;
 }
 
 /* What common options say about parts that the broadcaster opens. */

@@ -31,6 +31,8 @@ enum option_key {
 	CONNECTIONS,
 	SUBSCRIPTIONS,
 	GRACE,
+	BULK,
+	CHECK,
 };
 
 enum { KEYS_MAX = 1024, COMMAND_MAX = 70000 };
@@ -46,6 +48,12 @@ static const struct argp_option options[] = {
 	{"glob", GLOB, "GLOB", 0, "subscribe to all topics that match, as foo/*; may be repeated",
 	 1},
 	{"keep", KEEP, NULL, 0, "leave the subscriptions at the broadcaster when stopped", 1},
+	{"bulk", BULK, "WHEN", OPTION_ARG_OPTIONAL,
+	 "change subscriptions by sending all of them: always, auto (while at most 512; the value"
+	 " when none is given) or never (never)",
+	 1},
+	{"check", CHECK, "TIME", 0,
+	 "compare the subscriptions with the broadcaster's at this interval, and repair these", 1},
 	{"retries", RETRIES, "N", 0, "passes over all broadcasters, at least 1 (2)", 1},
 	{"no-retry-ambiguous", UNAMBIGUOUS, NULL, 0,
 	 "do not try again when a request may have been taken", 1},
@@ -64,11 +72,11 @@ static const char doc[] =
 	"Subscribes to topics and prints their messages (lonelypsp over HTTP).\v"
 	"Commands on standard input, one per line, each answered by a line on standard output:\n"
 	"  subscribe exact TOPIC    subscribe glob GLOB\n"
-	"  unsubscribe exact TOPIC  unsubscribe glob GLOB  quit\n\n"
+	"  unsubscribe exact TOPIC  unsubscribe glob GLOB  check  quit\n\n"
 	"Examples:\n"
 	"  psp-subscriber --broadcaster http://127.0.0.1:3003 --exact foo/bar\n"
-	"  psp-subscriber --listen 127.0.0.1:3002 --glob 'foo/*' --log subscriber.log\n"
-	"  (echo subscribe exact foo/bar; cat) | psp-subscriber --handler-delay 100ms\n";
+	"  (echo subscribe exact foo/bar; cat) | psp-subscriber --handler-delay 100ms\n"
+	"  psp-subscriber --bulk --glob 'foo/*' --exact bar --check 1m --log x.log\n";
 
 struct program {
 	struct ps_options common;
@@ -81,6 +89,8 @@ struct program {
 	size_t key_count, keys_left; /* subscribed at start; not yet answered */
 	size_t show;
 	bool keep, quiet, ready, stopping, refused;
+	int64_t check_ns; /* 0: no checks by themselves */
+	struct ps_timer check;
 	int64_t grace_ns;
 	unsigned leave_rounds;
 	struct ps_loop *loop;
@@ -133,6 +143,17 @@ static bool parse_receiving(int key, char *arg, struct program *p, struct argp_s
 	}
 }
 
+static enum ps_bulk parse_bulk(const char *text, struct argp_state *state)
+{
+	if (!text || !strcmp(text, "auto"))
+		return PS_BULK_AUTO;
+	if (!strcmp(text, "always"))
+		return PS_BULK_ALWAYS;
+	if (strcmp(text, "never"))
+		argp_error(state, "--bulk=%s: expected always, auto or never", text);
+	return PS_BULK_NEVER;
+}
+
 static bool parse_subscribing(int key, char *arg, struct program *p, struct argp_state *state)
 {
 	switch (key) {
@@ -156,6 +177,12 @@ static bool parse_subscribing(int key, char *arg, struct program *p, struct argp
 		return true;
 	case UNAMBIGUOUS:
 		p->o.retry_ambiguous = false;
+		return true;
+	case BULK:
+		p->o.bulk = parse_bulk(arg, state);
+		return true;
+	case CHECK:
+		p->check_ns = ps_options_time(arg, "check", state);
 		return true;
 	default:
 		return false;
@@ -251,6 +278,40 @@ static void print_missed(void *owner, struct ps_bytes topic)
 	print(p, &line);
 }
 
+static void print_connection(struct program *p, const char *state)
+{
+	struct ps_line line;
+
+	ps_log_begin(&line, p->out, "connection");
+	ps_log_append(&line, state);
+	print(p, &line);
+}
+
+static void print_lost(struct ps_handler *h)
+{
+	print_connection(h->owner, "lost");
+}
+
+static void print_receiving(struct ps_handler *h)
+{
+	print_connection(h->owner, "receiving");
+}
+
+/* "checked equal", "checked repaired", "refused check". */
+static void print_check(struct program *p, const struct ps_checked *c)
+{
+	bool ok = c->outcome == PS_OUTCOME_OK && (c->equal || c->repaired);
+	struct ps_line line;
+
+	ps_log_begin(&line, p->out, ok ? "checked" : "refused");
+	ps_log_append(&line, !ok ? "check" : c->equal ? "equal" : "repaired");
+	ps_log_word(&line, "outcome", ps_outcome_to_str(c->outcome));
+	ps_log_number(&line, "status", c->status);
+	if (!ok)
+		ps_log_word(&line, "reason", c->reason);
+	print(p, &line);
+}
+
 /* "subscribed exact TOPIC ..." or "refused subscribe exact TOPIC ...". */
 static void print_change(struct program *p, const struct ps_changed *c)
 {
@@ -299,7 +360,7 @@ static void left(void *owner, const struct ps_changed *c)
 	print_change(p, c);
 	if (!ps_changed_is_success(c))
 		p->refused = true;
-	if (p->subscriber.changes)
+	if (p->subscriber.turns.first)
 		return;
 	if (p->subscriber.subscriptions.count && p->leave_rounds < 2)
 		leave(p);
@@ -323,6 +384,7 @@ static void stop(void *owner)
 	if (p->stopping)
 		return;
 	p->stopping = true;
+	ps_loop_disarm(p->loop, &p->check);
 	p->stop = (struct ps_timer){.expired = stop_now, .owner = p};
 	ps_loop_arm(p->loop, &p->stop, p->grace_ns);
 	leave(p);
@@ -335,7 +397,7 @@ static void answer(void *owner, const struct ps_changed *c)
 	struct program *p = owner;
 
 	print_change(p, c);
-	if (p->stopping && !p->subscriber.changes)
+	if (p->stopping && !p->subscriber.turns.first)
 		leave(p);
 }
 
@@ -355,6 +417,28 @@ static void change(struct program *p, bool subscribe, enum ps_db_kind kind, stru
 
 	if (r)
 		done(p, &c);
+}
+
+static void checked(void *owner, const struct ps_checked *c)
+{
+	struct program *p = owner;
+
+	print_check(p, c);
+	if (p->stopping && !p->subscriber.turns.first)
+		leave(p);
+	else if (p->check_ns && !p->stopping)
+		ps_loop_arm(p->loop, &p->check, p->check_ns);
+}
+
+/* By command or by the interval, which begins anew. */
+static void check(struct ps_timer *t)
+{
+	struct program *p = t->owner;
+	int r = ps_subscriber_check(&p->subscriber, checked, p);
+	struct ps_checked c = {PS_OUTCOME_FAILED, 0, change_error(r), false, false};
+
+	if (r)
+		checked(p, &c);
 }
 
 static bool take_command(void *owner, const char *text, size_t size)
@@ -383,6 +467,10 @@ static bool take_command(void *owner, const char *text, size_t size)
 		       answer);
 		return true;
 	}
+	if (size == 5 && !memcmp(text, "check", 5)) {
+		check(&p->check);
+		return true;
+	}
 	if (size == 4 && !memcmp(text, "quit", 4)) {
 		stop(p);
 		return false;
@@ -401,6 +489,8 @@ static int start_commands(struct program *p)
 	p->ready = true;
 	ps_options_ready(&p->common, "port=%u url=%s", ps_server_port(p->subscriber.server),
 			 p->subscriber.receive_url);
+	if (p->check_ns)
+		ps_loop_arm(p->loop, &p->check, p->check_ns);
 	p->lines.line = take_command;
 	p->lines.owner = p;
 	return ps_lines_open(&p->lines, p->loop, COMMAND_MAX);
@@ -413,7 +503,7 @@ static void started(void *owner, const struct ps_changed *c)
 	print_change(p, c);
 	p->refused |= !ps_changed_is_success(c);
 	p->keys_left--;
-	if (p->stopping && !p->subscriber.changes)
+	if (p->stopping && !p->subscriber.turns.first)
 		leave(p);
 	if (p->stopping || p->keys_left)
 		return;
@@ -437,7 +527,10 @@ static int run(struct program *p)
 {
 	int r;
 
+	p->check = (struct ps_timer){.expired = check, .owner = p};
 	p->handler.handle = print_message;
+	p->handler.lost = print_lost;
+	p->handler.receiving = print_receiving;
 	p->handler.owner = p;
 	p->o.handlers = &p->handler;
 	p->o.handler_count = 1;
@@ -456,6 +549,7 @@ static int run(struct program *p)
 	r = start(p);
 	if (!r)
 		r = ps_loop_run(p->loop);
+	ps_loop_disarm(p->loop, &p->check);
 	ps_lines_close(&p->lines);
 	ps_subscriber_close(&p->subscriber);
 	return r;

@@ -431,6 +431,36 @@ def post_change(broadcaster, path, url, key, tracing=b"", subscribe=True, secret
     return post(f"{broadcaster.url}/v1/{path}", body, sign(kind, v16(url) + v16(b"") + v16(key), tracing, secret))
 
 
+def etag(url, exact, globs):
+    """Of lists of (key, recovery), in the order given."""
+    def packed(entries):
+        return b"".join(v16(key) + v16(recovery) for key, recovery in entries)
+    return hashlib.sha512(b"URL" + v16(url) + b"\nEXACT" + packed(exact) + b"\nGLOB" + packed(globs) + b"\n").digest()
+
+
+def set_body(url, exact, globs, tracing=b"", digest=None, form=0):
+    lists = b"".join(struct.pack(">I", len(l)) + b"".join(v16(k) + v16(r) for k, r in l) for l in (exact, globs))
+    return v16(tracing) + v16(url) + bytes([form]) + (digest or etag(url, exact, globs)) + lists
+
+
+def post_set(broadcaster, body, key=SECRET):
+    """key: None sends no authorization"""
+    b = Bytes(body)
+    tracing, url = b.string(2), b.string(2)
+    signed = v16(url) + b.take(1) + b.take(64)
+    return post(broadcaster.url + "/v1/set_subscriptions", body, key and sign(6, signed, tracing, key))
+
+
+def post_check(broadcaster, url, tracing=b"", key=SECRET):
+    return post(broadcaster.url + "/v1/check_subscriptions", v16(tracing) + v16(url), key and sign(5, v16(url), tracing, key))
+
+
+def post_missed(url, topic, tracing=b"", key=SECRET, known_as=None):
+    """known_as: the url that is signed, if it is not this one"""
+    signed = v16((known_as or url).encode()) + v16(topic)
+    return post(url, v16(tracing) + v16(topic), key and sign(11, signed, tracing, key))
+
+
 class Bytes:
     """What a message holds, field by field."""
 

@@ -1,4 +1,4 @@
-/* Subscriptions: conflicts, order of a fan-out, glob matching, bounds, and what was missed. */
+/* Subscriptions: conflicts, order of a fan-out, glob matching, bounds. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -259,36 +259,6 @@ static void a_database_locked_by_another_is_busy_but_readable(void **state)
 	assert_int_equal(subscribe(PS_DB_EXACT, "f", "k"), 0);
 }
 
-static void what_was_missed_is_stored_with_a_time(void **state)
-{
-	struct ps_cursor at = {0};
-	struct ps_row row = {0};
-	sqlite3_stmt *s;
-	sqlite3 *other;
-
-	(void)state;
-	assert_int_equal(ps_db_subscribe(db, PS_DB_GLOB, TEXT("u"), TEXT("*"), TEXT("http://r/")),
-			 0);
-	assert_int_equal(ps_db_next(db, TEXT("topic"), &at, &row), 0);
-	assert_memory_equal(row.recovery.data, "http://r/", 9);
-	assert_int_equal(ps_db_upsert_missed(db, &row, TEXT("topic"), 1700000002500), 0);
-	assert_int_equal(sqlite3_open(path, &other), 0);
-	assert_int_equal(sqlite3_prepare_v2(other,
-					    "SELECT missed_topic, missed_attempts,"
-					    " missed_next_retry_at FROM subscription_glob",
-					    -1, &s, NULL),
-			 0);
-	assert_int_equal(sqlite3_step(s), SQLITE_ROW);
-	assert_string_equal((const char *)sqlite3_column_text(s, 0), "topic");
-	assert_int_equal(sqlite3_column_int(s, 1), 0);
-	assert_int_equal(sqlite3_column_int64(s, 2), 1700000002500);
-	sqlite3_finalize(s);
-	sqlite3_close(other);
-	assert_int_equal(ps_db_remove(db, &row), 0);
-	assert_int_equal(ps_db_upsert_missed(db, &row, TEXT("topic"), 1), -ENOENT);
-	ps_db_clear_row(&row);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -305,7 +275,6 @@ int main(void)
 		TEST(a_full_table_refuses),
 		TEST(subscriptions_survive_a_restart),
 		TEST(a_database_locked_by_another_is_busy_but_readable),
-		TEST(what_was_missed_is_stored_with_a_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,14 +116,33 @@ static void no_passes_are_one_and_no_broadcasters_are_none(void **state)
 
 static void missed_delays_grow_to_a_maximum_and_end(void **state)
 {
+	struct ps_missed_policy p = PS_MISSED_POLICY_INIT;
+
 	(void)state;
-	assert_int_equal(ps_retry_missed_delay_ns(0), 2000000000);
-	assert_int_equal(ps_retry_missed_delay_ns(3), 9000000000);
-	assert_int_equal(ps_retry_missed_delay_ns(10), 1025000000000);
-	assert_int_equal(ps_retry_missed_delay_ns(19), 1025000000000);
-	assert_int_equal(ps_retry_missed_delay_ns(20), -1);
+	assert_int_equal(ps_retry_missed_delay_ns(&p, 0), 2000000000);
+	assert_int_equal(ps_retry_missed_delay_ns(&p, 3), 9000000000);
+	assert_int_equal(ps_retry_missed_delay_ns(&p, 10), 1025000000000);
+	assert_int_equal(ps_retry_missed_delay_ns(&p, 19), 1025000000000);
+	assert_int_equal(ps_retry_missed_delay_ns(&p, 20), -1);
 	chance = 0x80000000;
-	assert_int_equal(ps_retry_missed_delay_ns(0), 3000000000);
+	assert_int_equal(ps_retry_missed_delay_ns(&p, 0), 3000000000);
+}
+
+static void missed_delays_are_what_is_configured(void **state)
+{
+	struct ps_missed_policy p = {.factor_ns = 100, .base = 3, .exponent_max = 2, .retries = 5};
+
+	(void)state;
+	assert_int_equal(ps_retry_missed_delay_ns(&p, 0), 100);
+	assert_int_equal(ps_retry_missed_delay_ns(&p, 1), 300);
+	assert_int_equal(ps_retry_missed_delay_ns(&p, 2), 900);
+	assert_int_equal(ps_retry_missed_delay_ns(&p, 4), 900);
+	assert_int_equal(ps_retry_missed_delay_ns(&p, 5), -1);
+	p = (struct ps_missed_policy){.factor_ns = 1000000000,
+				      .base = 1e9,
+				      .exponent_max = 1000000000,
+				      .retries = 2000000000};
+	assert_int_equal(ps_retry_missed_delay_ns(&p, 1999999999), 365 * 86400ll * 1000000000);
 }
 
 int main(void)
@@ -137,6 +156,7 @@ int main(void)
 		cmocka_unit_test_setup(lower_priorities_come_first, set_up),
 		cmocka_unit_test_setup(no_passes_are_one_and_no_broadcasters_are_none, set_up),
 		cmocka_unit_test_setup(missed_delays_grow_to_a_maximum_and_end, set_up),
+		cmocka_unit_test_setup(missed_delays_are_what_is_configured, set_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
