@@ -38,7 +38,7 @@ struct view {
 struct engine {
 	struct osp_nfa *automaton;
 	struct osp_nfa_view strict, blind; /* everything attached, and nothing */
-	uint64_t *unseen[2];		   /* by point of the operation: not observed, not provided */
+	uint64_t *unseen[2]; /* by point of the operation: not observed, not provided */
 };
 
 /* A span of the trace that is checked: by its operation, or by its id alone. */
@@ -307,11 +307,17 @@ static struct osp_finding finding_of(const struct osp_check *c, const struct sub
 				    .count = 1};
 }
 
-/* Takes one of the late steps of the process: the one that is missed here, if it is there. */
-static bool take_late_step(struct osp_check *c, uint32_t process, struct osp_finding *f)
+/*
+ * Takes one of the late steps of the process: the one that is missed here, if it is there. The
+ * recorder has marked its operation as cut then, but nothing else was lost.
+ */
+static bool take_late_step(struct osp_check *c, const struct osp_span *root, struct osp_finding *f)
 {
 	struct osp_check_state *s = c->state;
+	uint32_t process = root->process;
 
+	if (is_lossy(c, process, root->start_ns, root->end_ns))
+		return false;
 	for (size_t i = 0; i < s->late_count; i++) {
 		bool wanted = f->point == s->late[i].point;
 
@@ -342,10 +348,9 @@ static int add_deviation(struct osp_check *c, const struct subject *s,
 			  : NULL;
 	memcpy(f.expected, d->expected, sizeof(f.expected));
 	f.expected_count = d->expected_count;
-	if (is_uncertain(c, s->root))
+	if (!(d->kind == OSP_CONFORM_MISSING && take_late_step(c, s->root, &f)) &&
+	    is_uncertain(c, s->root))
 		f.cause = OSP_CHECK_UNKNOWN;
-	else if (d->kind == OSP_CONFORM_MISSING)
-		take_late_step(c, s->root->process, &f);
 	return add_finding(c, &f);
 }
 
@@ -369,8 +374,7 @@ static const struct osp_nfa_view *find_view(struct osp_check *c, const struct su
 
 /* Counts the points that were due where the steps go on without them. */
 static void note_unseen(struct osp_check *c, const struct subject *s,
-			const struct osp_conform_run *run,
-			const uint8_t visible[OSP_WATCH_BYTES])
+			const struct osp_conform_run *run, const uint8_t visible[OSP_WATCH_BYTES])
 {
 	struct engine *e = &c->state->engines[s->of->number];
 	uint64_t live = osp_nfa_start(e->automaton, &e->strict);
@@ -383,7 +387,8 @@ static void note_unseen(struct osp_check *c, const struct subject *s,
 
 			if (osp_watch_sees(visible, p) || !osp_nfa_accepts(e->automaton, live, p))
 				continue;
-			e->unseen[why_unseen(c, s->root->process, p) == OSP_CHECK_NOT_PROVIDED][k]++;
+			e->unseen[why_unseen(c, s->root->process, p) == OSP_CHECK_NOT_PROVIDED]
+				 [k]++;
 		}
 		live = step.live;
 	}
@@ -433,9 +438,8 @@ static int check_end(struct osp_check *c, const struct subject *s,
 	f.kind = OSP_CONFORM_NEVER_ENDED;
 	f.before = s->count ? s->points[s->count - 1] : NULL;
 	f.time_ns = s->count ? s->events[s->count - 1]->time_ns : s->root->end_ns;
-	f.cause = why_open(c, s, live, visible);
-	if (f.cause == OSP_CHECK_NONE)
-		take_late_step(c, s->root->process, &f);
+	if (!(s->root->marks & OSP_MARK_TIMED_OUT && take_late_step(c, s->root, &f)))
+		f.cause = why_open(c, s, live, visible);
 	return add_finding(c, &f);
 }
 
@@ -453,8 +457,8 @@ static int check_begin(struct osp_check *c, const struct subject *s,
 
 	osp_conform_expect(run, osp_nfa_start(run->automaton, run->view), &d);
 	for (size_t i = 0; i < d.expected_count; i++)
-		watched = watched && osp_watch_begin(c->watch, s->root->process, d.expected[i],
-						     &from_ns) &&
+		watched = watched &&
+			  osp_watch_begin(c->watch, s->root->process, d.expected[i], &from_ns) &&
 			  s->root->start_ns - s->of->timeout_ns > from_ns;
 	f.kind = OSP_CONFORM_MISSING;
 	f.time_ns = s->root->start_ns;
@@ -490,6 +494,7 @@ static int check_subject(struct osp_check *c, const struct subject *s)
 		return 0;
 	osp_watch_find(c->watch, s->root->process, s->root->start_ns, s->root->end_ns, visible);
 	run.view = find_view(c, s, visible);
+	run.visible = visible;
 	n = osp_conform_find(&run, d, &live);
 	if (!n && !run.midway)
 		note_unseen(c, s, &run, visible);
@@ -596,11 +601,12 @@ static const struct osp_span *find_span(const struct osp_check_state *s, size_t 
 	return p ? p->span : NULL;
 }
 
+/* The step that has the evidence: the last one, if several may. */
 static const struct osp_span_event *find_event(const struct osp_span *span,
 					       const struct osp_refs *refs)
 {
 	for (size_t k = 0; k < refs->count; k++)
-		for (size_t i = 0; i < span->event_count; i++)
+		for (size_t i = span->event_count; i-- > 0;)
 			if (!strcmp(span->events[i].name, refs->refs[k].point->name))
 				return &span->events[i];
 	return NULL;
@@ -636,8 +642,8 @@ static bool sends_context(const struct osp_refs *refs)
 static int64_t early_by(const struct osp_match *m, const struct osp_span *from,
 			const struct osp_span *to)
 {
-	const struct osp_span_event *sent = sends_context(&m->from) ? find_event(from, &m->from)
-								    : NULL;
+	const struct osp_span_event *sent =
+		sends_context(&m->from) ? find_event(from, &m->from) : NULL;
 	const struct osp_span_event *got = find_event(to, &m->to);
 	int64_t cause_ns = sent ? sent->time_ns : from->start_ns;
 	int64_t effect_ns = got ? got->time_ns : to->end_ns;
@@ -651,8 +657,8 @@ static int check_link(struct osp_check *c, const struct osp_span *from, const st
 {
 	const struct osp_session *s = c->session;
 	const struct osp_match *m = find_match(c->watch->catalogue, link);
-	const struct osp_operation *of = osp_watch_operation(c->watch, to->provider,
-							      to->operation_name);
+	const struct osp_operation *of =
+		osp_watch_operation(c->watch, to->provider, to->operation_name);
 	struct osp_finding f = {.kind = OSP_CONFORM_OUT_OF_ORDER,
 				.trace = to->trace,
 				.place = c->traces,
@@ -754,20 +760,19 @@ static int add_broken(void *arg, const struct osp_broken *b)
 {
 	struct osp_check *c = arg;
 	const struct osp_occasion *o = b->rule->never ? &b->rule->expect : &b->rule->after;
-	struct osp_finding f = {.kind = b->rule->never ? OSP_CONFORM_UNEXPECTED
-						       : OSP_CONFORM_MISSING,
-				.cause = why_unanswered(c, b),
-				.trace = b->that->trace,
-				.place = b->that->place,
-				.operation = b->that->operation,
-				.process = b->that->process,
-				.time_ns = b->that->time_ns,
-				.of = o->operation,
-				.point = o->point,
-				.partner = b->rule->never ? b->rule->after.operation
-							  : b->rule->expect.operation,
-				.rule = b->rule->name,
-				.count = 1};
+	struct osp_finding f = {
+		.kind = b->rule->never ? OSP_CONFORM_UNEXPECTED : OSP_CONFORM_MISSING,
+		.cause = why_unanswered(c, b),
+		.trace = b->that->trace,
+		.place = b->that->place,
+		.operation = b->that->operation,
+		.process = b->that->process,
+		.time_ns = b->that->time_ns,
+		.of = o->operation,
+		.point = o->point,
+		.partner = b->rule->never ? b->rule->after.operation : b->rule->expect.operation,
+		.rule = b->rule->name,
+		.count = 1};
 
 	if (c->only && c->only != f.of)
 		return 0;

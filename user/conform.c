@@ -19,7 +19,7 @@ struct repair {
 	struct osp_deviation says;
 	uint64_t live;
 	size_t next;
-	size_t moved;  /* step that was taken before its turn: left out when it comes; 0 = none */
+	size_t moved; /* step that was taken before its turn: left out when it comes; 0 = none */
 	size_t reach; /* index of the first step that is wrong again; count + 1 = none, + 2 = and it has ended as it should */
 };
 
@@ -29,6 +29,7 @@ struct cursor {
 	size_t at, moved;
 };
 
+/* True if the step is in order; *out is untouched if not. */
 static bool step(const struct osp_conform_run *run, uint64_t live, const struct osp_point *point,
 		 uint64_t *out)
 {
@@ -37,14 +38,15 @@ static bool step(const struct osp_conform_run *run, uint64_t live, const struct 
 	if (!point)
 		return false;
 	osp_nfa_step(run->automaton, run->view, live, point, &s);
+	if (!s.taken || s.unexpected)
+		return false;
 	*out = s.live;
-	return s.taken && !s.unexpected;
+	return true;
 }
 
 static uint64_t start(const struct osp_conform_run *run)
 {
-	return run->midway ? osp_nfa_all(run->automaton)
-			   : osp_nfa_start(run->automaton, run->view);
+	return run->midway ? osp_nfa_all(run->automaton) : osp_nfa_start(run->automaton, run->view);
 }
 
 /* Goes on as long as the steps are in order, to `end` at most. True: it got there. */
@@ -71,9 +73,14 @@ void osp_conform_expect(const struct osp_conform_run *run, uint64_t live, struct
 	const struct osp_operation *o = run->operation;
 
 	d->expected_count = 0;
-	for (size_t i = 0; i < o->point_count && d->expected_count < OSP_CONFORM_EXPECTED; i++)
-		if (osp_nfa_accepts(run->automaton, live, o->points[i]))
-			d->expected[d->expected_count++] = o->points[i];
+	for (size_t i = 0; i < o->point_count && d->expected_count < OSP_CONFORM_EXPECTED; i++) {
+		const struct osp_point *p = o->points[i];
+
+		if (run->visible && !(run->visible[p->number / 8] >> p->number % 8 & 1))
+			continue;
+		if (osp_nfa_accepts(run->automaton, live, p))
+			d->expected[d->expected_count++] = p;
+	}
 }
 
 /* Takes the way if it leads farther than the best so far. */
@@ -86,7 +93,7 @@ static void propose(const struct osp_conform_run *run, struct repair *best, stru
 		r->reach = end + (end == run->count) + (end == run->count && run->ended == !c.live);
 	else
 		r->reach = c.at;
-	if (r->reach > best->reach)
+	if (r->reach > best->reach) /* the first of equals stays */
 		*best = *r;
 }
 
@@ -94,10 +101,11 @@ static void propose_kind(const struct osp_conform_run *run, struct repair *best,
 			 enum osp_conform_kind kind, const struct osp_point *point,
 			 const struct cursor *go_on_at)
 {
-	struct repair r = {.says = {.kind = kind, .at = best->says.at, .due = best->says.at, .point = point},
-			   .live = go_on_at->live,
-			   .next = go_on_at->at,
-			   .moved = go_on_at->moved};
+	struct repair r = {
+		.says = {.kind = kind, .at = best->says.at, .due = best->says.at, .point = point},
+		.live = go_on_at->live,
+		.next = go_on_at->at,
+		.moved = go_on_at->moved};
 
 	propose(run, best, &r);
 }
@@ -146,17 +154,36 @@ static void try_taking_later(const struct osp_conform_run *run, struct repair *b
 	}
 }
 
+/* One step is missing. Where several would do as well it is not known which. */
 static void try_putting_in(const struct osp_conform_run *run, struct repair *best,
 			   const struct cursor *c)
 {
 	const struct osp_operation *o = run->operation;
+	struct osp_deviation *d = &best->says;
 	uint64_t then;
 
-	for (size_t i = 0; i < o->point_count; i++)
-		if (osp_nfa_accepts(run->automaton, c->live, o->points[i]) &&
-		    step(run, c->live, o->points[i], &then))
-			propose_kind(run, best, OSP_CONFORM_MISSING, o->points[i],
-				     &(struct cursor){then, c->at, c->moved});
+	for (size_t i = 0; i < o->point_count; i++) {
+		struct repair r = {.says = {.kind = OSP_CONFORM_MISSING,
+					    .at = c->at,
+					    .due = c->at,
+					    .point = o->points[i],
+					    .expected = {o->points[i]},
+					    .expected_count = 1},
+				   .next = c->at,
+				   .moved = c->moved};
+
+		if (!osp_nfa_accepts(run->automaton, c->live, o->points[i]) ||
+		    !step(run, c->live, o->points[i], &then))
+			continue;
+		r.live = then;
+		propose(run, best, &r);
+		if (r.reach != best->reach || d->point == o->points[i] || !d->expected_count)
+			continue;
+		best->live |= then;
+		d->point = NULL;
+		if (d->expected_count < OSP_CONFORM_EXPECTED)
+			d->expected[d->expected_count++] = o->points[i];
+	}
 }
 
 static bool came_before(const struct osp_conform_run *run, size_t at)
@@ -210,8 +237,8 @@ static void mend(const struct osp_conform_run *run, const struct cursor *c, stru
 				.next = c->at + 1,
 				.moved = c->moved};
 	if (!c->live) {
-		best->says.kind = came_before(run, c->at) ? OSP_CONFORM_DUPLICATE
-							  : OSP_CONFORM_LATE;
+		best->says.kind =
+			came_before(run, c->at) ? OSP_CONFORM_DUPLICATE : OSP_CONFORM_LATE;
 		return;
 	}
 	try_leaving_out(run, best, c, true);
@@ -220,7 +247,8 @@ static void mend(const struct osp_conform_run *run, const struct cursor *c, stru
 	try_putting_in(run, best, c);
 	try_leaving_out(run, best, c, false);
 	try_anything(run, best, c);
-	osp_conform_expect(run, c->live, &best->says);
+	if (!best->says.expected_count)
+		osp_conform_expect(run, c->live, &best->says);
 }
 
 size_t osp_conform_find(const struct osp_conform_run *run,

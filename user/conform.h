@@ -31,15 +31,16 @@ struct osp_conform_run {
 	const struct osp_nfa_view *blind; /* as if nothing was */
 	const struct osp_point *const *steps;
 	size_t count;
-	bool midway; /* it began before it was watched */
-	bool ended;  /* the last step was its end */
+	const uint8_t *visible; /* by point number: what was attached; NULL = everything */
+	bool midway;		/* it began before it was watched */
+	bool ended;		/* the last step was its end */
 };
 
 /* One thing that is wrong. */
 struct osp_deviation {
 	enum osp_conform_kind kind;
-	size_t at;	/* index of the step before which, or at which; count = behind the last */
-	size_t due;	/* OUT_OF_ORDER: before which step it was due */
+	size_t at;  /* index of the step before which, or at which; count = behind the last */
+	size_t due; /* OUT_OF_ORDER: before which step it was due */
 	const struct osp_point *point; /* the step that is meant; NULL = one of the expected ones */
 	const struct osp_point *expected[OSP_CONFORM_EXPECTED]; /* that were in order here */
 	size_t expected_count;
