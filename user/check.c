@@ -261,13 +261,18 @@ static bool lacks(const struct osp_catalogue *c, const struct osp_point *p)
 	return false;
 }
 
-/* Why a point of a process was not seen. */
+/*
+ * Why a point of a process was not seen. It was not there to be attached if others of its level were,
+ * and some implementation is known to lack it.
+ */
 static enum osp_check_cause why_unseen(const struct osp_check *c, uint32_t process,
 				       const struct osp_point *p)
 {
 	int64_t from_ns;
 
-	return !osp_watch_begin(c->watch, process, p, &from_ns) && lacks(c->watch->catalogue, p)
+	return !osp_watch_begin(c->watch, process, p, &from_ns) &&
+			       osp_watch_reaches(c->watch, process, p->level) &&
+			       lacks(c->watch->catalogue, p)
 		       ? OSP_CHECK_NOT_PROVIDED
 		       : OSP_CHECK_NOT_OBSERVED;
 }
@@ -735,11 +740,37 @@ static int check_trace(struct osp_check *c, const struct osp_span *spans, size_t
 
 /* ---- the user's rules ---- */
 
+/* Until when the recording was there to see what followed. */
+static int64_t watched_until(const struct osp_check *c)
+{
+	const struct osp_session *s = c->session;
+
+	if (!s->ended)
+		return s->committed_ns;
+	if (c->books->to_ns)
+		return c->books->to_ns;
+	return s->clock_count ? s->clocks[s->clock_count - 1].boot_ns : s->committed_ns;
+}
+
+/* Somewhere the point that was expected was attached all the time. */
+static bool is_expected_seen(const struct osp_check *c, const struct osp_occasion *o,
+			     int64_t from_ns, int64_t to_ns)
+{
+	bool seen = !c->watch->count;
+
+	for (size_t i = 0; !seen && i < c->watch->count; i++) {
+		const struct osp_watch_row *row = &c->watch->rows[i];
+		bool named = o->point ? row->point == o->point : false;
+
+		for (size_t k = 0; !o->point && k < o->operation->point_count; k++)
+			named = named || o->operation->points[k] == row->point;
+		seen = named && row->from_ns <= from_ns && (!row->to_ns || row->to_ns >= to_ns);
+	}
+	return seen;
+}
+
 static enum osp_check_cause why_unanswered(const struct osp_check *c, const struct osp_broken *b)
 {
-	const struct osp_clock_row *clocks = c->session->clocks;
-	size_t n = c->session->clock_count;
-	int64_t last_ns = c->books->to_ns ? c->books->to_ns : n ? clocks[n - 1].boot_ns : INT64_MAX;
 	int64_t until_ns;
 
 	if (b->rule->never)
@@ -749,11 +780,11 @@ static enum osp_check_cause why_unanswered(const struct osp_check *c, const stru
 	if (b->that->marks & OSP_MARK_MAY_BE_CUT ||
 	    is_lossy(c, 0, b->that->time_ns - near_ns, until_ns))
 		return OSP_CHECK_UNKNOWN;
-	if (!c->session->ended && until_ns > c->session->committed_ns)
-		return OSP_CHECK_UNKNOWN;
-	if (until_ns > last_ns)
-		return OSP_CHECK_STOPPED;
-	return OSP_CHECK_NONE;
+	if (until_ns > watched_until(c))
+		return c->session->ended ? OSP_CHECK_STOPPED : OSP_CHECK_UNKNOWN;
+	return is_expected_seen(c, &b->rule->expect, b->that->time_ns, until_ns)
+		       ? OSP_CHECK_NONE
+		       : OSP_CHECK_NOT_OBSERVED;
 }
 
 static int add_broken(void *arg, const struct osp_broken *b)

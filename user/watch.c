@@ -149,3 +149,14 @@ bool osp_watch_begin(const struct osp_watch *w, uint32_t process, const struct o
 		}
 	return false;
 }
+
+bool osp_watch_reaches(const struct osp_watch *w, uint32_t process, enum osp_level level)
+{
+	const struct osp_watch_row *rows;
+	size_t n = rows_of(w, process, &rows);
+
+	for (size_t i = 0; i < n; i++)
+		if (rows[i].point->level >= level)
+			return true;
+	return false;
+}

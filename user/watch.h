@@ -46,6 +46,9 @@ void osp_watch_find(const struct osp_watch *w, uint32_t process, int64_t from_ns
 bool osp_watch_begin(const struct osp_watch *w, uint32_t process, const struct osp_point *p,
 		     int64_t *from_ns);
 
+/* True if points of this level, or of a more detailed one, were attached in the process. */
+bool osp_watch_reaches(const struct osp_watch *w, uint32_t process, enum osp_level level);
+
 static inline bool osp_watch_sees(const uint8_t *visible, const struct osp_point *p)
 {
 	return visible[p->number / 8] >> (p->number % 8) & 1;

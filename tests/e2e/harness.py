@@ -135,14 +135,14 @@ class Case:
             shutil.rmtree(self.dir, ignore_errors=True)
 
 
-def check(session, *args, status=0):
-    """What `outspan check` makes of a session, as JSON; it must end with `status`."""
-    return json.loads(session.case.run("outspan", "check", "--json", *args, session.path, status=status).text())
+def check(case, path, *args, status=0):
+    """What `outspan check` makes of a session file, as JSON; it must end with `status`."""
+    return json.loads(case.run("outspan", "check", "--json", *args, path, status=status).text())
 
 
 def check_accepts(session, **explained):
     """Nothing is wrong in the session, and this much is explained: process_exited=1."""
-    found = check(session)
+    found = check(session.case, session.path)
     assert found["genuine"] == 0 and found["operations"] and not found["not_in_catalogue"], found
     assert {cause.replace(" ", "_"): n for cause, n in found["explained"].items() if n} == explained, found
 

@@ -179,6 +179,22 @@ def test_a_subscriber_that_hangs_holds_up_its_message_for_the_time_out(case):
     harness.check_accepts(session)
 
 
+def test_a_recording_of_the_essential_level_has_no_finding_and_says_what_it_could_not_see(case):
+    pair = Pair(case, [["--exact", "a/b"]] * 2)
+    recorder = Recorder(case, pair.programs, "--level", "essential")
+    pair.publish(7)
+    session = recorder.stop()
+    pair.stop()
+    harness.check_accepts(session)
+    found = harness.check(case, session.path)
+    assert found["operations"] == 7 * 4
+    # of each message: two deliveries, each with the head of its answer
+    unseen = {(u["operation"], u["point"], u["cause"]): u["operations"] for u in found["unseen"]}
+    assert unseen[("handle_notify", "no_more_subscribers", "not observed")] == 7, unseen
+    assert unseen[("notify", "hashed", "not observed")] == 7, unseen
+    assert not [key for key in unseen if key[2] != "not observed"], unseen
+
+
 def closed_url():
     with socket.create_server(("127.0.0.1", 0)) as server:
         return "http://127.0.0.1:%d" % server.getsockname()[1]

@@ -13,66 +13,10 @@
 
 #include <cmocka.h>
 
-#include "tests/support/play.h"
+#include "tests/support/checked.h"
 #include "tests/support/script.h"
-#include "user/base/cleanup.h"
-#include "user/check.h"
-#include "user/verdict.h"
 
 static char directory[] = "/tmp/outspan-check-XXXXXX", path[64];
-
-/* A session of a script, checked. */
-struct checked {
-	struct osp_catalogue *catalogue;
-	struct osp_session *session;
-	struct osp_books *books;
-	struct osp_watch *watch;
-	struct osp_expectations *rules;
-	struct osp_check *check;
-};
-
-static void clear(struct checked *c)
-{
-	osp_check_free(&c->check);
-	osp_expectations_free(&c->rules);
-	osp_watch_free(&c->watch);
-	osp_books_free(&c->books);
-	osp_session_close(&c->session);
-	osp_catalogue_free(&c->catalogue);
-}
-
-static void start(struct checked *c, const char *text, const char *rules)
-{
-	const struct osp_check_limits limits = {100, 100};
-	struct osp_catalogue_error error = {""};
-	char why[512];
-
-	*c = (struct checked){.catalogue = script_catalogue(text)};
-	play_session(c->catalogue, "mutation", text, path);
-	assert_int_equal(osp_session_open(&c->session, path, why), 0);
-	assert_int_equal(osp_books_read(&c->books, c->session, 0), 0);
-	assert_int_equal(osp_watch_new(&c->watch, c->session), 0);
-	if (rules && osp_expectations_read(&c->rules, c->watch->catalogue, rules, &error))
-		fail_msg("%s", error.text);
-	assert_int_equal(osp_check_new(&c->check, c->books, c->watch, NULL, &limits), 0);
-	assert_int_equal(osp_check_run(c->check, c->rules), 0);
-}
-
-static void print(const struct osp_check *c)
-{
-	struct osp_verdict v = {.out = stderr, .check = c, .utc = true, .explained = true};
-
-	osp_verdict_write(&v);
-}
-
-static uint64_t explained(const struct osp_check *c)
-{
-	uint64_t n = 0;
-
-	for (int i = 0; i < OSP_CHECK_CAUSES; i++)
-		n += c->explained[i];
-	return n;
-}
 
 /* ---- mutations of a script ---- */
 
@@ -229,8 +173,9 @@ static bool is_as_written(const struct osp_check *c, const struct mutation *m)
 {
 	const struct osp_finding *f = c->findings;
 
-	if (c->finding_count != 1 || c->genuine != !m->cause || explained(c) != !!m->cause ||
-	    f->kind != m->kind || f->cause != m->cause || strcmp(f->of->name, m->operation))
+	if (c->finding_count != 1 || c->genuine != !m->cause ||
+	    checked_explained(c) != !!m->cause || f->kind != m->kind || f->cause != m->cause ||
+	    strcmp(f->of->name, m->operation))
 		return false;
 	if (m->point && !*m->point)
 		return f->rule && f->by_ns > 0;
@@ -252,13 +197,13 @@ static void each_mutation_has_its_finding(void **state)
 		snprintf(name, sizeof(name), "tests/golden/%s.events", m->events);
 		text = script_read(name);
 		mutated = mutate(text, m);
-		start(&c, mutated, NULL);
+		checked_start(&c, mutated, path, NULL);
 		if (!is_as_written(c.check, m)) {
 			print_error("mutation %d of %s, %s:\n", i, m->events, m->line);
-			print(c.check);
+			checked_print(c.check);
 			wrong++;
 		}
-		clear(&c);
+		checked_clear(&c);
 		free(text);
 		free(mutated);
 	}
@@ -274,13 +219,13 @@ static void check_events(const char *name, uint64_t genuine)
 
 	snprintf(file, sizeof(file), "tests/golden/%s.events", name);
 	text = script_read(file);
-	start(&c, text, NULL);
+	checked_start(&c, text, path, NULL);
 	if (c.check->genuine != genuine) {
 		print_error("%s:\n", name);
-		print(c.check);
+		checked_print(c.check);
 	}
 	assert_int_equal(c.check->genuine, genuine);
-	clear(&c);
+	checked_clear(&c);
 	free(text);
 }
 
@@ -329,6 +274,81 @@ static void what_is_wrong_in_the_others_is_found(void **state)
 	check_events("time", 4); /* three steps behind the time-out, one operation that has none */
 }
 
+/* ---- what could not be seen ---- */
+
+enum { ROOM = 64 };
+
+/* Attaches the points of an operation up to a level in process 5, but for one of them. */
+static size_t attach(struct osp_part parts[ROOM], const struct osp_operation *o,
+		     enum osp_level level, const char *but, int64_t but_from_ns)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->point_count; i++) {
+		const struct osp_point *p = o->points[i];
+		bool is_that = !strcmp(p->name, but);
+
+		assert_true(n < ROOM);
+		if (p->level > level || (is_that && !but_from_ns))
+			continue;
+		parts[n++] = (struct osp_part){.kind = OSP_PART_ATTACH,
+					       .attach = {.process = 5,
+							  .provider = p->provider,
+							  .probe = p->probe,
+							  .level = osp_level_to_str(p->level),
+							  .from_ns = is_that ? but_from_ns : 1,
+							  .sites = 1}};
+	}
+	return n;
+}
+
+static const struct osp_operation *operation(const struct osp_catalogue *c, const char *name)
+{
+	for (size_t i = 0; i < c->operation_count; i++)
+		if (!strcmp(c->operations[i]->name, name))
+			return c->operations[i];
+	fail_msg("no operation %s", name);
+	return NULL;
+}
+
+/* The third subscriber lacks the step, and this is what was attached there. */
+static void expect_unseen(enum osp_level level, int64_t from_ns, enum osp_check_cause cause)
+{
+	static const struct mutation m = {.change = DROP,
+					  .line = "5 @1960 op=r receive.no_more_handlers"};
+	char *text = script_read("tests/golden/publish.events"), *mutated = mutate(text, &m);
+	struct checked c = {.catalogue = script_catalogue(text)};
+	struct osp_part parts[ROOM];
+	size_t n = attach(parts, operation(c.catalogue, "receive"), level, "no_more_handlers",
+			  from_ns);
+
+	checked_start_with(&c, mutated, path, NULL, parts, n);
+	assert_int_equal(c.check->finding_count, cause ? 0 : 1);
+	if (cause) {
+		bool told = false;
+
+		for (size_t i = 0; i < c.check->blind_count; i++) {
+			const struct osp_check_blind *b = &c.check->blind[i];
+
+			told = told || (!strcmp(b->point->name, "no_more_handlers") &&
+					b->cause == cause && b->operations == 1);
+		}
+		assert_true(told);
+	}
+	checked_clear(&c);
+	free(mutated);
+	free(text);
+}
+
+static void what_nobody_could_see_is_not_missed(void **state)
+{
+	(void)state;
+	expect_unseen(OSP_LEVEL_DEBUG, 0, OSP_CHECK_NOT_PROVIDED);     /* the others are there */
+	expect_unseen(OSP_LEVEL_ESSENTIAL, 0, OSP_CHECK_NOT_OBSERVED); /* nobody asked for it */
+	expect_unseen(OSP_LEVEL_DEBUG, 1930, OSP_CHECK_NOT_OBSERVED);  /* attached in the middle */
+	expect_unseen(OSP_LEVEL_DEBUG, 1900, OSP_CHECK_NONE); /* attached before: missing */
+}
+
 static int make_directory(void **state)
 {
 	(void)state;
@@ -350,6 +370,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_recordings_have_none),
 		cmocka_unit_test(what_is_wrong_in_the_others_is_found),
+		cmocka_unit_test(what_nobody_could_see_is_not_missed),
 		cmocka_unit_test(each_mutation_has_its_finding),
 	};
 

@@ -141,8 +141,8 @@ static int into_batch(void *arg, const struct osp_part *part)
 	return osp_batch_add(arg, part);
 }
 
-void play_session(const struct osp_catalogue *c, const char *name, const char *text,
-		  const char *path)
+void play_session(const struct osp_catalogue *c, const char *text, const char *path,
+		  const struct osp_part *more, size_t count)
 {
 	static const struct osp_session_row rows[] = {{OSP_SESSION_ID, "5eed5eed5eed5eed"},
 						      {OSP_SESSION_ENDED, "1740830400000000000"}};
@@ -156,7 +156,9 @@ void play_session(const struct osp_catalogue *c, const char *name, const char *t
 	for (int i = 0; i < 2; i++)
 		check(osp_batch_add(
 			batch, &(struct osp_part){.kind = OSP_PART_SESSION, .session = rows[i]}));
-	run(c, name, text, into_batch, batch);
+	run(c, "session", text, into_batch, batch);
+	for (size_t i = 0; i < count; i++)
+		check(osp_batch_add(batch, &more[i]));
 	check(osp_batch_flush(batch));
 	osp_batch_free(&batch);
 	check(osp_store_close(&store, true));
