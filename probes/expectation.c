@@ -46,8 +46,9 @@ static int read_occasion(struct osp_load *l, const struct osp_node *rule, const 
 	slash = strchr(text, '/');
 	out->operation = find_operation(l->c, text, slash ? (size_t)(slash - text) : strlen(text));
 	if (!out->operation)
-		return osp_load_fail(l, n, "%s: expected OPERATION or OPERATION/POINT of the catalogue, not %s",
-				     key, text);
+		return osp_load_fail(
+			l, n, "%s: expected OPERATION or OPERATION/POINT of the catalogue, not %s",
+			key, text);
 	for (size_t i = 0; slash && i < out->operation->point_count; i++)
 		if (!strcmp(out->operation->points[i]->name, slash + 1))
 			out->point = out->operation->points[i];
@@ -147,7 +148,8 @@ int osp_expectations_read(struct osp_expectations **out, const struct osp_catalo
 	struct osp_arena *a = calloc(1, sizeof(*a));
 	struct osp_expectations *e = NULL;
 	/* the loader's functions only read the catalogue: nothing here adds to it */
-	struct osp_load l = {.c = (struct osp_catalogue *)c, .arena = a, .error = error, .file = path};
+	struct osp_load l = {
+		.c = (struct osp_catalogue *)c, .arena = a, .error = error, .file = path};
 	int r;
 
 	error->text[0] = 0;

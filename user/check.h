@@ -32,14 +32,15 @@ struct osp_finding {
 	uint32_t process;      /* key */
 	int64_t time_ns;       /* of the step, or of the last one; boot time */
 	const struct osp_operation *of;
-	const struct osp_point *point;	      /* that is meant, or NULL */
-	const struct osp_point *before, *after; /* the step before it and the one behind it, or NULL */
+	const struct osp_point *point; /* that is meant, or NULL */
+	const struct osp_point *before,
+		*after; /* the step before it and the one behind it, or NULL */
 	const struct osp_point *expected[OSP_CONFORM_EXPECTED];
 	size_t expected_count;
-	const char *rule;	    /* the link, or the user's rule, that says so; NULL = the automaton */
+	const char *rule; /* the link, or the user's rule, that says so; NULL = the automaton */
 	const struct osp_operation *partner; /* of a link: where the cause lies */
-	int64_t by_ns;		    /* of a link: by how much it is too early */
-	uint64_t count;		    /* 1, or as often in the process */
+	int64_t by_ns;			     /* of a link: by how much it is too early */
+	uint64_t count;			     /* 1, or as often in the process */
 };
 
 /* A point that some operations would have passed where nobody, or nothing, could tell. */
@@ -67,7 +68,7 @@ struct osp_check {
 	size_t finding_count;
 	struct osp_check_blind *blind; /* owned */
 	size_t blind_count;
-	size_t rules;		 /* of the user's */
+	size_t rules;		       /* of the user's */
 	struct osp_check_state *state; /* owned: of check.c */
 };
 

@@ -78,7 +78,8 @@ static int read_watch(struct osp_watch **w, const struct osp_session *s, const c
 	if (r)
 		return osp_err(0, "%s", r == -ENOMEM ? "no memory" : osp_store_error(s->store)), r;
 	if (!(*w)->catalogue || !(*w)->catalogue->operation_count)
-		return osp_err(0, "%s: it has no catalogue that can be read - record it again with this outspan",
+		return osp_err(0,
+			       "%s: it has no catalogue that can be read - record it again with this outspan",
 			       file),
 		       -ENODATA;
 	return 0;
@@ -101,12 +102,14 @@ static int run(struct osp_check **c, const struct osp_books *books, const struct
 	int r = osp_check_new(c, books, w, o->operation, &limits);
 
 	if (r == -ENOENT)
-		return osp_err(0, "--operation %s: the session's catalogue has none of that name - outspan probes lists them",
+		return osp_err(0,
+			       "--operation %s: the session's catalogue has none of that name - outspan probes lists them",
 			       o->operation),
 		       -EINVAL;
 	r = r ? r : osp_check_run(*c, rules);
 	if (r == -E2BIG)
-		osp_err(0, "--rules %s: they speak of more than %d steps of this session - make them speak of fewer",
+		osp_err(0,
+			"--rules %s: they speak of more than %d steps of this session - make them speak of fewer",
 			o->rules ? o->rules : "", PASSINGS_MAX);
 	else if (r)
 		osp_err(0, "%s",

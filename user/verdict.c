@@ -78,6 +78,11 @@ static void write_sums(const struct osp_verdict *v)
 			lead = ", ";
 		}
 	fprintf(v->out, "%s", all ? "\n" : "");
+	if (c->unknown)
+		fprintf(v->out,
+			"not checked: %" PRIu64
+			" operation%s that the session's catalogue does not know\n",
+			c->unknown, plural(c->unknown));
 }
 
 /* What could not be checked, and why. */
@@ -85,17 +90,12 @@ static void write_blind(const struct osp_verdict *v)
 {
 	const struct osp_check *c = v->check;
 
-	if (c->unknown)
-		fprintf(v->out,
-			"not checked: %" PRIu64 " operation%s that the session's catalogue does not know\n",
-			c->unknown, plural(c->unknown));
 	if (c->blind_count)
 		fprintf(v->out, "\nsteps that nobody could see, so that they are not missed:\n");
 	for (size_t i = 0; i < c->blind_count; i++)
 		fprintf(v->out, "  %s/%s in %" PRIu64 " operation%s: %s\n", c->blind[i].of->name,
 			c->blind[i].point->name, c->blind[i].operations,
-			plural(c->blind[i].operations),
-			osp_check_cause_to_str(c->blind[i].cause));
+			plural(c->blind[i].operations), osp_check_cause_to_str(c->blind[i].cause));
 }
 
 static void write_where(const struct osp_verdict *v, const struct osp_finding *f)
@@ -105,13 +105,13 @@ static void write_where(const struct osp_verdict *v, const struct osp_finding *f
 
 	if (p)
 		osp_text_escape(comm, sizeof(comm), p->comm, strlen(p->comm));
-	fprintf(v->out, " - %s in %s (%" PRIu32 ")", f->of->name, comm, p ? p->pid : 0);
+	fprintf(v->out, " - %s\n      in %s (%" PRIu32 ")", f->of->name, comm, p ? p->pid : 0);
 	if (f->time_ns)
-		fprintf(v->out, " %s",
+		fprintf(v->out, " at %s",
 			osp_text_time(time,
 				      (int64_t)((uint64_t)f->time_ns +
-						(uint64_t)osp_session_wall_offset(
-							v->check->session, f->time_ns)),
+						(uint64_t)osp_session_wall_offset(v->check->session,
+										  f->time_ns)),
 				      v->utc));
 	fputc('\n', v->out);
 }
@@ -190,7 +190,9 @@ int osp_verdict_write(const struct osp_verdict *v)
 			continue;
 		r = f->trace ? find_heading(c, f->trace, &h) : 0;
 		if (!shown || f->trace != last)
-			fprintf(v->out, "\n%s%.12s %s\n", f->trace ? "trace " : "steps that came when their operations were over",
+			fprintf(v->out, "\n%s%.12s %s\n",
+				f->trace ? "trace "
+					 : "steps that came when their operations were over",
 				f->trace ? h.id : "", f->trace ? h.root : "");
 		last = f->trace;
 		write_finding(v, f);
@@ -235,7 +237,7 @@ static json_t *finding_json(const struct osp_check *c, const struct osp_finding 
 	snprintf(id, sizeof(id), "%016" PRIx64, f->operation);
 	return json_pack(
 		"{s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:I}", "kind",
-		osp_conform_to_str(f->kind), "cause", optional(osp_check_cause_to_str(f->cause)),
+		osp_conform_to_str(f->kind), "why", optional(osp_check_cause_to_str(f->cause)),
 		"trace_id", optional(f->trace ? h->id : NULL), "root",
 		optional(f->trace ? h->root : NULL), "operation", optional(f->of->name),
 		"operation_id", optional(f->operation ? id : NULL), "comm",
@@ -268,13 +270,12 @@ static json_t *blind_json(const struct osp_check *c)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < c->blind_count; i++)
-		json_array_append_new(
-			list,
-			json_pack("{s:o,s:o,s:s,s:I}", "operation",
-				  optional(c->blind[i].of->name), "point",
-				  point_name(c->blind[i].point), "cause",
-				  osp_check_cause_to_str(c->blind[i].cause), "operations",
-				  (json_int_t)c->blind[i].operations));
+		json_array_append_new(list,
+				      json_pack("{s:o,s:o,s:s,s:I}", "operation",
+						optional(c->blind[i].of->name), "point",
+						point_name(c->blind[i].point), "cause",
+						osp_check_cause_to_str(c->blind[i].cause),
+						"operations", (json_int_t)c->blind[i].operations));
 	return list;
 }
 

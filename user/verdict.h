@@ -1,4 +1,4 @@
-/* What `outspan check` says: the findings for people (at most 100 columns) and as JSON. */
+/* What `outspan check` says: the findings for people and as JSON. */
 #pragma once
 
 #include <jansson.h>

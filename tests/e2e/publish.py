@@ -189,7 +189,7 @@ def test_a_recording_of_the_essential_level_has_no_finding_and_says_what_it_coul
     found = harness.check(case, session.path)
     assert found["operations"] == 7 * 4
     # of each message: two deliveries, each with the head of its answer
-    unseen = {(u["operation"], u["point"], u["cause"]): u["operations"] for u in found["unseen"]}
+    unseen = {(u["operation"], u["point"], u["why"]): u["operations"] for u in found["unseen"]}
     assert unseen[("handle_notify", "no_more_subscribers", "not observed")] == 7, unseen
     assert unseen[("notify", "hashed", "not observed")] == 7, unseen
     assert not [key for key in unseen if key[2] != "not observed"], unseen
