@@ -273,7 +273,7 @@ static json_t *blind_json(const struct osp_check *c)
 		json_array_append_new(list,
 				      json_pack("{s:o,s:o,s:s,s:I}", "operation",
 						optional(c->blind[i].of->name), "point",
-						point_name(c->blind[i].point), "cause",
+						point_name(c->blind[i].point), "why",
 						osp_check_cause_to_str(c->blind[i].cause),
 						"operations", (json_int_t)c->blind[i].operations));
 	return list;
