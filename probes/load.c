@@ -357,22 +357,29 @@ int osp_catalogue_add(struct osp_catalogue *c, const char *name, const char *tex
 	return 0;
 }
 
-int osp_catalogue_read(struct osp_catalogue *c, const char *path, struct osp_catalogue_error *error)
+int osp_load_file(const char *path, struct osp_buffer *out, struct osp_catalogue_error *error)
 {
-	struct osp_buffer b = OSP_BUFFER_INIT(OSP_LOAD_FILE_BYTES + 4096);
 	_cleanup_fclose_ FILE *f = fopen(path, "re");
 	int r = f ? 0 : -errno;
 	char part[4096];
 	size_t n;
 
-	while (!r && (n = fread(part, 1, sizeof(part), f)) && b.size <= OSP_LOAD_FILE_BYTES)
-		r = osp_buffer_add(&b, part, n);
+	while (!r && (n = fread(part, 1, sizeof(part), f)) && out->size <= OSP_LOAD_FILE_BYTES)
+		r = osp_buffer_add(out, part, n);
 	if (!r && ferror(f))
 		r = errno ? -errno : -EIO;
 	if (r)
 		snprintf(error->text, sizeof(error->text), "%s: expected a readable file: %s", path,
 			 strerror(-r));
-	else
+	return r;
+}
+
+int osp_catalogue_read(struct osp_catalogue *c, const char *path, struct osp_catalogue_error *error)
+{
+	struct osp_buffer b = OSP_BUFFER_INIT(OSP_LOAD_FILE_BYTES + 4096);
+	int r = osp_load_file(path, &b, error);
+
+	if (!r)
 		r = osp_catalogue_add(c, path, (const char *)b.data, b.size, error);
 	osp_buffer_clear(&b);
 	return r;

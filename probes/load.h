@@ -79,6 +79,14 @@ struct osp_build {
 	struct osp_scope *scope;		 /* the operation's own */
 };
 
+struct osp_buffer;
+
+/*
+ * probes/load.c: adds a file's text to the buffer, at most a little more than a file may have.
+ * -errno of the file, with a text.
+ */
+int osp_load_file(const char *path, struct osp_buffer *out, struct osp_catalogue_error *error);
+
 /* ---- probes/yaml.c --------------------------------------------------------------------------- */
 
 /* Parses one document. -EINVAL with a text, -ENOMEM. */

@@ -413,7 +413,8 @@ int osp_store_spans(struct osp_store *s, uint64_t trace, struct osp_cursor **out
 	return r;
 }
 
-int osp_cursor_next_span(struct osp_cursor *c, struct osp_span *span)
+/* Until there is a span to hand out. 1: there is none any more. */
+static int load_next(struct osp_cursor *c)
 {
 	while (c->span_at == c->span_count) {
 		int r;
@@ -427,7 +428,27 @@ int osp_cursor_next_span(struct osp_cursor *c, struct osp_span *span)
 		if (r)
 			return r;
 	}
-	*span = c->spans[c->span_at++];
+	return 0;
+}
+
+int osp_cursor_next_span(struct osp_cursor *c, struct osp_span *span)
+{
+	int r = load_next(c);
+
+	if (!r)
+		*span = c->spans[c->span_at++];
+	return r;
+}
+
+int osp_cursor_next_spans(struct osp_cursor *c, const struct osp_span **spans, size_t *count)
+{
+	int r = load_next(c);
+
+	if (r)
+		return r;
+	*spans = c->spans + c->span_at;
+	*count = c->span_count - c->span_at;
+	c->span_at = c->span_count;
 	return 0;
 }
 

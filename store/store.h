@@ -95,6 +95,9 @@ int osp_store_trace(struct osp_store *s, const struct osp_span *spans, size_t co
 int osp_store_spans(struct osp_store *s, uint64_t trace, struct osp_cursor **out);
 int osp_cursor_next_span(struct osp_cursor *c, struct osp_span *span);
 
+/* The same trace by trace: all spans of the next one (of which none was read) at once. */
+int osp_cursor_next_spans(struct osp_cursor *c, const struct osp_span **spans, size_t *count);
+
 /*
  * What is stored of one kind, merged, by key. Rows come with their membership and the marks that
  * patches gave them; patches are those whose row has not come.

@@ -110,6 +110,7 @@ static int fill_events(struct osp_span *spans, const struct osp_row *row, struct
 		*e = (struct osp_span_event){
 			.time_ns = step->time_ns,
 			.name = step->name,
+			.place = (uint32_t)i,
 			.unexpected = step->unexpected,
 			.attributes = row->attributes +
 				      (step->attribute_count ? step->first_attribute : 0),

@@ -15,6 +15,7 @@ struct osp_span_link {
 struct osp_span_event {
 	int64_t time_ns;
 	const char *name;
+	uint32_t place; /* among the steps of its operation, from 0 */
 	bool unexpected;
 	const struct osp_attribute *attributes;
 	size_t attribute_count;

@@ -29,6 +29,7 @@ static const struct command {
 	{"show", "show one trace as a tree", osp_cmd_show},
 	{"losses", "show what a session misses, and what that means for its numbers",
 	 osp_cmd_losses},
+	{"check", "check whether the programs did what the catalogue says", osp_cmd_check},
 	{"export", "write a session file in another format", osp_cmd_export},
 	{"doctor", "try what this kernel and user can do, and say how to mend the rest",
 	 osp_cmd_doctor},

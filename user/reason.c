@@ -83,3 +83,8 @@ const char *osp_reason_help(const char *name)
 			return helps[i].help;
 	return "a reason that this outspan does not know";
 }
+
+bool osp_reason_is_late(const char *name)
+{
+	return !strcmp(name, helps[OSP_LOSS_LATE].name);
+}

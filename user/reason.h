@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 enum osp_reason_kind {
 	OSP_REASON_MISSING, /* it was wanted and is not there */
 	OSP_REASON_CHOSEN,  /* it was left out because somebody asked for that */
@@ -18,6 +20,9 @@ struct osp_reason {
 
 /* The reason of that name. One that is not known counts as missing; never NULL. */
 const struct osp_reason *osp_reason_find(const char *name);
+
+/* True if such a step came when its operation was over. */
+bool osp_reason_is_late(const char *name);
 
 /* What happened, in a phrase; never NULL. */
 const char *osp_reason_help(const char *name);

@@ -18,6 +18,7 @@
 #include "store/store.h"
 #include "user/base/text.h"
 #include "user/batch.h"
+#include "user/check.h"
 
 enum {
 	EVENTS = 46,
@@ -352,6 +353,21 @@ static void put_processes(struct osp_batch *b)
 	}
 }
 
+/* The catalogue that the messages follow, as a recording keeps it: what `check` goes by. */
+static void put_catalogue(struct osp_batch *b)
+{
+	struct osp_catalogue_error error;
+	struct osp_catalogue *c;
+	struct osp_part p = {.kind = OSP_PART_CATALOGUE};
+
+	check(osp_catalogue_new(&c), "catalogue");
+	check(osp_catalogue_read(c, "probes/catalogue/lonelypsp.yaml", &error), error.text);
+	p.catalogue.name = c->names[0];
+	p.catalogue.text = c->texts[0];
+	check(osp_batch_add(b, &p), "catalogue");
+	osp_catalogue_free(&c);
+}
+
 static double query(const char *sql)
 {
 	sqlite3_stmt *st = NULL;
@@ -405,6 +421,29 @@ static void time_reads(uint64_t messages)
 	printf(" in %.1f s\n", cpu_s() - listed);
 }
 
+static void time_check(void)
+{
+	const struct osp_check_limits limits = {100, 1};
+	struct osp_session *s = NULL;
+	struct osp_books *books = NULL;
+	struct osp_watch *watch = NULL;
+	struct osp_check *c = NULL;
+	char error[512];
+	double begun = cpu_s();
+
+	check(osp_session_open(&s, file, error), error);
+	check(osp_books_read(&books, s, 0), "books");
+	check(osp_watch_new(&watch, s), "watch");
+	check(osp_check_new(&c, books, watch, NULL, &limits), "check");
+	check(osp_check_run(c, NULL), "check");
+	printf("    outspan check: %" PRIu64 " operations, %" PRIu64 " findings, in %.1f s\n",
+	       c->operations, c->genuine, cpu_s() - begun);
+	osp_check_free(&c);
+	osp_watch_free(&watch);
+	osp_books_free(&books);
+	osp_session_close(&s);
+}
+
 /* What run() measured last. */
 static struct {
 	double ns, bytes, longest_ms; /* per event, per event, of a transaction */
@@ -428,6 +467,7 @@ static double run(uint64_t messages, bool clean)
 	check(osp_batch_new(&b, s, 8 << 20), "batch");
 	begun = cpu_s();
 	put_processes(b);
+	put_catalogue(b);
 	took[0] = took[1] = 0;
 	for (uint64_t n = 0; n < messages; n += BATCH) {
 		uint64_t end = n + BATCH < messages ? n + BATCH : messages;
@@ -472,6 +512,7 @@ static double run(uint64_t messages, bool clean)
 	printf("  file: %.2f bytes/event\n", last.bytes);
 	print_tables(events);
 	time_reads(messages);
+	time_check();
 	return last.ns;
 }
 

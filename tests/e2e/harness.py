@@ -3,6 +3,7 @@
 A test module defines functions whose names start with `test_`, and ends with `harness.main(globals())`.
 Each gets a Case: a temporary directory and the processes it started, ended and checked afterwards.
 """
+import json
 import os
 import re
 import select
@@ -132,6 +133,18 @@ class Case:
             print(f"# kept {self.dir}")
         else:
             shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def check(case, path, *args, status=0):
+    """What `outspan check` makes of a session file, as JSON; it must end with `status`."""
+    return json.loads(case.run("outspan", "check", "--json", *args, path, status=status).text())
+
+
+def check_accepts(session, **explained):
+    """Nothing is wrong in the session, and this much is explained: process_exited=1."""
+    found = check(session.case, session.path)
+    assert found["genuine"] == 0 and found["operations"] and not found["not_in_catalogue"], found
+    assert {cause.replace(" ", "_"): n for cause, n in found["explained"].items() if n} == explained, found
 
 
 def main(names):

@@ -107,6 +107,8 @@ def test_what_a_stopped_recorder_lost_is_counted_and_what_it_touched_is_marked(c
     assert not gaps[calm.pid], "the calm publisher lost nothing"
     assert "may be cut" in recorder_words(case), "the summary says it"
     check_told(case, session, system)
+    checked = harness.check(case, session.path)  # status 0: what was lost is no fault of the programs
+    assert checked["genuine"] == 0 and checked["operations"] > 100 and checked["explained"]["unknown"], checked
     print(f"# {len(system.publishes())} published, {session.lost()} of {sum(r['hits'] for r in session.losses)} steps lost, "
           f"{len(unmarked)} traces whole, {len(session.traces) - len(unmarked)} marked")
     system.stop()

@@ -55,6 +55,7 @@ def test_a_stream_is_whole_from_ready_to_the_stop(case):
     check_nothing_else_is_complete(session, system, recorder, publishes)
     for p in never:
         assert not session.of(p["identifier"]), p
+    assert harness.check(case, session.path)["genuine"] == 0
     print(f"# {len(publishes)} published, {len(inside)} between ready and the stop")
 
 
@@ -90,6 +91,10 @@ def test_operations_under_way_at_attach_began_before_it_and_at_stop_are_incomple
     handled = [s["marks"] for s in tops(session, pid=system.broadcaster.pid) if s["marks"]]
     assert sorted("began before attach" in m for m in handled) == [False, True], handled
     assert session.of(cut[0]["identifier"]) == [], "its identifier passed before the attach"
+    checked = harness.check(case, session.path)
+    # of the publisher, the broadcaster and the subscriber each: one that had begun, one that had not ended
+    missing, open_ = ([f for f in checked["findings"] if f["kind"] == kind] for kind in ("missing", "never ended"))
+    assert checked["genuine"] == 0 and len(open_) == 3 and len(missing) == 3, checked["findings"]
     assert stream.marks(session.of(cut[1]["identifier"])) >= {"incomplete", "may be cut"}
     system.stop()
 

@@ -51,6 +51,7 @@ def test_23_messages_are_23_traces_over_five_processes(case):
         assert trace.line["status"] == "ok" and not trace.line["may_be_cut"] and trace.marks() == []
     assert [t.line["root"] for t in session.traces] == ["publish a/b"] * MESSAGES
     session.check_no_loss()
+    harness.check_accepts(session)
     assert {key: hits for key, (hits, _, _) in session.hits().items() if hits} == counts
     # and by the protocol: a message passes these as often as there are subscribers, the others once
     each = {"exact_subscriber_found", "sending_receive", "response_received", "receive_confirmed"}
@@ -75,6 +76,7 @@ def test_glob_subscribers_are_shown_with_their_glob(case):
                                                  ("glob_subscriber_found", "a/[a-c]", second)], key=str), found
         assert trace.marks() == []
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_publisher_with_a_wrong_secret_is_shown_as_refused(case):
@@ -98,6 +100,7 @@ def test_a_publisher_with_a_wrong_secret_is_shown_as_refused(case):
     assert [t.line["status"] for t in session.traces] == ["error"] * 5
     assert not [t for t in session.traces if t.marks()]
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_subscriber_with_a_wrong_secret_is_shown_as_refused(case):
@@ -121,6 +124,7 @@ def test_a_subscriber_with_a_wrong_secret_is_shown_as_refused(case):
     assert sorted(t.line["status"] for t in session.traces) == ["error", "error", "ok"]
     assert not [t for t in session.traces if t.marks()]
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_subscriber_killed_in_a_stream_leaves_what_it_had_begun(case):
@@ -151,6 +155,7 @@ def test_a_subscriber_killed_in_a_stream_leaves_what_it_had_begun(case):
     assert {s["span_id"] for s in cut.spans if "incomplete" in s["marks"]} == {s["span_id"] for s in cut.find(operation="receive")}
     assert len(session.traces) == len(before) + 1 + len(after)
     session.check_no_loss()
+    harness.check_accepts(session, process_exited=1)
 
 
 def test_a_subscriber_that_hangs_holds_up_its_message_for_the_time_out(case):
@@ -171,6 +176,23 @@ def test_a_subscriber_that_hangs_holds_up_its_message_for_the_time_out(case):
     assert receive["end_ns"] > hung["end_ns"] and receive["end_ns"] - receive["start_ns"] > 2.9e9
     assert trace.line["status"] == "error" and trace.marks() == []
     session.check_no_loss()
+    harness.check_accepts(session)
+
+
+def test_a_recording_of_the_essential_level_has_no_finding_and_says_what_it_could_not_see(case):
+    pair = Pair(case, [["--exact", "a/b"]] * 2)
+    recorder = Recorder(case, pair.programs, "--level", "essential")
+    pair.publish(7)
+    session = recorder.stop()
+    pair.stop()
+    harness.check_accepts(session)
+    found = harness.check(case, session.path)
+    assert found["operations"] == 7 * 4
+    # of each message: two deliveries, each with the head of its answer
+    unseen = {(u["operation"], u["point"], u["why"]): u["operations"] for u in found["unseen"]}
+    assert unseen[("handle_notify", "no_more_subscribers", "not observed")] == 7, unseen
+    assert unseen[("notify", "hashed", "not observed")] == 7, unseen
+    assert not [key for key in unseen if key[2] != "not observed"], unseen
 
 
 def closed_url():
@@ -201,6 +223,7 @@ def test_a_broadcaster_that_is_down_is_tried_again_and_each_attempt_is_shown(cas
     assert 1e9 < second["start_ns"] - first["end_ns"] < 2.5e9  # a second and up to one more by chance
     assert len(session.traces) == 12 and trace.marks() == []
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 harness.main(globals())

@@ -93,6 +93,7 @@ def test_a_change_there_and_back_is_one_trace_over_both_processes(case):
         assert attribute(trace.only("handle "), "lonelypsp.recovery") == recovery
     check_tables(session, *[tree(c, ("ok", None), (("ok", None), ("ok", "200"))) for c in CHANGES])
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_change_by_reference_count_stays_in_its_process(case):
@@ -114,6 +115,7 @@ def test_a_change_by_reference_count_stays_in_its_process(case):
         check_time(span, change.log(subscribers[change.kind], outcome="counted")[0])
     assert not [t for t in session.traces if t.marks()]
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_conflicting_change_is_one_trace_that_says_409(case):
@@ -137,6 +139,7 @@ def test_a_conflicting_change_is_one_trace_that_says_409(case):
         assert events(trace.only("handle ")) == ["received", "auth_accepted", point]
     check_tables(session, *[tree(c, ("ok", "409"), (("ok", "409"), ("error", "409"))) for c in CHANGES])
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_an_unauthorized_change_is_shown_as_refused_on_both_sides_and_joins_nothing(case):
@@ -156,6 +159,7 @@ def test_an_unauthorized_change_is_shown_as_refused_on_both_sides_and_joins_noth
     assert not [s for t in session.traces for s in t.spans if s["links"]]
     assert not [t for t in session.traces if t.marks()]
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_change_that_the_broadcaster_cannot_store_is_one_trace_with_every_attempt(case):
@@ -180,6 +184,7 @@ def test_a_change_that_the_broadcaster_cannot_store_is_one_trace_with_every_atte
     unavailable = ("error", "retryable_status"), ("error", "503")
     check_tables(session, *[tree(c, ("error", "retries_exhausted"), unavailable, unavailable) for c in CHANGES])
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 harness.main(globals())

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "tests/sample_halt.h"
+#include "tests/sample_check.h"
 #include "user/command.h"
 
 static char directory[] = "/tmp/outspan-golden-XXXXXX", session[64], out_path[64], err_path[64];
@@ -91,6 +91,7 @@ static int run_to(const char *line, const char *to)
 		exit(!strcmp(argv[0], "ls")	  ? osp_cmd_ls(argc, argv)
 		     : !strcmp(argv[0], "show")	  ? osp_cmd_show(argc, argv)
 		     : !strcmp(argv[0], "losses") ? osp_cmd_losses(argc, argv)
+		     : !strcmp(argv[0], "check")  ? osp_cmd_check(argc, argv)
 						  : osp_cmd_export(argc, argv));
 	}
 	waitpid(pid, &status, 0);
@@ -106,12 +107,12 @@ static int run(const char *line)
 	return r;
 }
 
-static void expect_golden(const char *line, const char *name)
+static void expect_golden_of(int status, const char *line, const char *name)
 {
 	static char expected[1 << 18];
 	char path[100];
 
-	assert_int_equal(run(line), 0);
+	assert_int_equal(run(line), status);
 	assert_string_equal(errors, "");
 	snprintf(path, sizeof(path), "tests/golden/%s", name);
 	if (getenv("GOLDEN_UPDATE")) {
@@ -122,6 +123,11 @@ static void expect_golden(const char *line, const char *name)
 	}
 	read_file(path, expected, sizeof(expected));
 	assert_string_equal(output, expected);
+}
+
+static void expect_golden(const char *line, const char *name)
+{
+	expect_golden_of(OSP_EXIT_OK, line, name);
 }
 
 static void expect_failure(const char *line, int code, const char *why)
@@ -370,6 +376,26 @@ static void check_ends_with_what_a_script_wants(void **state)
 	expect_failure("losses @ @", 2, "one session at a time");
 }
 
+/* What is wrong is told with its place, and a topic cannot write on the terminal. */
+static void findings_look_as_checked_by_hand(void **state)
+{
+	(void)state;
+	use_session(sample_check(), "check");
+	expect_golden_of(OSP_EXIT_FAILED, "check --utc @", "check_some.txt");
+	expect_narrow();
+	expect_golden_of(OSP_EXIT_FAILED, "check --utc --verbose @", "check_verbose.txt");
+	expect_narrow();
+	expect_golden_of(OSP_EXIT_FAILED, "check --json @", "check.json");
+	use_session(sample_halt(), "halt");
+	expect_golden("check @", "check_none.txt");
+	expect_failure("check --operation other @", 2,
+		       "--operation other: the session's catalogue has none");
+	expect_failure("check --rules /nowhere @", 1, "/nowhere: expected a readable file");
+	expect_failure("check", 2, "which session?");
+	use_session(sample_lossless(), "lossless");
+	expect_failure("check @", 1, "it has no catalogue that can be read");
+}
+
 static void export_is_what_otlp_wants(void **state)
 {
 	char command[200];
@@ -496,6 +522,7 @@ int main(void)
 		cmocka_unit_test_setup(json_has_the_promised_shapes, use_first_session),
 		cmocka_unit_test(uncertain_times_are_told_where_they_matter),
 		cmocka_unit_test(what_stopped_is_told_with_what_was_to_come),
+		cmocka_unit_test_setup(findings_look_as_checked_by_hand, use_first_session),
 		cmocka_unit_test_setup(books_look_as_checked_by_hand, use_first_session),
 		cmocka_unit_test_setup(broken_books_are_told, use_first_session),
 		cmocka_unit_test_setup(losses_at_impossible_times_do_no_harm, use_first_session),

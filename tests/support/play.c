@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "tests/support/script.h"
+#include "store/store.h"
 #include "tests/support/tree.h"
+#include "user/batch.h"
 #include "user/raw.h"
 
 int play_push(void *arg, const struct osp_input *in)
@@ -132,4 +134,32 @@ char *play_raw_log(const struct osp_catalogue *c, const char *name, const char *
 	fclose(log);
 	fclose(file);
 	return result;
+}
+
+static int into_batch(void *arg, const struct osp_part *part)
+{
+	return osp_batch_add(arg, part);
+}
+
+void play_session(const struct osp_catalogue *c, const char *text, const char *path,
+		  const struct osp_part *more, size_t count)
+{
+	static const struct osp_session_row rows[] = {{OSP_SESSION_ID, "5eed5eed5eed5eed"},
+						      {OSP_SESSION_ENDED, "1740830400000000000"}};
+	struct osp_store *store = NULL;
+	struct osp_batch *batch = NULL;
+	char uri[128], error[512];
+
+	snprintf(uri, sizeof(uri), "sqlite:%s", path);
+	check(osp_store_open(&store, uri, OSP_STORE_OVERWRITE, error));
+	check(osp_batch_new(&batch, store, 1 << 24));
+	for (int i = 0; i < 2; i++)
+		check(osp_batch_add(
+			batch, &(struct osp_part){.kind = OSP_PART_SESSION, .session = rows[i]}));
+	run(c, "session", text, into_batch, batch);
+	for (size_t i = 0; i < count; i++)
+		check(osp_batch_add(batch, &more[i]));
+	check(osp_batch_flush(batch));
+	osp_batch_free(&batch);
+	check(osp_store_close(&store, true));
 }

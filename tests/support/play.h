@@ -18,3 +18,7 @@ char *play_settled_log(const struct osp_catalogue *c, const char *name, const ch
 
 /* The same by way of a raw capture that is written, read again and pushed. */
 char *play_raw_log(const struct osp_catalogue *c, const char *name, const char *text);
+
+/* Writes what comes of it, and some parts more, as a session file: one that ended as it should. */
+void play_session(const struct osp_catalogue *c, const char *text, const char *path,
+		  const struct osp_part *more, size_t count);
