@@ -300,7 +300,10 @@ static int meet(struct osp_follow *f, const struct osp_record *record, size_t si
 	int r = osp_feed_meet(f->feed, record, size);
 
 	f->stats.processes++;
-	osp_cost_begin(f->cost, record->process, record->pid, (int64_t)record->time_ns);
+	/* with --aggregate its end may be all that comes */
+	osp_cost_begin(
+		f->cost, record->process, record->pid,
+		(int64_t)(record->kind == OSP_RECORD_EXIT ? record->start_ns : record->time_ns));
 	if (r || osp_found_read(&found, f->binaries, record->pid))
 		return r; /* it has ended already: its points are those of its kind, unknown here */
 	if (record->kind != OSP_RECORD_EXEC &&

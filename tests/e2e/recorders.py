@@ -209,6 +209,20 @@ def test_a_session_tells_its_form_and_what_it_cost(case):
     system.stop()
 
 
+def test_the_cost_of_a_program_of_which_only_its_end_is_told(case):
+    system = stream.System(case)
+    publisher = os.path.join(harness.BUILD, "psp-notify")
+    recorder = stream.Recorder(case, "f.db", "--aggregate", "-e", publisher)
+    began = time.monotonic()
+    case.run(publisher, "--broadcaster", system.url, "--count", "300", "-q", "news", "x")
+    took = time.monotonic() - began
+    told = recorder.stop().settings
+    target, = json.loads(told["cost.targets"])
+    spent = target["hits"] * (int(told["cost.empty_hit_ns"]) + int(told["cost.program_ns"])) / 1e9
+    assert target["hits"] >= 300 and spent / took < target["slow_down"] < 1, (target, spent, took)
+    system.stop()
+
+
 def test_one_form_at_a_time(case):
     r = case.run("outspan", "record", "--light", "--immediate", "--all", status=2)
     assert b"one of --light and --immediate" in r.err, r.err
