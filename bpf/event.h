@@ -31,7 +31,7 @@ enum {
 	X(SAMPLED, "sampled", "left out on request: sampling")                                     \
 	X(AGGREGATED, "aggregated", "counted and timed only, as --aggregate asks")                 \
 	X(FILTERED, "filtered",                                                                    \
-	  "a step that only another recorder wants, and that came with steps of ours")             \
+	  "not wanted here: --match-topic or --where leaves it out, or only others want it")       \
 	X(DECODE, "decode_error", "the record did not have the layout of its point")               \
 	X(FORKED, "forked_copy", "a step of an operation that fork copied: it is the parent's")    \
 	X(LATE, "late", "the step came after its operation was closed")                            \

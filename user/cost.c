@@ -85,10 +85,13 @@ static int add_hits(void *arg, uint32_t slot, uint32_t point, const struct osp_c
 	return 0;
 }
 
-static double slow_down(const struct process *p, const struct osp_cost_summary *s, int64_t now_ns)
+/* Never more than all of the time that it had, however short that is. */
+static double slow_down(const struct process *p, const struct osp_cost_summary *s, int64_t began_ns,
+			int64_t now_ns)
 {
 	int64_t until = p->ended_ns ? p->ended_ns : now_ns;
-	int64_t took = until > p->began_ns ? until - p->began_ns : 1;
+	int64_t from = p->began_ns > began_ns ? p->began_ns : began_ns;
+	int64_t took = until > from ? until - from : 1;
 
 	return (double)p->hits * (double)(s->empty_ns + s->run_ns) / (double)took;
 }
@@ -132,7 +135,7 @@ void osp_cost_summarize(struct osp_cost *c, int64_t began_ns, uint64_t steps,
 		s.hits += p->hits;
 		if (p->hits && p->began_ns)
 			add_target(&s, &(struct osp_cost_target){p->pid, p->hits,
-								 slow_down(p, &s, now)});
+								 slow_down(p, &s, began_ns, now)});
 	}
 	*out = s;
 }

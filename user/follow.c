@@ -39,6 +39,7 @@ struct osp_follow {
 	bool look_at_all; /* a notice was lost, or the list is full */
 	bool ends;	  /* every target can end */
 	bool check_end;	  /* a member ended since the last tick */
+	bool stopped;	  /* nothing is attached any more */
 	uint64_t notices_lost;
 	struct osp_follow_stats stats;
 };
@@ -81,9 +82,11 @@ static bool is_wanted(const struct osp_follow *f, const struct osp_found *found)
 	return false;
 }
 
-/* Paths alone: nothing but those files is to be attached. */
+/* Paths alone: nothing but those files is to be attached. After the end, nothing at all. */
 static bool attaches_what_it_finds(const struct osp_follow *f)
 {
+	if (f->stopped)
+		return false;
 	for (size_t i = 0; i < f->want_count; i++)
 		if (f->wants[i]->kind != OSP_TARGET_PATH)
 			return true;
@@ -297,7 +300,10 @@ static int meet(struct osp_follow *f, const struct osp_record *record, size_t si
 	int r = osp_feed_meet(f->feed, record, size);
 
 	f->stats.processes++;
-	osp_cost_begin(f->cost, record->process, record->pid, (int64_t)record->time_ns);
+	/* with --aggregate its end may be all that comes */
+	osp_cost_begin(
+		f->cost, record->process, record->pid,
+		(int64_t)(record->kind == OSP_RECORD_EXIT ? record->start_ns : record->time_ns));
 	if (r || osp_found_read(&found, f->binaries, record->pid))
 		return r; /* it has ended already: its points are those of its kind, unknown here */
 	if (record->kind != OSP_RECORD_EXEC &&
@@ -352,6 +358,11 @@ static int find_one(void *arg, uint32_t pid, const struct osp_member *m)
 	(void)m;
 	*(bool *)arg = true;
 	return 1;
+}
+
+void osp_follow_stop(struct osp_follow *f)
+{
+	f->stopped = true;
 }
 
 bool osp_follow_is_over(struct osp_follow *f)

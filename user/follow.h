@@ -56,6 +56,9 @@ int osp_follow_leases(struct osp_follow *f);
 /* True when every target that can end has ended (never for -e, --comm, --all). */
 bool osp_follow_is_over(struct osp_follow *f);
 
+/* From here on nothing is attached: what is found still is told of. */
+void osp_follow_stop(struct osp_follow *f);
+
 struct osp_follow_stats {
 	size_t sites;	  /* attached, of all binaries */
 	size_t processes; /* taken in so far */

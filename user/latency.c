@@ -72,20 +72,19 @@ static void format_row(char *out, size_t size, const json_t *row)
 {
 	const char *operation = json_string_value(json_object_get(row, "operation"));
 	const char *point = json_string_value(json_object_get(row, "point"));
-	char name[128], text[512], errors[40] = "";
+	static const char *const times[] = {"p50_ns", "p90_ns", "p99_ns", "max_ns"};
+	char text[512], ns[4][24];
 
-	snprintf(name, sizeof(name), "%s%s%s", operation ? operation : "?", point ? "." : "",
-		 point ? point : "");
-	if (!point)
-		snprintf(errors, sizeof(errors), " errors=%" JSON_INTEGER_FORMAT,
-			 get(row, "errors"));
+	for (size_t i = 0; i < 4; i++)
+		osp_text_duration(ns[i], get(row, times[i]));
 	snprintf(text, sizeof(text),
-		 "%-8" JSON_INTEGER_FORMAT " %-44s count=%" JSON_INTEGER_FORMAT
-		 "%s untimed=%" JSON_INTEGER_FORMAT " p50_ns=%" JSON_INTEGER_FORMAT
-		 " p90_ns=%" JSON_INTEGER_FORMAT " p99_ns=%" JSON_INTEGER_FORMAT
-		 " max_ns=%" JSON_INTEGER_FORMAT,
-		 get(row, "pid"), name, get(row, "count"), errors, get(row, "untimed"),
-		 get(row, "p50_ns"), get(row, "p90_ns"), get(row, "p99_ns"), get(row, "max_ns"));
+		 "%-8" JSON_INTEGER_FORMAT "%s%-*s %8" JSON_INTEGER_FORMAT " %6" JSON_INTEGER_FORMAT
+		 " %9s %9s %9s %9s",
+		 get(row, "pid"), point ? "  " : "", point ? 34 : 36,
+		 point	     ? point
+		 : operation ? operation
+			     : "?",
+		 get(row, "count"), get(row, "errors"), ns[0], ns[1], ns[2], ns[3]);
 	osp_text_escape(out, size, text, strlen(text));
 }
 
@@ -158,7 +157,7 @@ int osp_latency_list(struct osp_session *s, FILE *out, bool json)
 		if (!any)
 			fputs("This session holds aggregates only. Times of an operation are those from its "
 			      "first step,\nof a point those from the step before it:\n"
-			      "PID      OPERATION, POINT\n",
+			      "PID     OPERATION, POINT                        COUNT ERRORS       P50       P90       P99       MAX\n",
 			      out);
 		any = true;
 		r = print_row(out, part.session.value, json);

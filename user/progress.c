@@ -109,10 +109,9 @@ void osp_progress_summary(const struct osp_progress_summary *s)
 	if (s->cost)
 		tell_cost(s->cost, s->form);
 	if (p->ambiguous)
-		osp_warn(
-			"%" PRIu64
-			" links are ambiguous: their candidates are stored, nothing is joined by them",
-			p->ambiguous);
+		osp_warn("ambiguous links: %" PRIu64
+			 "; their candidates are stored, nothing is joined by them",
+			 p->ambiguous);
 	if (p->unexpected)
 		osp_warn("%" PRIu64 " steps came where their operation has none", p->unexpected);
 	tell_losses(p, s->file);

@@ -679,9 +679,11 @@ static int tell_cost(struct recorder *r)
 /* Drain, commit, detach, drain, commit, read the counters, close the books. */
 static int stop(struct recorder *r)
 {
-	int e = drain_all(r, CHANGE_DRAINS);
 	size_t open;
+	int e;
 
+	osp_follow_stop(r->follow); /* nobody would read what comes from sites attached now */
+	e = drain_all(r, CHANGE_DRAINS);
 	e = e ? e
 	      : osp_feed_peek(r->feed, true,
 			      &open); /* before detach: steps are stamped no more then */

@@ -511,7 +511,7 @@ static void value_text(const struct osp_value *v, char out[160])
 		snprintf(out, 160, "%" PRIu64, v->u64);
 		return;
 	case OSP_VALUE_F64:
-		snprintf(out, 160, "%.9g", v->f64);
+		snprintf(out, 160, "%.15g", v->f64);
 		return;
 	case OSP_VALUE_BOOL:
 		snprintf(out, 160, "%s", v->boolean ? "true" : "false");

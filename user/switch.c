@@ -85,7 +85,7 @@ static const char *describe(char out[120], const struct state *at)
 	n = snprintf(out, 120, "%s form, %s level", osp_form_to_str(w->form),
 		     osp_level_to_str(w->level));
 	if (apart)
-		n += snprintf(out + n, 120 - (size_t)n, ", %zu points apart", apart);
+		n += snprintf(out + n, 120 - (size_t)n, ", points apart: %zu", apart);
 	if (at->sample > 1)
 		snprintf(out + n, 120 - (size_t)n, ", 1 of %" PRIu32 " traces", at->sample);
 	return out;

@@ -194,8 +194,10 @@ def test_aggregates_count_and_time_without_traces(case):
     check_left_out(session, 0, "aggregated")
     said = case.run("outspan", "ls", session.path).text()
     assert "holds aggregates only" in said
-    rows = {(int(pid), operation): {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", rest)}
-            for pid, operation, rest in re.findall(r"^(\d+) +(\w+) +(count=.*)$", said, re.M)}
+    told = map(json.loads, case.run("outspan", "ls", "--json", session.path).out.splitlines())
+    rows = {(r["pid"], r["operation"]): r for r in told if not r["point"]}
+    for (pid, operation), row in rows.items():
+        assert re.search(rf"^{pid} +{operation} +{MESSAGES} +0( +\d+(\.\d+)? [num]?s){{4}}$", said, re.M), (row, said)
     assert set(rows) == {(pair.publisher.pid, "notify"), (pair.broadcaster.pid, "handle_notify"),
                          (pair.subscribers[0].pid, "receive")}, said
     for row in rows.values():

@@ -4,6 +4,7 @@ starts again under a live one. Prints TAP; needs root and BPF."""
 import json
 import os
 import re
+import shutil
 import signal
 import time
 
@@ -208,6 +209,20 @@ def test_a_session_tells_its_form_and_what_it_cost(case):
     system.stop()
 
 
+def test_the_cost_of_a_program_of_which_only_its_end_is_told(case):
+    system = stream.System(case)
+    publisher = os.path.join(harness.BUILD, "psp-notify")
+    recorder = stream.Recorder(case, "f.db", "--aggregate", "-e", publisher)
+    began = time.monotonic()
+    case.run(publisher, "--broadcaster", system.url, "--count", "300", "-q", "news", "x")
+    took = time.monotonic() - began
+    told = recorder.stop().settings
+    target, = json.loads(told["cost.targets"])
+    spent = target["hits"] * (int(told["cost.empty_hit_ns"]) + int(told["cost.program_ns"])) / 1e9
+    assert target["hits"] >= 300 and spent / took < target["slow_down"] < 1, (target, spent, took)
+    system.stop()
+
+
 def test_one_form_at_a_time(case):
     r = case.run("outspan", "record", "--light", "--immediate", "--all", status=2)
     assert b"one of --light and --immediate" in r.err, r.err
@@ -286,6 +301,40 @@ def test_a_broadcaster_that_is_killed_and_starts_again_is_recorded_among_all(cas
     stream.check_untouched(*system.pids())
     for p in (publisher, *system.subscribers, system.broadcaster):
         assert p.stop() == 0, p.exe
+
+
+def test_programs_that_start_while_it_stops_are_not_attached(case):
+    """Their notices are read until the end, but nobody would read what comes from their sites."""
+    system = stream.System(case)
+    known = [shutil.copy(system.broadcaster.exe, case.path(f"known{i}")) for i in range(20)]  # they make the stop long
+    running = []
+
+    def start_a_new_one(name):
+        program = shutil.copy(os.path.join(harness.BUILD, "psp-notify"), case.path(name))
+        running.append(case.start(program, "--broadcaster", system.url, "--count", "1000", "--rate", "100", "-q", "news", "x"))
+        if len(running) > 20:
+            end_oldest()
+
+    def end_oldest():
+        running[0].signal(signal.SIGKILL)
+        running.pop(0).wait()
+
+    recorder = stream.Recorder(case, "f.db", "--all", *[x for program in known for x in ("-e", program)])
+    recorder.ask_to_stop()
+    started = 0
+    while recorder.process.popen.poll() is None:
+        start_a_new_one(f"new{started}")
+        started += 1
+    session = recorder.end()
+    case.run("outspan", "losses", "--check", recorder.file)
+    attached = {exe for exe, in stream.open_copy(session.path).execute(
+        "SELECT DISTINCT exe FROM process JOIN attach ON attach.process = process.key")}
+    assert system.broadcaster.exe in attached, attached
+    # the first may have been there before it knew of the stop
+    assert started > 6 and not {case.path(f"new{i}") for i in range(3, started)} & attached, (started, attached)
+    while running:
+        end_oldest()
+    system.stop()
 
 
 def test_a_second_interrupt_ends_it_at_once(case):
