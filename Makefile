@@ -48,7 +48,7 @@ pkg  = $(shell pkg-config --libs $(1))
 PROBES_LIBS = $(call pkg,yaml-0.1 libcrypto)
 STORE_LIBS  = $(call pkg,sqlite3)
 USER_LIBS   = $(call pkg,libbpf libelf jansson zlib) $(STORE_LIBS) $(PROBES_LIBS)
-PUBSUB_LIBS = $(call pkg,libmicrohttpd libcurl libwebsockets libuv sqlite3 libcrypto jansson)
+PUBSUB_LIBS = $(call pkg,libmicrohttpd libcurl libwebsockets libuv sqlite3 libcrypto jansson libzstd)
 
 # ---- generated: probe headers, vmlinux.h, BPF skeleton ----------------------------------------
 

@@ -1,7 +1,8 @@
 /*
- * Messages through zstd, from one spool into another, in slices between which the loop has its turn
- * (lonelypsc/ws/compressor.py, lonelypss/ws/compressor.py). What is made has no content size, checksum
- * or dictionary id, and needs a window of 8 MiB at most; what is read may have them.
+ * Messages through zstd, from one spool into another, in slices between which the loop has its
+ * turn. A message is one frame; what is made has neither content size, checksum nor dictionary id
+ * and needs a window of 8 MiB at most, what is read may have them (upstream's python-zstandard
+ * with write_content_size, write_checksum and write_dict_id off and max_window_size).
  */
 #pragma once
 
@@ -9,11 +10,14 @@
 #include "probes/pubsub/ps_spool.h"
 
 enum {
-	PS_ZSTD_WINDOW_LOG = 23, /* 2 ^ this many bytes: the largest window a frame may ask for */
-	PS_ZSTD_SLICE = 1 << 20, /* bytes: a fair step, some milliseconds at level 3 */
+	PS_ZSTD_WINDOW_LOG = 23, /* log2 of the largest window a frame may ask for, in bytes */
+	PS_ZSTD_SLICE = 1 << 20, /* bytes: some milliseconds at level 3 */
 };
 
-/* X(name, text): what a step came to. All behind DONE are final; all behind LARGER are a failure. */
+/*
+ * X(name, text): what a step came to. All but MORE end the run; all behind LARGER are a failure,
+ * up to TOO_LITTLE the sender's.
+ */
 #define PS_ZSTD_VERDICTS(X)                                                                        \
 	X(MORE, "not yet all of it")                                                               \
 	X(DONE, "done")                                                                            \
@@ -38,7 +42,7 @@ const char *ps_zstd_verdict_to_str(enum ps_zstd_verdict v);
 
 /* The process's spare contexts, so that a small message need not make one. All zero at first. */
 struct ps_zstd {
-	void *compressing, *decompressing; /* owned: zstd's */
+	void *compressing, *decompressing; /* owned: ZSTD_CCtx, ZSTD_DCtx */
 };
 
 void ps_zstd_clear(struct ps_zstd *z);
@@ -49,31 +53,32 @@ struct ps_zstd_run {
 	struct ps_dictionary *dictionary; /* a share, or NULL */
 	const struct ps_spool *from;	  /* borrowed, as the next */
 	struct ps_spool *to;
-	void *context; /* owned: zstd's, by direction */
-	bool compresses, ended;
-	uint64_t read,
-		length; /* bytes of `from` so far; that `to` is to have, or must stay below */
+	void *compressing, *decompressing; /* owned: the one that it needs */
+	uint64_t read;			   /* bytes of `from` so far */
+	uint64_t length;		   /* bytes that `to` is to have, or must stay below */
 };
 
 /*
- * Begins to compress all of `from` into `to`, which is empty and stays the caller's; without a
- * dictionary at `level`, else at the dictionary's. The spools and `zstd` outlive the run. -ENOMEM.
+ * Begins to compress all of `from` into `to`, which is empty and stays the caller's: at the level
+ * of the dictionary, or at `level` if that is NULL. Both spools and `z` outlive the run, which has
+ * a share of the dictionary. -ENOMEM.
  */
-int ps_zstd_compress(struct ps_zstd_run *run, struct ps_zstd *zstd,
-		     struct ps_dictionary *dictionary, int64_t level, const struct ps_spool *from,
-		     struct ps_spool *to);
-
-/* The same for one frame, which must come to exactly `length` bytes. */
-int ps_zstd_decompress(struct ps_zstd_run *run, struct ps_zstd *zstd,
-		       struct ps_dictionary *dictionary, uint64_t length,
-		       const struct ps_spool *from, struct ps_spool *to);
+int ps_zstd_compress(struct ps_zstd_run *run, struct ps_zstd *z, struct ps_dictionary *dictionary,
+		     int64_t level, const struct ps_spool *from, struct ps_spool *to);
 
 /*
- * Goes on until about `slice` bytes were read and written (UINT64_MAX: to the end). After MORE call it
- * again, from a timer of 0, say; after anything else the run is over and cleared. LARGER: `to` is
- * useless, send the message as it is. After a failure `to` holds what came before it.
+ * The same for decompressing a frame that comes to exactly `length` bytes. Which dictionary is
+ * right the frame does not say: with another one the outcome is a failure, or other bytes.
+ */
+int ps_zstd_decompress(struct ps_zstd_run *run, struct ps_zstd *z, struct ps_dictionary *dictionary,
+		       uint64_t length, const struct ps_spool *from, struct ps_spool *to);
+
+/*
+ * Goes on until about `slice` bytes were read and written (UINT64_MAX: to the end). After MORE call
+ * it again, from a timer of 0, say; else the run is over and cleared. After anything but DONE `to`
+ * has no use.
  */
 enum ps_zstd_verdict ps_zstd_step(struct ps_zstd_run *run, uint64_t slice);
 
-/* Ends a run before its end; also one that is over. */
+/* Ends a run before its end; also none. */
 void ps_zstd_stop(struct ps_zstd_run *run);
