@@ -1,11 +1,11 @@
 /*
- * Dictionaries trained on the messages of one connection (what lonelypss documents and never does,
- * ws/handlers/open/collector_data.py): the first after 100 KiB of them (16 KiB, for level 3), the second
- * after 10 MiB (64 KiB, for level 10), then one a day.
+ * Dictionaries trained on the messages of one connection, which lonelypss describes and never
+ * makes: the first after 100 KiB of them (16 KiB, for level 3), the second after 10 MiB (64 KiB, for
+ * level 10), then one a day. ps_compressors_offer_trained takes them.
  *
- * Training takes up to seconds of CPU, so a program of its own does it, psp-train, one at a time for the
- * whole process, at the lowest priority, with limits on its time and memory. Files without names carry
- * samples there and the dictionary back.
+ * Training takes 30 to 100 ms of CPU for a megabyte of samples, and longer if somebody wants it to:
+ * too long for a loop. So psp-train does it, one at a time for the whole process, at the lowest
+ * priority and with an end; memory files carry the samples there and the dictionary back.
  */
 #pragma once
 
@@ -15,13 +15,12 @@
 #include "user/base/list.h"
 
 enum {
-	PS_SAMPLE_MIN = 32,
-	PS_SAMPLE_MAX = 16383, /* bytes of a message that is kept as a sample */
-	PS_SAMPLES_MAX =
-		1 << 20, /* bytes kept for one connection; then every second one, fourth ... */
+	PS_SAMPLE_MIN = 32,	  /* bytes of a message that is a sample */
+	PS_SAMPLE_MAX = 16383,	  /* the same */
+	PS_SAMPLES_MAX = 1 << 20, /* bytes kept for a connection: then only every 2nd, 4th, ... */
 };
 
-enum ps_mark { PS_MARK_LOW = 1, PS_MARK_HIGH = 2 };
+enum ps_mark { PS_MARK_NONE, PS_MARK_LOW, PS_MARK_HIGH };
 
 /* The process's part. */
 struct ps_trainer;
@@ -29,46 +28,49 @@ struct ps_trainer;
 struct ps_trainer_options {
 	const char *program; /* borrowed; NULL: psp-train in the folder of the running program */
 	uint64_t memory_max; /* bytes of samples of all connections */
-	uint64_t low,
-		high;	   /* bytes of messages that make the first and the second dictionary due */
-	int64_t period_ns; /* between all later ones */
+	uint64_t low, high;  /* bytes of messages after which the first and the second are due */
+	int64_t period_ns;   /* between any two later ones */
+	int64_t time_ns;     /* one training may take */
 };
 
-/* The defaults: 64 MiB, 100 KiB, 10 MiB, a day. */
+/* The defaults: 64 MiB, 100 KiB, 10 MiB, a day, a minute. */
 void ps_trainer_options_init(struct ps_trainer_options *o);
 
 /* -ENOMEM. The loop outlives it. */
 int ps_trainer_new(struct ps_trainer **out, struct ps_loop *l, const struct ps_trainer_options *o);
 
-/* Ends a training that is under way. No connection may have one any more. */
+/* Ends a training that is under way. All connections have stopped theirs. */
 void ps_trainer_free(struct ps_trainer **t);
 
 /* A connection's part. Set the first three; the rest is private but to ps_training.c. */
 struct ps_training {
-	/* There are enough samples; `trained` follows, never from within. May be NULL. */
+	/* There is enough: `trained` follows. From within ps_training_add. */
 	void (*marked)(struct ps_training *t, enum ps_mark mark, uint64_t samples, uint64_t bytes);
-	/* The dictionary, borrowed (share it); NULL: it could not be made. Sampling goes on. */
+	/*
+	 * The dictionary, not prepared and borrowed (share it); NULL: there is none, and why was
+	 * said on stderr. From the loop. Sampling goes on behind it, and only then.
+	 */
 	void (*trained)(struct ps_training *t, struct ps_dictionary *dictionary);
 	void *owner;
-	struct ps_trainer *trainer; /* borrowed; NULL: stopped */
-	struct osp_list node;	    /* waits for the one before it, or runs */
+	struct ps_trainer *trainer; /* borrowed; NULL: not started */
+	struct osp_list node;	    /* in the trainer's, while it waits or is trained */
 	bool waits;
-	enum ps_mark mark;		  /* of the last one that was due; 0: none yet */
-	int64_t next_ns;		  /* the next one, after the second */
-	uint64_t seen, seen_bytes;	  /* messages that could be samples */
-	unsigned stride;		  /* one of so many is kept */
-	struct osp_buffer samples, sizes; /* bytes; u16 each */
-	size_t count;
+	enum ps_mark mark;	   /* the last one */
+	int64_t next_ns;	   /* no third one before */
+	uint64_t seen, seen_bytes; /* messages that were samples, kept or not */
+	uint64_t stride;	   /* one of so many is kept */
+	uint64_t kept;
+	struct osp_buffer samples; /* each behind its size, in two bytes */
 };
 
 /* Starts sampling. */
 void ps_training_start(struct ps_training *t, struct ps_trainer *trainer);
 
-/* Ends it, with a training under way; nothing is called any more. Also twice. */
+/* Ends it at once: neither callback comes any more. Also again, or never started. */
 void ps_training_stop(struct ps_training *t);
 
 /*
- * Looks at an uncompressed message that was sent or received; true if it was kept as a sample. May call
- * `marked`.
+ * Shows it a message, not compressed, that was sent or received; true if it is kept as a sample.
+ * Between `marked` and `trained` none is.
  */
 bool ps_training_add(struct ps_training *t, const struct ps_spool *message);
