@@ -182,6 +182,8 @@ static void receive_confirmed(struct ps_fanout *f, const struct ps_response *a)
 	ps_trace_read(&context, a->tracing);
 	STEP(f, response_auth_result, receive_confirmed, &context, subscribers);
 	f->subscribers = overflow ? UINT32_MAX : f->subscribers + subscribers;
+	if (ps_bytes_equal(f->deliver.row.url, ps_bytes_text(f->b->receive_url)))
+		f->relayed = true;
 	log_deliver(f, "ok", subscribers);
 	next_subscriber(f);
 }
@@ -313,13 +315,31 @@ static void my_turn(struct ps_timer *t)
 	next_subscriber(t->owner);
 }
 
+/*
+ * All rows of our own url are for the same web sockets, of which each that wants the message got it
+ * by the first.
+ */
+static bool is_relayed(const struct ps_fanout *f, const struct ps_row *row)
+{
+	return f->relayed && ps_bytes_equal(row->url, ps_bytes_text(f->b->receive_url));
+}
+
+static int next_row(struct ps_fanout *f, struct ps_row *row)
+{
+	int r;
+
+	do {
+		ps_db_clear_row(row);
+		r = ps_db_next(f->b->db, f->topic, &f->cursor, row);
+	} while (!r && is_relayed(f, row));
+	return r;
+}
+
 static void next_subscriber(struct ps_fanout *f)
 {
 	struct ps_row *row = &f->deliver.row;
-	int r;
+	int r = next_row(f, row);
 
-	ps_db_clear_row(row);
-	r = ps_db_next(f->b->db, f->topic, &f->cursor, row);
 	f->turn.expired = my_turn;
 	if (r == -EAGAIN)
 		ps_loop_arm(f->b->loop, &f->turn, 0);

@@ -36,6 +36,7 @@ struct ps_fanout {
 	struct ps_cursor cursor;
 	struct ps_timer turn; /* goes on after a portion of globs */
 	struct ps_deliver deliver;
+	bool relayed; /* our own web sockets have it */
 };
 
 /* Delivers to every subscriber in turn, then calls `done` or `failed`, maybe from within. */
