@@ -53,6 +53,14 @@ static void sent(struct ps_outgoing *out, int error)
 	ps_stateful_free(&m);
 }
 
+void ps_stateful_cancel(struct ps_stateful *s)
+{
+	while (!osp_list_empty(&s->leaving))
+		sent(&osp_list_entry(s->leaving.next, struct ps_stateful_message, node)->out,
+		     -ECANCELED);
+	s->socket = NULL;
+}
+
 static int sign(struct osp_buffer *authorization, const struct ps_stateful *s,
 		const struct ps_frame *frame, int64_t counter)
 {

@@ -39,6 +39,9 @@ void ps_stateful_init(struct ps_stateful *s, enum ps_side side, const struct ps_
 /* Frees what is still on its way, without a word: the socket is gone and will not tell. */
 void ps_stateful_clear(struct ps_stateful *s);
 
+/* The same, but each is told that it is not sent (-ECANCELED). */
+void ps_stateful_cancel(struct ps_stateful *s);
+
 /*
  * Signs a frame with the url of the counter (of the frame, or of the request that it answers; 0:
  * it has none) and encodes it. -EOVERFLOW, -ENOMEM, -EIO.

@@ -33,6 +33,18 @@ enum option_key {
 	MISSED_JITTER,
 	MISSED_LOCK,
 	MISSED_REMOVE,
+	WEBSOCKETS,
+	ACCEPT_TIMEOUT,
+	PING,
+	WS_MESSAGE,
+	WS_RECEIVED,
+	PENDING_SENDS,
+	UNPROCESSED,
+	UNACKNOWLEDGED,
+	DIRECT_TIMEOUT,
+	EXPANDED_HEADERS,
+	STREAM_COUNTER,
+	STATS,
 };
 
 static const struct argp_option options[] = {
@@ -65,11 +77,32 @@ static const struct argp_option options[] = {
 	 "other broadcasters on the same database leave an attempt alone for this time (30s)", 2},
 	{"missed-remove", MISSED_REMOVE, NULL, 0,
 	 "remove the subscription, too, when the last attempt has failed", 2},
+	{NULL, 0, NULL, 0, "Connections by web socket:", 3},
+	{"max-websockets", WEBSOCKETS, "N", 0, "at a time, 0 = none are taken (1000)", 3},
+	{"accept-timeout", ACCEPT_TIMEOUT, "TIME", 0, "to open, and again to say who is there (5s)",
+	 3},
+	{"ping-interval", PING, "TIME", 0,
+	 "a silent one is asked after this time, half of it to answer, 0s = never (20s)", 3},
+	{"max-ws-message", WS_MESSAGE, "SIZE", 0, "larger messages are sent in parts (3584K)", 3},
+	{"max-ws-received", WS_RECEIVED, "SIZE", 0, "a larger web socket message ends it (16M)", 3},
+	{"max-pending-sends", PENDING_SENDS, "N", 0, "more that is not sent ends it (255)", 3},
+	{"max-unprocessed", UNPROCESSED, "N", 0,
+	 "more that came and is not looked at ends it (255)", 3},
+	{"max-unacknowledged", UNACKNOWLEDGED, "N", 0, "parts sent before one is confirmed (3)", 3},
+	{"direct-timeout", DIRECT_TIMEOUT, "TIME", 0,
+	 "a large message is copied if it is not sent by then (300ms)", 3},
+	{"expanded-headers", EXPANDED_HEADERS, NULL, 0, "send headers with their names", 3},
+	{"stream-counter", STREAM_COUNTER, "WHAT", 0,
+	 "sign with a counter of: part, message (as lonelypsc expects) or auto, which is message "
+	 "(auto)",
+	 3},
+	{"stats", STATS, NULL, 0, "say at the end how many connections ended why", 3},
 	{0},
 };
 
 static const char doc[] =
-	"Takes published messages and delivers them to subscribers (lonelypsp over HTTP).\v"
+	"Takes published messages and delivers them to subscribers (lonelypsp over HTTP "
+	"and web sockets).\v"
 	"Examples:\n"
 	"  psp-broadcaster --listen 127.0.0.1:3003\n"
 	"  psp-broadcaster --db subscriptions.db --log broadcaster.log\n"
@@ -79,9 +112,11 @@ struct program {
 	struct ps_options common;
 	struct ps_broadcaster_options o;
 	int64_t grace_ns;
+	bool stats;
 	struct ps_loop *loop;
 	struct ps_broadcaster broadcaster;
 	int64_t stop_at_ns;
+	bool peers_told;
 	struct ps_timer stop;
 };
 
@@ -166,6 +201,66 @@ static bool parse_missed(int key, char *arg, struct ps_sweep_options *o, struct 
 	}
 }
 
+static enum ps_counting parse_counting(const char *text, struct argp_state *state)
+{
+	if (!strcmp(text, "part"))
+		return PS_COUNTING_PARTS;
+	if (strcmp(text, "message") && strcmp(text, "auto"))
+		argp_error(state, "--stream-counter %s: expected part, message or auto", text);
+	return PS_COUNTING_MESSAGES;
+}
+
+/* A number of at least 1: nothing could ever be sent or taken with 0. */
+static unsigned parse_count(const char *text, const char *option, struct argp_state *state)
+{
+	uint64_t n = ps_options_number(text, option, state);
+
+	if (!n || n > 1000000)
+		argp_error(state, "--%s %s: expected a number from 1 to 1000000", option, text);
+	return (unsigned)n;
+}
+
+static bool parse_peers(int key, char *arg, struct ps_peers_options *o, struct argp_state *state)
+{
+	switch (key) {
+	case WEBSOCKETS:
+		o->sockets.count_max = (unsigned)ps_options_number(arg, "max-websockets", state);
+		return true;
+	case ACCEPT_TIMEOUT:
+		o->sockets.accept_ns = ps_options_time(arg, "accept-timeout", state);
+		return true;
+	case PING:
+		o->sockets.ping_ns = ps_options_time(arg, "ping-interval", state);
+		return true;
+	case WS_MESSAGE:
+		o->message_max = ps_options_size(arg, "max-ws-message", state);
+		return true;
+	case WS_RECEIVED:
+		o->sockets.message_max = ps_options_size(arg, "max-ws-received", state);
+		return true;
+	case PENDING_SENDS:
+		o->pending_max = parse_count(arg, "max-pending-sends", state);
+		return true;
+	case UNPROCESSED:
+		o->unprocessed_max = parse_count(arg, "max-unprocessed", state);
+		return true;
+	case UNACKNOWLEDGED:
+		o->unacknowledged_max = parse_count(arg, "max-unacknowledged", state);
+		return true;
+	case DIRECT_TIMEOUT:
+		o->direct_ns = ps_options_time(arg, "direct-timeout", state);
+		return true;
+	case EXPANDED_HEADERS:
+		o->form = PS_FORM_EXPANDED;
+		return true;
+	case STREAM_COUNTER:
+		o->counting = parse_counting(arg, state);
+		return true;
+	default:
+		return false;
+	}
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct program *p = state->input;
@@ -186,11 +281,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case FANOUT_URL:
 		p->o.fanout_url = arg;
 		return 0;
+	case STATS:
+		p->stats = true;
+		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "%s: expected options only", arg);
 		return 0;
 	default:
-		return parse_limit(key, arg, p, state) || parse_missed(key, arg, &p->o.sweep, state)
+		return parse_limit(key, arg, p, state) ||
+				       parse_missed(key, arg, &p->o.sweep, state) ||
+				       parse_peers(key, arg, &p->o.peers, state)
 			       ? 0
 			       : ARGP_ERR_UNKNOWN;
 	}
@@ -211,7 +311,21 @@ static void set_defaults(struct program *p)
 	p->o.sweep = (struct ps_sweep_options){.interval_ns = 10000000000,
 					       .lock_ns = 30000000000,
 					       .policy = PS_MISSED_POLICY_INIT};
-	p->o.relay = &ps_relay_none;
+	p->o.peers = (struct ps_peers_options){.sockets = {.count_max = 1000,
+							   .message_max = 16 << 20,
+							   .memory_max = 256 << 20,
+							   .accept_ns = 5000000000,
+							   .ping_ns = 20000000000,
+							   .close_ns = 2000000000},
+					       .unprocessed_max = 255,
+					       .unprocessed_bytes = 16 << 20,
+					       .pending_max = 255,
+					       .unacknowledged_max = 3,
+					       .subscriptions_max = 100000,
+					       .message_max = 3584 << 10,
+					       .direct_ns = 300000000,
+					       .form = PS_FORM_MINIMAL,
+					       .counting = PS_COUNTING_MESSAGES};
 }
 
 /* What common options say about parts that the broadcaster opens. */
@@ -228,15 +342,28 @@ static void apply_common(struct program *p)
 		c->replay_path = p->o.db.path;
 }
 
+static bool is_over(const struct program *p)
+{
+	return ps_system_steady_ns() >= p->stop_at_ns;
+}
+
+/* The peers are told when nothing is on its way to them any more, or there is no time left. */
 static void stop_when_idle(struct ps_timer *t)
 {
 	struct program *p = t->owner;
+	struct ps_broadcaster *b = &p->broadcaster;
 
-	if (!ps_server_request_count(p->broadcaster.server) ||
-	    ps_system_steady_ns() >= p->stop_at_ns)
+	if (p->peers_told && (!b->peers.count || is_over(p))) {
 		ps_loop_stop(p->loop, 0);
-	else
-		ps_loop_arm(p->loop, t, 10000000);
+		return;
+	}
+	if (!p->peers_told &&
+	    (is_over(p) || (!ps_server_request_count(b->server) && !ps_peers_is_busy(&b->peers)))) {
+		p->peers_told = true;
+		p->stop_at_ns = ps_system_steady_ns() + p->o.peers.sockets.close_ns;
+		ps_peers_stop(&b->peers);
+	}
+	ps_loop_arm(p->loop, t, 10000000);
 }
 
 static void stop(void *owner)
@@ -247,6 +374,14 @@ static void stop(void *owner)
 	p->stop_at_ns = ps_system_steady_ns() + p->grace_ns;
 	p->stop = (struct ps_timer){.expired = stop_when_idle, .owner = p};
 	ps_loop_arm(p->loop, &p->stop, 0);
+}
+
+static void print_stats(const struct ps_broadcaster *b)
+{
+	char text[512];
+
+	ps_peers_print(&b->peers, text, sizeof(text));
+	fprintf(stderr, "%s\n", text);
 }
 
 static int run(struct program *p)
@@ -262,6 +397,8 @@ static int run(struct program *p)
 			 p->o.db.path ? p->o.db.path : "none",
 			 (unsigned long long)ps_db_count(p->broadcaster.db));
 	r = ps_loop_run(p->loop);
+	if (p->stats)
+		print_stats(&p->broadcaster);
 	ps_broadcaster_close(&p->broadcaster);
 	return r;
 }
