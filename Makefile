@@ -146,7 +146,7 @@ TEST_LIBS = $(USER_LIBS) $(PUBSUB_LIBS) $(call pkg,cmocka)
 $(UNIT_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,support pubsub user store probes base)
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
 
-$(O)/tests/unit/pubsub_training: | $(O)/psp-train
+$(O)/tests/unit/pubsub_training $(O)/tests/unit/pubsub_peer_zstd: | $(O)/psp-train
 
 .PHONY: tests unit-programs
 unit-programs: $(UNIT_PROGRAMS)

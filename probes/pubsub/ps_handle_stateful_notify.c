@@ -19,10 +19,14 @@ struct ps_peer_notify {
 	struct outspan_context context; /* the first part's, if it carried one of ours */
 	int64_t begin_ns;
 	enum ps_frame_type type;
-	struct ps_spool message;	/* as sent */
+	struct ps_spool message; /* as sent */
+	struct ps_spool plain;	 /* decompressed */
+	struct ps_zstd_run run;	 /* from the one into the other */
+	struct ps_timer slice;
 	uint8_t digest[PS_DIGEST_SIZE]; /* of the message itself */
 	struct ps_fanout fanout;
-	bool begun, fanning; /* begun: the connection's stream is this message */
+	bool begun; /* the connection's stream is this message */
+	bool whole; /* and complete */
 };
 
 static struct ps_bytes identifier_of(const struct ps_stream *s)
@@ -39,7 +43,7 @@ static void log_notify(const struct ps_peer_notify *n, const char *outcome)
 	if (n->begun) {
 		ps_log_hex(&line, "identifier", identifier_of(s));
 		ps_log_text(&line, "topic", s->topic);
-		ps_log_hex(&line, "sha512", ps_bytes(n->fanning ? n->digest : s->digest, 8));
+		ps_log_hex(&line, "sha512", ps_bytes(n->whole ? n->digest : s->digest, 8));
 		ps_log_number(&line, "bytes", (int64_t)s->length);
 		ps_log_number(&line, "compressor", (int64_t)s->compressor);
 		ps_log_number(&line, "received", (int64_t)s->received);
@@ -56,7 +60,10 @@ static void free_notify(struct ps_peer_notify *n)
 {
 	n->peer->notify = NULL;
 	ps_fanout_clear(&n->fanout);
+	ps_loop_disarm(n->peer->all->b->loop, &n->slice);
+	ps_zstd_stop(&n->run);
 	ps_spool_clear(&n->message);
+	ps_spool_clear(&n->plain);
 	lonelypsp_handle_stateful_notify_leave(&n->op, ECANCELED);
 	free(n);
 }
@@ -83,7 +90,7 @@ void ps_peer_drop_notify(struct ps_peer *p)
 
 	if (!n)
 		return;
-	if (!n->fanning)
+	if (!n->whole)
 		lonelypsp_handle_stateful_notify__connection_lost(
 			lonelypsp_handle_stateful_notify_at_next_part(&n->op));
 	log_notify(n, "connection_lost");
@@ -132,20 +139,19 @@ static void fanout_failed(struct ps_fanout *f, unsigned status)
 	       status == 503 ? "subscriptions unavailable" : "subscription not removed");
 }
 
-static void start_fanout(struct ps_peer_notify *n)
+static void start_fanout(struct ps_peer_notify *n, const struct ps_spool *message)
 {
 	struct ps_peer *p = n->peer;
 
-	n->fanning = true;
-	p->busy = true;
 	p->notifies++;
+	ps_peer_sample(p, message);
 	n->fanout = (struct ps_fanout){.b = p->all->b,
 				       .stateful_notify = &n->op,
 				       .topic = p->stream.topic,
 				       .identifier = identifier_of(&p->stream),
-				       .length = n->message.size,
+				       .length = message->size,
 				       .digest = n->digest,
-				       .message = &n->message,
+				       .message = message,
 				       .done = fanout_done,
 				       .failed = fanout_failed,
 				       .owner = n};
@@ -156,8 +162,7 @@ static void compressor_skipped(struct ps_peer_notify *n)
 {
 	PS_STEP(lonelypsp_handle_stateful_notify__compressor_skipped(
 		lonelypsp_handle_stateful_notify_at_decompress(&n->op)));
-	memcpy(n->digest, n->peer->stream.digest, sizeof(n->digest));
-	start_fanout(n);
+	start_fanout(n, &n->message);
 }
 
 static void unknown_compressor(struct ps_peer_notify *n)
@@ -165,6 +170,56 @@ static void unknown_compressor(struct ps_peer_notify *n)
 	lonelypsp_handle_stateful_notify__unknown_compressor(
 		lonelypsp_handle_stateful_notify_at_decompress(&n->op), n->peer->stream.compressor);
 	refuse(n, PS_PEER_PROTOCOL_ERROR, ps_formats[n->type].id, "unknown_compressor");
+}
+
+static void bad_decompress(struct ps_peer_notify *n, enum ps_zstd_verdict v)
+{
+	lonelypsp_handle_stateful_notify__bad_decompress(
+		lonelypsp_handle_stateful_notify_at_decompress(&n->op));
+	refuse(n, PS_PEER_PROTOCOL_ERROR, ps_formats[n->type].id, ps_zstd_verdict_to_str(v));
+}
+
+static void decompressed(struct ps_peer_notify *n)
+{
+	int r = ps_spool_digest(&n->plain, n->digest);
+
+	if (r) {
+		give_up(n, r, "no hash of a message");
+		return;
+	}
+	PS_STEP(lonelypsp_handle_stateful_notify__decompressed(
+		lonelypsp_handle_stateful_notify_at_decompress(&n->op), n->plain.size));
+	start_fanout(n, &n->plain);
+}
+
+static void decompress_more(struct ps_timer *t)
+{
+	struct ps_peer_notify *n = t->owner;
+	enum ps_zstd_verdict v = ps_zstd_step(&n->run, PS_ZSTD_SLICE);
+
+	if (v == PS_ZSTD_MORE)
+		ps_loop_arm(n->peer->all->b->loop, t, 0);
+	else if (v == PS_ZSTD_DONE)
+		decompressed(n);
+	else if (v == PS_ZSTD_NO_SPACE || v == PS_ZSTD_UNAVAILABLE)
+		give_up(n, -ENOSPC, ps_zstd_verdict_to_str(v));
+	else
+		bad_decompress(n, v);
+}
+
+/* What is offered here is ready before the peer hears of it: none is waited for. */
+static void decompress(struct ps_peer_notify *n)
+{
+	const struct ps_stream *s = &n->peer->stream;
+	struct ps_compressor *c = ps_compressors_find(&n->peer->compressors, s->compressor);
+
+	if (!c || c->state == PS_COMPRESSOR_PREPARING)
+		unknown_compressor(n);
+	else if (ps_zstd_decompress(&n->run, &n->peer->all->zstd, c->dictionary, s->length,
+				    &n->message, &n->plain))
+		give_up(n, -ENOMEM, "no memory to decompress");
+	else
+		decompress_more(&n->slice);
 }
 
 static void auth_accepted(struct ps_peer_notify *n)
@@ -175,10 +230,12 @@ static void auth_accepted(struct ps_peer_notify *n)
 		lonelypsp_handle_stateful_notify_at_more_or_complete(&n->op), s->topic.data,
 		s->topic.size, s->length, s->identifier, s->identifier_size, n->peer->connection,
 		sizeof(n->peer->connection), &n->context));
+	n->whole = n->peer->busy = true;
+	memcpy(n->digest, s->digest, sizeof(n->digest));
 	if (!s->compressor)
 		compressor_skipped(n);
 	else
-		unknown_compressor(n);
+		decompress(n);
 }
 
 static void auth_mismatch(struct ps_peer_notify *n)
@@ -319,6 +376,8 @@ static struct ps_peer_notify *begin(struct ps_peer *p, const struct ps_frame *f)
 	n->type = f->type;
 	n->begin_ns = ps_system_wall_ns();
 	ps_spool_init(&n->message, &p->all->b->budget);
+	ps_spool_init(&n->plain, &p->all->b->budget);
+	n->slice = (struct ps_timer){.expired = decompress_more, .owner = n};
 	ps_trace_read(&n->context, f->tracing);
 	p->notify = n;
 	received(n, f);

@@ -160,6 +160,8 @@ static void clean(struct ps_peer *p)
 	ps_peer_drop_queue(p);
 	ps_peer_drop_deliveries(p);
 	ps_peer_drop_notify(p);
+	ps_peer_drop_compressors(p);
+	ps_peer_drop_training(p);
 	receiver_unregistered(p, p->orderly);
 	ps_peers_remove_all(p);
 	while (!osp_list_empty(&p->unprocessed)) {
@@ -263,6 +265,8 @@ static void configure_accepted(struct ps_peer *p, const struct ps_frame *f)
 		return;
 	}
 	sending_confirm_configure(p, nonce, &context);
+	if (p->state == PS_PEER_OPEN)
+		ps_peer_offer_compressors(p, f);
 }
 
 static void take_configure(struct ps_peer *p, struct ps_bytes message)
@@ -423,6 +427,7 @@ static void on_opened(struct ps_socket *socket)
 	osp_list_init(&p->unprocessed);
 	osp_list_init(&p->queue);
 	osp_list_init(&p->deliveries);
+	osp_list_init(&p->offers);
 	p->stream.max = all->b->budget.message_max;
 	for (int kind = 0; kind < PS_DB_KINDS; kind++)
 		osp_map_init(&p->subscriptions[kind], all->options.subscriptions_max, all->seed);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "probes/pubsub/ps_acks.h"
+#include "probes/pubsub/ps_compressor.h"
 #include "probes/pubsub/ps_log.h"
 #include "probes/pubsub/ps_peers.h"
 #include "probes/pubsub/ps_stateful.h"
@@ -50,6 +51,7 @@ struct ps_peer_item {
 struct ps_peer_message; /* that came and waits to be processed */
 struct ps_peer_notify;
 struct ps_peer_delivery;
+struct ps_peer_training;
 
 enum ps_peer_state { PS_PEER_CONFIGURING, PS_PEER_OPEN, PS_PEER_ENDING };
 
@@ -84,6 +86,9 @@ struct ps_peer {
 
 	/* topic or glob -> struct shared of ps_peers.c */
 	struct osp_map subscriptions[PS_DB_KINDS];
+	struct ps_compressors compressors;
+	struct osp_list offers;		   /* of them */
+	struct ps_peer_training *training; /* NULL: none is wanted */
 	uint64_t notifies, delivered, changes;
 };
 
@@ -144,3 +149,18 @@ void ps_peer_drop_deliveries(struct ps_peer *p);
 
 /* ps_stateful_missed.c */
 bool ps_peer_tell_missed(struct ps_peer *p, struct ps_bytes topic, const struct outspan_op *parent);
+
+/* ps_peer_compressor.c: what both sides allow, once the connection is configured. */
+void ps_peer_offer_compressors(struct ps_peer *p, const struct ps_frame *configure);
+void ps_peer_offer_trained(struct ps_peer *p, struct ps_dictionary *dictionary);
+
+/* The one for a message of this length, if the peer has been told of it; or NULL. */
+struct ps_compressor *ps_peer_choose(const struct ps_peer *p, uint64_t length);
+void ps_peer_drop_compressors(struct ps_peer *p);
+
+/* ps_peer_training.c */
+void ps_peer_start_training(struct ps_peer *p);
+
+/* A message that was sent or received, as it was before compression or after it. */
+void ps_peer_sample(struct ps_peer *p, const struct ps_spool *message);
+void ps_peer_drop_training(struct ps_peer *p);

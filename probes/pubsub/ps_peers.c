@@ -224,6 +224,10 @@ int ps_peers_open(struct ps_peers *all, struct ps_broadcaster *b, const struct p
 		return osp_err(r, "no random bytes");
 	for (int kind = 0; kind < PS_DB_KINDS; kind++)
 		osp_map_init(&all->shared[kind], SHARED_MAX, all->seed);
+	if (o->training)
+		r = ps_trainer_new(&all->trainer, b->loop, &o->trainer);
+	if (r)
+		return osp_err(r, "train dictionaries");
 	sockets.accepted = &ps_peer_events;
 	sockets.owner = all;
 	sockets.pending_max = o->pending_max;
@@ -242,6 +246,8 @@ void ps_peers_close(struct ps_peers *all)
 		ps_peer_free(&p);
 	}
 	ps_sockets_close(&all->sockets);
+	ps_trainer_free(&all->trainer);
+	ps_zstd_clear(&all->zstd);
 	for (int kind = 0; kind < PS_DB_KINDS; kind++)
 		osp_map_clear(&all->shared[kind]);
 }

@@ -9,6 +9,8 @@
 #include "probes/pubsub/ps_db.h"
 #include "probes/pubsub/ps_relay.h"
 #include "probes/pubsub/ps_socket.h"
+#include "probes/pubsub/ps_training.h"
+#include "probes/pubsub/ps_zstd.h"
 #include "user/base/list.h"
 #include "user/base/map.h"
 
@@ -27,6 +29,9 @@ struct ps_peers_options {
 	int64_t direct_ns; /* so long a large message may hold up the request that brought it */
 	enum ps_form form;
 	enum ps_counting counting;
+	bool zstd, training;	    /* for those who ask for it */
+	struct ps_presets *presets; /* borrowed; may be empty */
+	struct ps_trainer_options trainer;
 };
 
 struct ps_body; /* a message that several connections send (ps_body.h) */
@@ -42,7 +47,9 @@ struct ps_peers {
 	struct ps_peer *at; /* where the last walk stopped, or NULL */
 	struct osp_map shared[PS_DB_KINDS];
 	struct ps_body *recent; /* the newest; not owned */
-	uint64_t ended[16];	/* connections, by enum ps_peer_end */
+	struct ps_zstd zstd;
+	struct ps_trainer *trainer; /* owned; NULL: there is no training */
+	uint64_t ended[16];	    /* connections, by enum ps_peer_end */
 	bool stopping;
 };
 

@@ -26,6 +26,7 @@ struct ps_peer_delivery {
 	struct lonelypsp_stateful_deliver op;
 	struct outspan_context context;
 	enum stage stage;
+	bool is_compressing;
 	bool waiting; /* for an acknowledgement, and said so */
 	int64_t begin_ns;
 	/* the message; topic and source are behind the struct */
@@ -36,6 +37,11 @@ struct ps_peer_delivery {
 	struct ps_body *body;	       /* shared copy, complete or being made; or NULL */
 	struct ps_relay_message *lent; /* whose bytes are sent meanwhile; or NULL */
 	struct ps_timer copy;
+	struct ps_zstd_run run; /* from it into `compressed` */
+	struct ps_spool compressed;
+	uint8_t sent_digest[PS_DIGEST_SIZE]; /* of what is sent */
+	uint64_t compressor;		     /* of the run */
+	struct ps_timer slice;
 	/* what has been sent */
 	struct ps_frame frame;
 	uint64_t sent;
@@ -143,6 +149,9 @@ static void free_idle(struct ps_peer_delivery *d)
 		return;
 	osp_list_remove(&d->node);
 	ps_loop_disarm(d->peer->all->b->loop, &d->copy);
+	ps_loop_disarm(d->peer->all->b->loop, &d->slice);
+	ps_zstd_stop(&d->run);
+	ps_spool_clear(&d->compressed);
 	ps_body_put(&d->body);
 	lonelypsp_stateful_deliver_leave(&d->op, ECANCELED);
 	free(d);
@@ -292,22 +301,82 @@ static void ack_slot_waiting(struct ps_peer_delivery *d)
 			lonelypsp_stateful_deliver_at_in_flight(&d->op), outstanding));
 }
 
+/* ---- compressing ------------------------------------------------------------------------------ */
+
 static void compressor_skipped(struct ps_peer_delivery *d)
 {
 	PS_STEP(lonelypsp_stateful_deliver__compressor_skipped(
 		lonelypsp_stateful_deliver_at_turn(&d->op)));
+	ps_spool_clear(&d->compressed);
 	d->frame.compressed_length = d->frame.length = d->length;
 	d->frame.digest = ps_bytes(d->digest, sizeof(d->digest));
 	d->stage = SENDING;
 }
+
+static void compressed(struct ps_peer_delivery *d)
+{
+	PS_STEP(lonelypsp_stateful_deliver__compressed(lonelypsp_stateful_deliver_at_turn(&d->op),
+						       d->compressor, d->compressed.size));
+	d->bytes = &d->compressed;
+	d->frame.compressor = d->compressor;
+	d->frame.compressed_length = d->compressed.size;
+	d->frame.length = d->length;
+	d->frame.digest = ps_bytes(d->sent_digest, sizeof(d->sent_digest));
+	d->stage = SENDING;
+}
+
+/* Whether it goes on later. Whatever fails, the message can be sent as it is. */
+static bool compress_more(struct ps_peer_delivery *d)
+{
+	enum ps_zstd_verdict v = ps_zstd_step(&d->run, PS_ZSTD_SLICE);
+
+	if (v == PS_ZSTD_MORE)
+		return true;
+	if (v == PS_ZSTD_DONE && !ps_spool_digest(&d->compressed, d->sent_digest))
+		compressed(d);
+	else
+		compressor_skipped(d);
+	return false;
+}
+
+static void compress_slice(struct ps_timer *t)
+{
+	struct ps_peer_delivery *d = t->owner;
+
+	if (compress_more(d))
+		ps_loop_arm(d->peer->all->b->loop, t, 0);
+	else
+		ps_peer_pump(d->peer);
+}
+
+/* Large messages, which are sent from where they are, go as they are. Whether it takes longer. */
+static bool choose_compressor(struct ps_peer_delivery *d)
+{
+	struct ps_peers *all = d->peer->all;
+	struct ps_compressor *c = d->body ? ps_peer_choose(d->peer, d->length) : NULL;
+
+	ps_peer_sample(d->peer, d->bytes);
+	if (!c || ps_zstd_compress(&d->run, &all->zstd, c->dictionary, c->level, d->bytes,
+				   &d->compressed)) {
+		compressor_skipped(d);
+		return false;
+	}
+	d->compressor = c->id;
+	d->is_compressing = compress_more(d);
+	if (d->is_compressing)
+		ps_loop_arm(all->b->loop, &d->slice, 0);
+	return d->is_compressing;
+}
+
+/* ---- its turn --------------------------------------------------------------------------------- */
 
 static int turn(struct ps_peer_item *i)
 {
 	struct ps_peer_delivery *d = (struct ps_peer_delivery *)i;
 	int r;
 
-	if (d->stage == TURN)
-		compressor_skipped(d);
+	if (d->stage == TURN && (d->is_compressing || choose_compressor(d)))
+		return 1;
 	do {
 		if (ps_acks_is_full(&d->peer->acks)) {
 			ack_slot_waiting(d);
@@ -345,6 +414,8 @@ static int new_delivery(struct ps_peer_delivery **out, struct ps_peer *p,
 	d->begin_ns = ps_system_wall_ns();
 	d->item = (struct ps_peer_item){.turn = turn, .drop = drop};
 	d->copy = (struct ps_timer){.expired = copy_some, .owner = d};
+	d->slice = (struct ps_timer){.expired = compress_slice, .owner = d};
+	ps_spool_init(&d->compressed, &p->all->b->budget);
 	d->frame = (struct ps_frame){.type = PS_FRAME_RECEIVE_STREAM,
 				     .identifier = ps_bytes(d->identifier, sizeof(d->identifier)),
 				     .key = d->topic};

@@ -9,6 +9,8 @@
 
 #include "probes/pubsub/ps_broadcaster.h"
 #include "probes/pubsub/ps_options.h"
+#include "probes/pubsub/ps_peers_argp.h"
+#include "probes/pubsub/ps_preset.h"
 #include "probes/pubsub/ps_system.h"
 #include "user/base/log.h"
 
@@ -33,17 +35,6 @@ enum option_key {
 	MISSED_JITTER,
 	MISSED_LOCK,
 	MISSED_REMOVE,
-	WEBSOCKETS,
-	ACCEPT_TIMEOUT,
-	PING,
-	WS_MESSAGE,
-	WS_RECEIVED,
-	PENDING_SENDS,
-	UNPROCESSED,
-	UNACKNOWLEDGED,
-	DIRECT_TIMEOUT,
-	EXPANDED_HEADERS,
-	STREAM_COUNTER,
 	STATS,
 };
 
@@ -63,6 +54,7 @@ static const struct argp_option options[] = {
 	{"grace", GRACE, "TIME", 0, "how long publishes under way may take at the end (5s)", 1},
 	{"fanout-url", FANOUT_URL, "URL", 0,
 	 "how other broadcasters reach this one (http://HOST:PORT and the prefix)", 1},
+	{"stats", STATS, NULL, 0, "say at the end how many web sockets ended, and why", 1},
 	{NULL, 0, NULL, 0, "Telling subscribers that they missed a message:", 2},
 	{"sweep-interval", SWEEP_INTERVAL, "TIME", 0, "look this often for who is to be told (10s)",
 	 2},
@@ -77,26 +69,6 @@ static const struct argp_option options[] = {
 	 "other broadcasters on the same database leave an attempt alone for this time (30s)", 2},
 	{"missed-remove", MISSED_REMOVE, NULL, 0,
 	 "remove the subscription, too, when the last attempt has failed", 2},
-	{NULL, 0, NULL, 0, "Connections by web socket:", 3},
-	{"max-websockets", WEBSOCKETS, "N", 0, "at a time, 0 = none are taken (1000)", 3},
-	{"accept-timeout", ACCEPT_TIMEOUT, "TIME", 0, "to open, and again to say who is there (5s)",
-	 3},
-	{"ping-interval", PING, "TIME", 0,
-	 "a silent one is asked after this time, half of it to answer, 0s = never (20s)", 3},
-	{"max-ws-message", WS_MESSAGE, "SIZE", 0, "larger messages are sent in parts (3584K)", 3},
-	{"max-ws-received", WS_RECEIVED, "SIZE", 0, "a larger web socket message ends it (16M)", 3},
-	{"max-pending-sends", PENDING_SENDS, "N", 0, "more that is not sent ends it (255)", 3},
-	{"max-unprocessed", UNPROCESSED, "N", 0,
-	 "more that came and is not looked at ends it (255)", 3},
-	{"max-unacknowledged", UNACKNOWLEDGED, "N", 0, "parts sent before one is confirmed (3)", 3},
-	{"direct-timeout", DIRECT_TIMEOUT, "TIME", 0,
-	 "a large message is copied if it is not sent by then (300ms)", 3},
-	{"expanded-headers", EXPANDED_HEADERS, NULL, 0, "send headers with their names", 3},
-	{"stream-counter", STREAM_COUNTER, "WHAT", 0,
-	 "sign with a counter of: part, message (as lonelypsc expects) or auto, which is message "
-	 "(auto)",
-	 3},
-	{"stats", STATS, NULL, 0, "say at the end how many connections ended why", 3},
 	{0},
 };
 
@@ -113,6 +85,7 @@ struct program {
 	struct ps_broadcaster_options o;
 	int64_t grace_ns;
 	bool stats;
+	struct ps_presets presets;
 	struct ps_loop *loop;
 	struct ps_broadcaster broadcaster;
 	int64_t stop_at_ns;
@@ -201,73 +174,14 @@ static bool parse_missed(int key, char *arg, struct ps_sweep_options *o, struct 
 	}
 }
 
-static enum ps_counting parse_counting(const char *text, struct argp_state *state)
-{
-	if (!strcmp(text, "part"))
-		return PS_COUNTING_PARTS;
-	if (strcmp(text, "message") && strcmp(text, "auto"))
-		argp_error(state, "--stream-counter %s: expected part, message or auto", text);
-	return PS_COUNTING_MESSAGES;
-}
-
-/* A number of at least 1: nothing could ever be sent or taken with 0. */
-static unsigned parse_count(const char *text, const char *option, struct argp_state *state)
-{
-	uint64_t n = ps_options_number(text, option, state);
-
-	if (!n || n > 1000000)
-		argp_error(state, "--%s %s: expected a number from 1 to 1000000", option, text);
-	return (unsigned)n;
-}
-
-static bool parse_peers(int key, char *arg, struct ps_peers_options *o, struct argp_state *state)
-{
-	switch (key) {
-	case WEBSOCKETS:
-		o->sockets.count_max = (unsigned)ps_options_number(arg, "max-websockets", state);
-		return true;
-	case ACCEPT_TIMEOUT:
-		o->sockets.accept_ns = ps_options_time(arg, "accept-timeout", state);
-		return true;
-	case PING:
-		o->sockets.ping_ns = ps_options_time(arg, "ping-interval", state);
-		return true;
-	case WS_MESSAGE:
-		o->message_max = ps_options_size(arg, "max-ws-message", state);
-		return true;
-	case WS_RECEIVED:
-		o->sockets.message_max = ps_options_size(arg, "max-ws-received", state);
-		return true;
-	case PENDING_SENDS:
-		o->pending_max = parse_count(arg, "max-pending-sends", state);
-		return true;
-	case UNPROCESSED:
-		o->unprocessed_max = parse_count(arg, "max-unprocessed", state);
-		return true;
-	case UNACKNOWLEDGED:
-		o->unacknowledged_max = parse_count(arg, "max-unacknowledged", state);
-		return true;
-	case DIRECT_TIMEOUT:
-		o->direct_ns = ps_options_time(arg, "direct-timeout", state);
-		return true;
-	case EXPANDED_HEADERS:
-		o->form = PS_FORM_EXPANDED;
-		return true;
-	case STREAM_COUNTER:
-		o->counting = parse_counting(arg, state);
-		return true;
-	default:
-		return false;
-	}
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct program *p = state->input;
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &p->common;
+		state->child_inputs[0] = &p->o.peers;
+		state->child_inputs[1] = &p->common;
 		return 0;
 	case LISTEN:
 		p->o.server.listen = arg;
@@ -288,9 +202,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		argp_error(state, "%s: expected options only", arg);
 		return 0;
 	default:
-		return parse_limit(key, arg, p, state) ||
-				       parse_missed(key, arg, &p->o.sweep, state) ||
-				       parse_peers(key, arg, &p->o.peers, state)
+		return parse_limit(key, arg, p, state) || parse_missed(key, arg, &p->o.sweep, state)
 			       ? 0
 			       : ARGP_ERR_UNKNOWN;
 	}
@@ -311,21 +223,7 @@ static void set_defaults(struct program *p)
 	p->o.sweep = (struct ps_sweep_options){.interval_ns = 10000000000,
 					       .lock_ns = 30000000000,
 					       .policy = PS_MISSED_POLICY_INIT};
-	p->o.peers = (struct ps_peers_options){.sockets = {.count_max = 1000,
-							   .message_max = 16 << 20,
-							   .memory_max = 256 << 20,
-							   .accept_ns = 5000000000,
-							   .ping_ns = 20000000000,
-							   .close_ns = 2000000000},
-					       .unprocessed_max = 255,
-					       .unprocessed_bytes = 16 << 20,
-					       .pending_max = 255,
-					       .unacknowledged_max = 3,
-					       .subscriptions_max = 100000,
-					       .message_max = 3584 << 10,
-					       .direct_ns = 300000000,
-					       .form = PS_FORM_MINIMAL,
-					       .counting = PS_COUNTING_MESSAGES};
+	ps_peers_options_init(&p->o.peers, &p->presets);
 }
 
 /* What common options say about parts that the broadcaster opens. */
@@ -405,7 +303,8 @@ static int run(struct program *p)
 
 int main(int argc, char **argv)
 {
-	static const struct argp_child children[] = {{&ps_options_argp, 0, NULL, 0}, {0}};
+	static const struct argp_child children[] = {
+		{&ps_peers_argp, 0, NULL, 0}, {&ps_options_argp, 0, NULL, 0}, {0}};
 	static const struct argp argp = {options, parse, NULL, doc, children, NULL, NULL};
 	struct program p = {0};
 	int r;
@@ -420,5 +319,6 @@ int main(int argc, char **argv)
 		r = run(&p);
 	ps_loop_free(&p.loop);
 	ps_options_close(&p.common);
+	ps_presets_clear(&p.presets);
 	return r != 0;
 }

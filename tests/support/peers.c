@@ -189,18 +189,23 @@ void assert_ended(struct client *c, unsigned code, const char *why)
 	assert_string_equal(c->why, why);
 }
 
-void configure(struct client *c)
+void configure_as(struct client *c, struct ps_frame f)
 {
 	uint8_t nonce[PS_NONCE_SIZE] = {1, 2, 3};
-	struct ps_frame f;
 
-	send_frame(c, &(struct ps_frame){.type = PS_FRAME_CONFIGURE,
-					 .nonce = ps_bytes(nonce, sizeof(nonce))});
+	f.type = PS_FRAME_CONFIGURE;
+	f.nonce = ps_bytes(nonce, sizeof(nonce));
+	send_frame(c, &f);
 	f = next_frame(c, PS_FRAME_CONFIRM_CONFIGURE);
 	assert_authorized(c, &f, 0);
 	assert_ok(ps_connection_init(&c->wire.connection, nonce, f.nonce.data,
 				     options.peers.counting));
 	c->wire.connection.is_counting_known = true;
+}
+
+void configure(struct client *c)
+{
+	configure_as(c, (struct ps_frame){0});
 }
 
 struct client *new_session(void)

@@ -44,6 +44,7 @@ bool is_closed(void *client);
 struct client *new_client(void);  /* open, not configured */
 struct client *new_session(void); /* configured */
 void configure(struct client *c);
+void configure_as(struct client *c, struct ps_frame f); /* asks for compression */
 void free_client(struct client *c);
 
 /* Signs and sends a frame, counted; its counter. */
