@@ -31,7 +31,7 @@ static const struct argp_option options[] = {
 	{NULL, 0, NULL, 0, "Connections by web socket:", 3},
 	{"max-websockets", WEBSOCKETS, "N", 0, "at a time, 0 = none are taken (1000)", 3},
 	{"accept-timeout", ACCEPT_TIMEOUT, "TIME", 0, "to open, and again to say who is there (5s)",
-	 1},
+	 3},
 	{"ping-interval", PING, "TIME", 0,
 	 "a silent one is asked after this time, half of it to answer, 0s = never (20s)", 3},
 	{"max-ws-message", WS_MESSAGE, "SIZE", 0, "larger messages are sent in parts (3584K)", 3},
@@ -46,7 +46,7 @@ static const struct argp_option options[] = {
 	{"stream-counter", STREAM_COUNTER, "WHAT", 0,
 	 "sign with a counter of: part, message (as lonelypsc expects) or auto, which is message "
 	 "(auto)",
-	 1},
+	 3},
 	{"no-zstd", NO_ZSTD, NULL, 0, "compress nothing, whoever asks for it", 3},
 	{"no-training", NO_TRAINING, NULL, 0, "train no dictionaries, whoever asks for them", 3},
 	{"zstd-preset", ZSTD_PRESET, "ID[:LEVEL]=FILE", 0,
@@ -55,7 +55,7 @@ static const struct argp_option options[] = {
 	 "train a dictionary after so much on a connection (100K)", 3},
 	{"train-second", TRAIN_SECOND, "SIZE", 0, "train a better one after so much (10M)", 3},
 	{"train-interval", TRAIN_INTERVAL, "TIME", 0, "and another one after each such time (24h)",
-	 1},
+	 3},
 	{0},
 };
 
