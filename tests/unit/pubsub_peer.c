@@ -76,6 +76,29 @@ static void a_silent_client_is_not_waited_for(void **state)
 	free_client(c);
 }
 
+static bool has_timed_out(void *what)
+{
+	(void)what;
+	return ended(PS_PEER_TIMEOUT);
+}
+
+static void a_web_socket_that_never_opens_is_counted(void **state)
+{
+	static const char request[] = "GET /v1/websocket HTTP/1.1\r\nHost: here\r\n";
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	(void)state;
+	options.peers.sockets.accept_ns = 50000000;
+	reopen();
+	a.sin_port = htons(ps_server_port(b.server));
+	assert_ok(connect(fd, (struct sockaddr *)&a, sizeof(a)));
+	assert_int_equal(send(fd, request, sizeof(request) - 1, 0), sizeof(request) - 1);
+	wait_until(has_timed_out, NULL);
+	assert_int_equal(b.peers.last_number, 0);
+	close(fd);
+}
+
 static void a_second_configure_ends_the_connection(void **state)
 {
 	struct client *c = new_session();
@@ -464,7 +487,8 @@ static void much_that_waits_stops_the_reading(void **state)
 RUN_TESTS(CASE(a_client_is_configured), CASE(the_first_message_must_be_configure),
 	  CASE(a_malformed_configure_ends_the_connection),
 	  CASE(a_wrong_authorization_of_configure_ends_the_connection),
-	  CASE(a_silent_client_is_not_waited_for), CASE(a_second_configure_ends_the_connection),
+	  CASE(a_silent_client_is_not_waited_for), CASE(a_web_socket_that_never_opens_is_counted),
+	  CASE(a_second_configure_ends_the_connection),
 	  CASE(bytes_that_are_no_message_end_the_connection),
 	  CASE(a_broadcaster_that_stops_says_so), CASE(connections_share_the_rows),
 	  CASE(what_cannot_be_changed_ends_the_connection), CASE(a_wrong_counter_is_not_authorized),
