@@ -270,6 +270,25 @@ static void a_connection_lost_within_a_message_releases_it(void **state)
 	free_client(publisher);
 }
 
+static void a_large_message_that_is_sent_holds_nobody_up(void **state)
+{
+	struct client *publisher, *c;
+
+	(void)state;
+	options.peers.direct_ns = 3600000000000;
+	options.peers.message_max = 20000; /* two parts */
+	reopen();
+	publisher = new_session();
+	c = new_session();
+	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	notify(publisher, "t", large_message());
+	assert_notified(publisher, "t", large_message(), 1); /* before it is confirmed */
+	assert_int_equal(take_large(c), 2);
+	assert_nothing_kept();
+	free_client(publisher);
+	free_client(c);
+}
+
 /* Not lent for ever: the connection of whoever sends waits behind its own message. */
 static void a_subscriber_may_publish_to_itself(void **state)
 {
@@ -357,5 +376,6 @@ RUN_TESTS(CASE(a_large_message_goes_in_parts), CASE(parts_may_be_counted_each),
 	  CASE(a_confirmation_of_nothing_ends_the_connection),
 	  CASE(a_confirmation_that_is_not_authorized_ends_the_connection),
 	  CASE(a_connection_lost_within_a_message_releases_it),
+	  CASE(a_large_message_that_is_sent_holds_nobody_up),
 	  CASE(a_subscriber_may_publish_to_itself), CASE(a_broadcaster_may_end_within_messages),
 	  CASE(connections_are_told_of_missed_messages))
