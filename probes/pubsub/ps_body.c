@@ -9,12 +9,17 @@
 
 enum { PIECE = 65536 };
 
+bool ps_body_is(const struct ps_body *b, const uint8_t *digest)
+{
+	return b && b->complete && !memcmp(b->digest, digest, PS_DIGEST_SIZE);
+}
+
 int ps_body_get(struct ps_body **out, struct ps_body **recent, struct ps_budget *budget,
 		const uint8_t *digest)
 {
 	struct ps_body *b = *recent;
 
-	if (b && b->complete && !memcmp(b->digest, digest, PS_DIGEST_SIZE)) {
+	if (ps_body_is(b, digest)) {
 		b->users++;
 		*out = b;
 		return 0;

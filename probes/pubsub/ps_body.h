@@ -23,6 +23,9 @@ int ps_body_get(struct ps_body **out, struct ps_body **recent, struct ps_budget 
 		const uint8_t *digest);
 void ps_body_put(struct ps_body **b);
 
+/* True if it is there, complete, and has this digest. */
+bool ps_body_is(const struct ps_body *b, const uint8_t *digest);
+
 /*
  * Copies up to `most` bytes more of a message. 0: there may be more; 1: it is complete; -ENOSPC,
  * -ENOMEM, -errno.

@@ -120,6 +120,7 @@ int ps_broadcaster_open(struct ps_broadcaster *b, struct ps_loop *l, const struc
 void ps_broadcaster_close(struct ps_broadcaster *b)
 {
 	ps_sweep_stop(&b->sweep);
+	ps_peers_end(&b->peers);
 	ps_server_close(&b->server);
 	ps_peers_close(&b->peers);
 	ps_client_close(&b->client);

@@ -189,7 +189,7 @@ void ps_peer_fail(struct ps_peer *p, enum ps_peer_end end, int cause, const char
 	snprintf(p->why, sizeof(p->why), "%s", why);
 	if (was_open)
 		end_open(p, end, cause);
-	else
+	else if (outspan_is_begun(&p->op.head))
 		end_waiting(p, end, cause);
 	if (p->wire.socket)
 		ps_socket_close(p->wire.socket, close_code(end), p->why);

@@ -234,7 +234,7 @@ int ps_peers_open(struct ps_peers *all, struct ps_broadcaster *b, const struct p
 	return ps_sockets_open(&all->sockets, b->loop, &sockets);
 }
 
-void ps_peers_close(struct ps_peers *all)
+void ps_peers_end(struct ps_peers *all)
 {
 	if (!all->b)
 		return;
@@ -245,6 +245,13 @@ void ps_peers_close(struct ps_peers *all)
 		ps_socket_kill(&p->wire.socket);
 		ps_peer_free(&p);
 	}
+}
+
+void ps_peers_close(struct ps_peers *all)
+{
+	if (!all->b)
+		return;
+	ps_peers_end(all);
 	ps_sockets_close(&all->sockets);
 	ps_trainer_free(&all->trainer);
 	ps_zstd_clear(&all->zstd);

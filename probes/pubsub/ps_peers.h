@@ -56,7 +56,10 @@ struct ps_peers {
 /* Opens the web sockets. -errno, said on stderr. The struct stays where it is. */
 int ps_peers_open(struct ps_peers *all, struct ps_broadcaster *b, const struct ps_peers_options *o);
 
-/* Ends all connections at once. */
+/* Ends all connections at once; what they were sent is given back. */
+void ps_peers_end(struct ps_peers *all);
+
+/* The same, and closes the web sockets. */
 void ps_peers_close(struct ps_peers *all);
 
 /* Tells all peers that the broadcaster stops, and takes no new ones. */

@@ -469,6 +469,12 @@ static enum ps_queued queue_large(struct ps_peer_delivery *d, struct ps_relay_me
 	return PS_NOT_QUEUED;
 }
 
+/* Of a large one that is copied already, for another peer, this one takes the copy, too. */
+static bool is_large(const struct ps_peers *all, const struct ps_relay_message *m)
+{
+	return m->message->size > all->b->budget.memory_each && !ps_body_is(all->recent, m->digest);
+}
+
 enum ps_queued ps_peer_deliver(struct ps_peer *p, struct ps_relay_message *m)
 {
 	struct ps_peer_delivery *d;
@@ -484,25 +490,31 @@ enum ps_queued ps_peer_deliver(struct ps_peer *p, struct ps_relay_message *m)
 	}
 	p->delivered++;
 	queued(d, m->context);
-	return m->message->size > p->all->b->budget.memory_each ? queue_large(d, m)
-								: queue_small(d, m);
+	return is_large(p->all, m) ? queue_large(d, m) : queue_small(d, m);
 }
 
-/* The request is gone: what was sent in part needs the rest, or the peer's stream is cut. */
+static void canceled(struct ps_peer_delivery *d)
+{
+	ps_peer_pop(d->peer, &d->item);
+	lonelypsp_stateful_deliver_leave(&d->op, ECANCELED);
+	over(d, "canceled");
+}
+
+/* The request is gone. Of what was sent in part the peer cannot have the rest. */
 void ps_peer_take_back(struct ps_relay_message *m)
 {
 	struct ps_peer_delivery *d = m->holder;
-	int r;
 
 	if (!d)
 		return;
-	r = copy(d, UINT64_MAX);
-	if (r < 0)
-		ps_peer_fail(d->peer, PS_PEER_BACKGROUND_ERROR, -r, "no room for a message");
-	else
-		spooled(d);
-	d->lent = NULL;
 	ps_loop_disarm(d->peer->all->b->loop, &d->copy);
+	d->lent = NULL;
+	m->holder = NULL;
+	if (d->sent)
+		ps_peer_fail(d->peer, PS_PEER_BACKGROUND_ERROR, ECANCELED,
+			     "a message was withdrawn");
+	else
+		canceled(d);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* The stateful protocol at the broadcaster: messages and news out over web sockets. */
 #include "tests/support/peers.h"
 #include "probes/pubsub/ps_client.h"
+#include "probes/pubsub/ps_system.h"
 
 enum { LARGE = 30000 }; /* more than the broadcaster keeps in memory, and several parts */
 
@@ -195,6 +196,26 @@ static void too_much_that_is_not_sent_ends_the_connection(void **state)
 	assert_int_equal(ps_db_count(b.db), 0);
 }
 
+static void too_many_answers_that_wait_end_the_connection(void **state)
+{
+	struct client *c;
+	char key[2] = "a";
+
+	(void)state;
+	options.peers.pending_max = 5;
+	reopen();
+	c = new_session();
+	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	for (int i = 0; i < 4; i++) /* the last waits for a confirmation, and so do all behind it */
+		notify(c, "t", TEXT("hello"));
+	for (; key[0] < 'g'; key[0]++)
+		send_frame(c, &(struct ps_frame){.type = PS_FRAME_SUBSCRIBE_EXACT,
+						 .key = ps_bytes_text(key)});
+	assert_ended(c, PS_SOCKET_POLICY, "too many messages to be sent");
+	free_client(c);
+	assert_nothing_kept();
+}
+
 static void a_wrong_confirmation_ends_the_connection(void **state)
 {
 	static const struct {
@@ -289,6 +310,102 @@ static void a_large_message_that_is_sent_holds_nobody_up(void **state)
 	free_client(c);
 }
 
+/* Only the first of them holds the publisher up: the others share its copy. */
+static void one_copy_serves_all_who_are_slow(void **state)
+{
+	struct client *publisher, *slow[5];
+	int64_t begin;
+
+	(void)state;
+	options.peers.direct_ns = 1000000000;
+	reopen();
+	publisher = new_session();
+	for (int i = 0; i < 5; i++) {
+		slow[i] = new_session();
+		change(slow[i], PS_FRAME_SUBSCRIBE_EXACT, "t");
+	}
+	begin = ps_system_steady_ns();
+	notify(publisher, "t", large_message());
+	assert_notified(publisher, "t", large_message(), 5);
+	assert_in_range(ps_system_steady_ns() - begin, 1000000000, 4000000000);
+	/* and the publisher's own, until the loop has freed it */
+	wait_ms(20);
+	assert_int_equal(b.budget.disk_used, LARGE);
+	for (int i = 0; i < 5; i++) {
+		take_large(slow[i]);
+		free_client(slow[i]);
+	}
+	assert_nothing_kept();
+	free_client(publisher);
+}
+
+static void not_released(struct ps_relay_message *m, bool spooled)
+{
+	(void)m;
+	(void)spooled;
+	fail_msg("released though it was taken back");
+}
+
+/* Lends a large message to the only one who wants it, and takes it back. */
+static void lend_and_take_back(struct ps_spool *spool)
+{
+	static const struct outspan_context none;
+	uint8_t digest[PS_DIGEST_SIZE];
+	struct ps_relay_at at = {0};
+	struct ps_relay_message m = {.topic = TEXT("t"),
+				     .identifier = TEXT("source"),
+				     .digest = digest,
+				     .message = spool,
+				     .context = &none,
+				     .released = not_released};
+
+	ps_spool_init(spool, &b.budget);
+	assert_ok(ps_spool_add(spool, large_message().data, LARGE));
+	assert_ok(ps_digest_of(large_message(), digest));
+	assert_ok(b.relay->next(b.relay, m.topic, &at));
+	assert_int_equal(b.relay->queue(b.relay, &at, &m), PS_QUEUED_LARGE);
+	b.relay->cancel(b.relay, &m);
+	ps_spool_clear(spool);
+}
+
+static void a_message_that_is_withdrawn_before_its_turn_is_not_sent(void **state)
+{
+	struct client *c = new_session();
+	struct ps_spool spool;
+
+	(void)state;
+	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	for (int i = 0; i < 3; i++) {
+		notify(c, "t", TEXT("hello"));
+		next_frame(c, PS_FRAME_RECEIVE_STREAM);
+		next_frame(c, PS_FRAME_CONFIRM_NOTIFY);
+	}
+	lend_and_take_back(&spool);
+	c->next = 2; /* back behind the first two answers */
+	for (int i = 0; i < 3; i++) {
+		take_message(c, TEXT("hello"));
+		next_frame(c, PS_FRAME_CONFIRM_NOTIFY);
+	}
+	wait_ms(30);
+	assert_int_equal(c->count, 8);
+	assert_false(c->closed);
+	free_client(c);
+	assert_nothing_kept();
+}
+
+static void a_message_that_is_withdrawn_within_ends_the_connection(void **state)
+{
+	struct client *c = new_session();
+	struct ps_spool spool;
+
+	(void)state;
+	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	lend_and_take_back(&spool);
+	assert_ended(c, PS_SOCKET_FAILED, "a message was withdrawn");
+	free_client(c);
+	assert_nothing_kept();
+}
+
 /* Not lent for ever: the connection of whoever sends waits behind its own message. */
 static void a_subscriber_may_publish_to_itself(void **state)
 {
@@ -372,10 +489,14 @@ RUN_TESTS(CASE(a_large_message_goes_in_parts), CASE(parts_may_be_counted_each),
 	  CASE(answers_wait_behind_the_parts_of_a_message),
 	  CASE(small_messages_wait_for_a_slow_subscriber),
 	  CASE(too_much_that_is_not_sent_ends_the_connection),
+	  CASE(too_many_answers_that_wait_end_the_connection),
 	  CASE(a_wrong_confirmation_ends_the_connection),
 	  CASE(a_confirmation_of_nothing_ends_the_connection),
 	  CASE(a_confirmation_that_is_not_authorized_ends_the_connection),
 	  CASE(a_connection_lost_within_a_message_releases_it),
 	  CASE(a_large_message_that_is_sent_holds_nobody_up),
+	  CASE(one_copy_serves_all_who_are_slow),
+	  CASE(a_message_that_is_withdrawn_before_its_turn_is_not_sent),
+	  CASE(a_message_that_is_withdrawn_within_ends_the_connection),
 	  CASE(a_subscriber_may_publish_to_itself), CASE(a_broadcaster_may_end_within_messages),
 	  CASE(connections_are_told_of_missed_messages))
