@@ -169,6 +169,18 @@ static void connections_share_the_rows(void **state)
 	free_client(two);
 }
 
+static void a_row_of_an_earlier_run_is_no_hindrance(void **state)
+{
+	struct client *c = new_session();
+
+	(void)state;
+	assert_ok(ps_db_subscribe(b.db, PS_DB_EXACT, ps_bytes_text(b.receive_url), TEXT("t"),
+				  TEXT("")));
+	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	assert_int_equal(ps_db_count(b.db), 1);
+	free_client(c);
+}
+
 static void what_cannot_be_changed_ends_the_connection(void **state)
 {
 	static const struct {
@@ -491,6 +503,7 @@ RUN_TESTS(CASE(a_client_is_configured), CASE(the_first_message_must_be_configure
 	  CASE(a_second_configure_ends_the_connection),
 	  CASE(bytes_that_are_no_message_end_the_connection),
 	  CASE(a_broadcaster_that_stops_says_so), CASE(connections_share_the_rows),
+	  CASE(a_row_of_an_earlier_run_is_no_hindrance),
 	  CASE(what_cannot_be_changed_ends_the_connection), CASE(a_wrong_counter_is_not_authorized),
 	  CASE(more_subscriptions_than_allowed_end_the_connection),
 	  CASE(a_message_reaches_the_connections_that_want_it),

@@ -320,6 +320,45 @@ static void dictionaries_are_trained_and_the_old_ones_taken_back(void **state)
 	free_zstd_client(z);
 }
 
+static bool has_two_compressors(void *what)
+{
+	(void)what;
+	return osp_list_entry(b.peers.list.next, struct ps_peer, node)->compressors.count == 2;
+}
+
+static void a_dictionary_is_not_used_before_the_peer_has_it(void **state)
+{
+	struct ps_bytes m = ps_bytes(long_text().data, 100);
+	struct zstd_client *z;
+	struct client *publisher;
+
+	(void)state;
+	allow(true);
+	options.peers.trainer.low = 20000;
+	reopen();
+	z = new_zstd_client((struct ps_frame){.zstd = true, .training = true});
+	publisher = new_session();
+	take_enable(z, PS_FRAME_ENABLE_ZSTD_PRESET);
+	change(z->c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	send_samples(z, 19000);
+	for (int i = 0; i < 5; i++) { /* two of them wait */
+		notify(publisher, "t", m);
+		assert_notified(publisher, "t", m, 1);
+	}
+	for (int i = 0; i < 10; i++)
+		notify(z->c, "nobody", ps_bytes(text, 200));
+	wait_until(has_two_compressors, NULL);
+	for (int i = 0; i < 5; i++)
+		take_compressed(z, 0, m);
+	for (int i = 0; i < 10; i++)
+		next_frame(z->c, PS_FRAME_CONFIRM_NOTIFY);
+	take_enable(z, PS_FRAME_ENABLE_ZSTD_CUSTOM);
+	notify(publisher, "t", m);
+	take_compressed(z, PS_COMPRESSOR_CUSTOM, m);
+	free_zstd_client(z);
+	free_client(publisher);
+}
+
 static void a_connection_may_end_while_its_dictionary_is_trained(void **state)
 {
 	struct zstd_client *z;
@@ -342,4 +381,5 @@ RUN_TESTS(CASE(long_messages_are_compressed_for_those_who_ask), CASE(compressed_
 	  CASE(nothing_is_offered_that_is_not_allowed),
 	  CASE(a_preset_is_offered_to_who_asks_for_it),
 	  CASE(dictionaries_are_trained_and_the_old_ones_taken_back),
+	  CASE(a_dictionary_is_not_used_before_the_peer_has_it),
 	  CASE(a_connection_may_end_while_its_dictionary_is_trained))
