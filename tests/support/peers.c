@@ -115,15 +115,6 @@ struct client *new_client(void)
 	return c;
 }
 
-void free_client(struct client *c)
-{
-	ps_socket_kill(&c->socket);
-	ps_stateful_clear(&c->wire);
-	for (size_t i = 0; i < c->count; i++)
-		osp_buffer_clear(&c->got[i]);
-	free(c);
-}
-
 /* Signs and sends a frame, counted; its counter. */
 int64_t send_frame(struct client *c, const struct ps_frame *f)
 {
@@ -136,16 +127,17 @@ int64_t send_frame(struct client *c, const struct ps_frame *f)
 	return counter;
 }
 
-/* A message of its own, for the socket keeps it until it is sent. */
+/* The socket keeps it until it is sent, and does not say so when it is killed. */
 struct raw {
 	struct ps_outgoing out;
+	struct raw *next;
 	uint8_t bytes[];
 };
 
 static void raw_sent(struct ps_outgoing *m, int error)
 {
+	(void)m;
 	(void)error;
-	free(m);
 }
 
 void send_bytes(struct client *c, struct ps_bytes bytes)
@@ -155,8 +147,24 @@ void send_bytes(struct client *c, struct ps_bytes bytes)
 	memcpy(r->bytes, bytes.data, bytes.size);
 	r->out.head = ps_bytes(r->bytes, bytes.size);
 	r->out.sent = raw_sent;
-	if (ps_socket_send(c->socket, &r->out))
+	r->next = c->raw;
+	c->raw = r;
+	(void)ps_socket_send(c->socket, &r->out); /* it may have ended: the test will see */
+}
+
+void free_client(struct client *c)
+{
+	ps_socket_kill(&c->socket);
+	ps_stateful_clear(&c->wire);
+	for (size_t i = 0; i < c->count; i++)
+		osp_buffer_clear(&c->got[i]);
+	while (c->raw) {
+		struct raw *r = c->raw;
+
+		c->raw = r->next;
 		free(r);
+	}
+	free(c);
 }
 
 /* The next frame that came, which must be of this type; what is signed is the caller's to check. */

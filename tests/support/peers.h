@@ -17,6 +17,8 @@
 
 enum { FRAMES = 1024 };
 
+struct raw;
+
 /* One client: what it has got, in order. */
 struct client {
 	struct ps_socket *socket;
@@ -24,6 +26,7 @@ struct client {
 	bool opened, closed;
 	unsigned code; /* of the close frame */
 	char why[124];
+	struct raw *raw; /* bytes it sent */
 	struct osp_buffer got[FRAMES];
 	size_t count, next; /* of these; the first that was not looked at */
 };
