@@ -30,7 +30,7 @@ base_SRC   := $(wildcard user/base/*.c)
 probes_SRC := $(filter-out probes/generate.c,$(wildcard probes/*.c))
 store_SRC  := $(wildcard store/*.c)
 user_SRC   := $(filter-out user/main.c,$(wildcard user/*.c))
-PUBSUB_MAINS := probes/pubsub/psp-broadcaster.c probes/pubsub/psp-subscriber.c probes/pubsub/psp-notify.c
+PUBSUB_MAINS := $(patsubst %,probes/pubsub/psp-%.c,broadcaster subscriber notify train)
 pubsub_SRC := $(filter-out $(PUBSUB_MAINS),$(wildcard probes/pubsub/*.c))
 
 support_SRC := $(wildcard tests/support/*.c)
@@ -48,7 +48,7 @@ pkg  = $(shell pkg-config --libs $(1))
 PROBES_LIBS = $(call pkg,yaml-0.1 libcrypto)
 STORE_LIBS  = $(call pkg,sqlite3)
 USER_LIBS   = $(call pkg,libbpf libelf jansson zlib) $(STORE_LIBS) $(PROBES_LIBS)
-PUBSUB_LIBS = $(call pkg,libmicrohttpd libcurl libwebsockets libuv sqlite3 libcrypto jansson)
+PUBSUB_LIBS = $(call pkg,libmicrohttpd libcurl libwebsockets libuv sqlite3 libcrypto jansson libzstd)
 
 # ---- generated: probe headers, vmlinux.h, BPF skeleton ----------------------------------------
 
@@ -145,6 +145,8 @@ TEST_LIBS = $(USER_LIBS) $(PUBSUB_LIBS) $(call pkg,cmocka)
 
 $(UNIT_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o $(call lib,support pubsub user store probes base)
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS)
+
+$(O)/tests/unit/pubsub_training $(O)/tests/unit/pubsub_peer_zstd: | $(O)/psp-train
 
 .PHONY: tests unit-programs
 unit-programs: $(UNIT_PROGRAMS)

@@ -71,6 +71,18 @@ static int set_urls(struct ps_broadcaster *b, const struct ps_broadcaster_option
 	return r;
 }
 
+static int open_peers(struct ps_broadcaster *b, const struct ps_broadcaster_options *o)
+{
+	struct ps_peers_options peers = o->peers;
+
+	if (asprintf(&b->websocket_path, "%s/v1/websocket",
+		     o->server.prefix ? o->server.prefix : "") < 0)
+		return -ENOMEM;
+	peers.sockets.path = b->websocket_path;
+	b->relay = &b->peers.relay;
+	return ps_peers_open(&b->peers, b, &peers);
+}
+
 int ps_broadcaster_open(struct ps_broadcaster *b, struct ps_loop *l, const struct ps_auth *a,
 			struct ps_log *log, const struct ps_broadcaster_options *o)
 {
@@ -82,7 +94,7 @@ int ps_broadcaster_open(struct ps_broadcaster *b, struct ps_loop *l, const struc
 	b->auth = a;
 	b->log = log;
 	b->budget = o->budget;
-	b->relay = o->relay;
+	b->relay = o->relay ? o->relay : &ps_relay_none;
 	for (size_t i = 0; i < ROUTES; i++)
 		b->routes[i] = *routes[i];
 	server.routes = b->routes;
@@ -91,6 +103,9 @@ int ps_broadcaster_open(struct ps_broadcaster *b, struct ps_loop *l, const struc
 	r = ps_db_open(&b->db, &o->db);
 	if (!r)
 		r = ps_client_open(&b->client, l, &o->client);
+	if (!r && o->peers.sockets.count_max)
+		r = open_peers(b, o);
+	server.sockets = b->peers.sockets;
 	if (!r)
 		r = ps_server_open(&b->server, l, &server);
 	if (!r)
@@ -105,9 +120,12 @@ int ps_broadcaster_open(struct ps_broadcaster *b, struct ps_loop *l, const struc
 void ps_broadcaster_close(struct ps_broadcaster *b)
 {
 	ps_sweep_stop(&b->sweep);
+	ps_peers_end(&b->peers);
 	ps_server_close(&b->server);
+	ps_peers_close(&b->peers);
 	ps_client_close(&b->client);
 	ps_db_close(&b->db);
+	free(TAKE_PTR(b->websocket_path));
 	free(TAKE_PTR(b->receive_url));
 	free(TAKE_PTR(b->missed_url));
 }

@@ -11,6 +11,7 @@
 #include "probes/pubsub/ps_log.h"
 #include "probes/pubsub/ps_message.h"
 #include "probes/pubsub/ps_server.h"
+#include "probes/pubsub/ps_peers.h"
 #include "probes/pubsub/ps_relay.h"
 #include "probes/pubsub/ps_spool.h"
 #include "probes/pubsub/ps_sweep.h"
@@ -23,7 +24,8 @@ struct ps_broadcaster_options {
 	struct ps_sweep_options sweep;
 	/* Where other broadcasters reach this one; borrowed. NULL: http:// and the address. */
 	const char *fanout_url;
-	struct ps_relay *relay; /* borrowed: outlives it; &ps_relay_none without any */
+	struct ps_peers_options peers; /* .sockets: without .path; .count_max 0: there are none */
+	struct ps_relay *relay;	       /* borrowed: instead of these; or NULL */
 };
 
 struct ps_broadcaster {
@@ -35,7 +37,9 @@ struct ps_broadcaster {
 	struct ps_client *client;
 	struct ps_budget budget;
 	struct ps_sweep sweep;
-	struct ps_relay *relay;
+	struct ps_peers peers;
+	struct ps_relay *relay;		/* the peers', or the options' */
+	char *websocket_path;		/* owned */
 	char *receive_url, *missed_url; /* owned: under which it subscribes for its web sockets */
 	struct ps_route routes[9];
 };

@@ -95,7 +95,7 @@ static void websocket_matched(struct notice *n, const struct ps_relay_at *at)
 	PS_STEP(lonelypsp_missed_for_websockets__websocket_matched(
 		lonelypsp_missed_for_websockets_at_fanout(&n->op), at->connection,
 		sizeof(at->connection)));
-	n->told += n->b->relay->tell_missed(n->b->relay, at, n->m.topic);
+	n->told += n->b->relay->tell_missed(n->b->relay, at, n->m.topic, &n->op.head);
 }
 
 static void no_more_websockets(struct notice *n)

@@ -1,16 +1,30 @@
 /*
  * NOTIFY at the broadcaster: the head is collected and authorized, the message streamed into a
  * spool and hashed, then fanned out (ps_fanout.c) while the connection waits. Fed by the HTTP
- * server; one function per step of the protocol's automaton. Owns struct ps_publish.
+ * server; one function per step of the protocol's automaton. Owns struct publish.
  */
 #include <errno.h>
 #include <stdlib.h>
 
-#include "probes/pubsub/ps_publish.h"
 #include "probes/pubsub/ps_answer.h"
+#include "probes/pubsub/ps_fanout.h"
 #include "probes/pubsub/ps_system.h"
 
-static void log_notify(struct ps_publish *p, unsigned status, const char *outcome)
+struct publish {
+	struct ps_broadcaster *b;   /* borrowed: outlives every request */
+	struct ps_request *request; /* borrowed: its `gone` frees this */
+	struct lonelypsp_handle_notify op;
+	struct outspan_context context; /* the request's, if it carried one of ours */
+	int64_t begin_ns;
+	struct osp_buffer head; /* what `m` points into */
+	bool has_head, overrun, logged;
+	struct ps_notify m;
+	struct ps_digest digest;
+	struct ps_spool message;
+	struct ps_fanout fanout;
+};
+
+static void log_notify(struct publish *p, unsigned status, const char *outcome)
 {
 	struct ps_line line;
 
@@ -25,12 +39,12 @@ static void log_notify(struct ps_publish *p, unsigned status, const char *outcom
 	ps_log_number(&line, "begin", p->begin_ns);
 	ps_log_number(&line, "end", ps_system_wall_ns());
 	ps_log_number(&line, "status", status);
-	ps_log_number(&line, "subscribers", p->subscribers);
+	ps_log_number(&line, "subscribers", p->fanout.subscribers);
 	ps_log_word(&line, "outcome", outcome);
 	ps_log_end(&line);
 }
 
-void ps_publish_refuse(struct ps_publish *p, unsigned status, const char *outcome, int error)
+static void refuse(struct publish *p, unsigned status, const char *outcome, int error)
 {
 	if (error)
 		lonelypsp_handle_notify_leave(&p->op, -error);
@@ -39,54 +53,103 @@ void ps_publish_refuse(struct ps_publish *p, unsigned status, const char *outcom
 	ps_server_answer(p->request, status, ps_bytes(NULL, 0));
 }
 
-static void received(struct ps_publish *p)
+static void received(struct publish *p)
 {
 	PS_STEP(lonelypsp_handle_notify__received(lonelypsp_handle_notify_begin(&p->op)));
 }
 
-static void bad_request(struct ps_publish *p)
+static void bad_request(struct publish *p)
 {
 	lonelypsp_handle_notify__bad_request(lonelypsp_handle_notify_at_auth_result(&p->op));
-	ps_publish_refuse(p, 400, "bad_request", 0);
+	refuse(p, 400, "bad_request", 0);
 }
 
-static void bad_auth_result(struct ps_publish *p, enum ps_auth_result result)
+static void bad_auth_result(struct publish *p, enum ps_auth_result result)
 {
 	lonelypsp_handle_notify__bad_auth_result(lonelypsp_handle_notify_at_auth_result(&p->op),
 						 result);
-	ps_publish_refuse(p, ps_auth_result_to_status(result), ps_auth_result_to_str(result), 0);
+	refuse(p, ps_auth_result_to_status(result), ps_auth_result_to_str(result), 0);
 }
 
-static void auth_tentatively_accepted(struct ps_publish *p)
+static void auth_tentatively_accepted(struct publish *p)
 {
 	PS_STEP(lonelypsp_handle_notify__auth_tentatively_accepted(
 		lonelypsp_handle_notify_at_auth_result(&p->op)));
 }
 
-static void auth_mismatch(struct ps_publish *p)
+static void auth_mismatch(struct publish *p)
 {
 	lonelypsp_handle_notify__auth_mismatch(lonelypsp_handle_notify_at_auth_verified(&p->op));
-	ps_publish_refuse(p, 400, "mismatch", 0);
+	refuse(p, 400, "mismatch", 0);
 }
 
-static void auth_accepted(struct ps_publish *p)
+static void sending_response(struct publish *p)
+{
+	struct ps_response a = {.type = PS_RESPONSE_NOTIFY,
+				.identifier = p->m.identifier,
+				.subscribers = p->fanout.subscribers};
+	struct ps_signed s = {.kind = PS_KIND_CONFIRM_NOTIFY,
+			      .identifier = p->m.identifier,
+			      .key = p->m.topic,
+			      .digest = p->m.digest,
+			      .numbers = {p->fanout.subscribers}};
+
+	struct outspan_context context;
+	struct ps_tracing tracing;
+
+	lonelypsp_handle_notify__sending_response(
+		lonelypsp_handle_notify_at_sending_response(&p->op), &context);
+	context.valid &= p->context.valid; /* answered with one only if asked with one */
+	a.tracing = s.tracing = ps_trace_bytes(&tracing, &context);
+	ps_answer_signed(p->request, &a, &p->b->auth->to_subscriber, &s);
+}
+
+static void fanout_done(struct ps_fanout *f)
+{
+	struct publish *p = f->owner;
+
+	sending_response(p);
+	log_notify(p, p->request->status, p->request->status == 200 ? "ok" : "failed");
+}
+
+static void fanout_failed(struct ps_fanout *f, unsigned status)
+{
+	refuse(f->owner, status, "unavailable", 0);
+}
+
+static void start_fanout(struct publish *p)
+{
+	p->fanout = (struct ps_fanout){.b = p->b,
+				       .notify = &p->op,
+				       .topic = p->m.topic,
+				       .identifier = p->m.identifier,
+				       .length = p->m.length,
+				       .digest = p->m.digest,
+				       .message = &p->message,
+				       .done = fanout_done,
+				       .failed = fanout_failed,
+				       .owner = p};
+	ps_fanout_start(&p->fanout);
+}
+
+static void auth_accepted(struct publish *p)
 {
 	PS_STEP(lonelypsp_handle_notify__auth_accepted(
 		lonelypsp_handle_notify_at_auth_verified(&p->op), p->m.topic.data, p->m.topic.size,
 		p->m.length, p->m.identifier.data, p->m.identifier.size, &p->context));
-	ps_fanout_start(p);
+	start_fanout(p);
 }
 
-static void too_large(struct ps_publish *p)
+static void too_large(struct publish *p)
 {
-	ps_publish_refuse(p, 413, "too_large", -EFBIG);
+	refuse(p, 413, "too_large", -EFBIG);
 }
 
 /* ---- the request's life ---------------------------------------------------------------------- */
 
 static int begin(struct ps_request *r, void *owner)
 {
-	struct ps_publish *p = calloc(1, sizeof(*p));
+	struct publish *p = calloc(1, sizeof(*p));
 	int e;
 
 	if (!p)
@@ -106,7 +169,7 @@ static int begin(struct ps_request *r, void *owner)
 	return 0;
 }
 
-static void check_authorization(struct ps_publish *p)
+static void check_authorization(struct publish *p)
 {
 	const struct ps_auth *a = p->b->auth;
 	struct ps_signed s = {.kind = PS_KIND_NOTIFY,
@@ -125,7 +188,7 @@ static void check_authorization(struct ps_publish *p)
 		auth_tentatively_accepted(p);
 }
 
-static void take_message(struct ps_publish *p, struct ps_bytes part)
+static void take_message(struct publish *p, struct ps_bytes part)
 {
 	int r;
 
@@ -139,18 +202,18 @@ static void take_message(struct ps_publish *p, struct ps_bytes part)
 	if (r == -EFBIG)
 		too_large(p);
 	else if (r)
-		ps_publish_refuse(p, 503, "no_space", r);
+		refuse(p, 503, "no_space", r);
 }
 
 /* Collects the head; what follows it in the same part is the message's beginning. */
-static void take_head(struct ps_publish *p, struct ps_bytes part)
+static void take_head(struct publish *p, struct ps_bytes part)
 {
 	size_t room = p->head.max - p->head.size, take = part.size < room ? part.size : room;
 	size_t before = p->head.size, used;
 	int r;
 
 	if (osp_buffer_add(&p->head, part.data, take)) {
-		ps_publish_refuse(p, 503, "no_memory", -ENOMEM);
+		refuse(p, 503, "no_memory", -ENOMEM);
 		return;
 	}
 	r = ps_message_decode_notify(&p->m, ps_bytes(p->head.data, p->head.size), &used);
@@ -166,7 +229,7 @@ static void take_head(struct ps_publish *p, struct ps_bytes part)
 
 static void body(struct ps_request *r, struct ps_bytes part)
 {
-	struct ps_publish *p = r->state;
+	struct publish *p = r->state;
 
 	if (p->has_head)
 		take_message(p, part);
@@ -176,7 +239,7 @@ static void body(struct ps_request *r, struct ps_bytes part)
 
 static void end(struct ps_request *r)
 {
-	struct ps_publish *p = r->state;
+	struct publish *p = r->state;
 	uint8_t digest[PS_DIGEST_SIZE];
 
 	if (!p->has_head) {
@@ -190,41 +253,14 @@ static void end(struct ps_request *r)
 		auth_accepted(p);
 }
 
-static void sending_response(struct ps_publish *p)
-{
-	struct ps_response a = {.type = PS_RESPONSE_NOTIFY,
-				.identifier = p->m.identifier,
-				.subscribers = p->subscribers};
-	struct ps_signed s = {.kind = PS_KIND_CONFIRM_NOTIFY,
-			      .identifier = p->m.identifier,
-			      .key = p->m.topic,
-			      .digest = p->m.digest,
-			      .numbers = {p->subscribers}};
-
-	struct outspan_context context;
-	struct ps_tracing tracing;
-
-	lonelypsp_handle_notify__sending_response(
-		lonelypsp_handle_notify_at_sending_response(&p->op), &context);
-	context.valid &= p->context.valid; /* answered with one only if asked with one */
-	a.tracing = s.tracing = ps_trace_bytes(&tracing, &context);
-	ps_answer_signed(p->request, &a, &p->b->auth->to_subscriber, &s);
-}
-
-void ps_publish_respond(struct ps_publish *p)
-{
-	sending_response(p);
-	log_notify(p, p->request->status, p->request->status == 200 ? "ok" : "failed");
-}
-
 static void gone(struct ps_request *r)
 {
-	struct ps_publish *p = r->state;
+	struct publish *p = r->state;
 
 	if (!p->logged)
 		log_notify(p, r->status, "canceled");
 	lonelypsp_handle_notify_leave(&p->op, ECANCELED);
-	ps_fanout_clear(p);
+	ps_fanout_clear(&p->fanout);
 	ps_digest_clear(&p->digest);
 	ps_spool_clear(&p->message);
 	osp_buffer_clear(&p->head);

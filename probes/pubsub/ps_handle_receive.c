@@ -261,6 +261,7 @@ static void start_fanout(struct reception *x)
 					       .identifier = x->in.m.identifier,
 					       .digest = x->in.header_digest,
 					       .message = &x->in.message,
+					       .context = &x->context,
 					       .released = large_released,
 					       .owner = x};
 	next_websocket(x);

@@ -24,11 +24,13 @@ static void cancel(struct ps_relay *s, struct ps_relay_message *m)
 	(void)m;
 }
 
-static bool tell_missed(struct ps_relay *s, const struct ps_relay_at *at, struct ps_bytes topic)
+static bool tell_missed(struct ps_relay *s, const struct ps_relay_at *at, struct ps_bytes topic,
+			const struct outspan_op *parent)
 {
 	(void)s;
 	(void)at;
 	(void)topic;
+	(void)parent;
 	return false;
 }
 

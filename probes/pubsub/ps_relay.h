@@ -7,6 +7,7 @@
 
 #include "probes/pubsub/ps_digest.h"
 #include "probes/pubsub/ps_spool.h"
+#include "probes/pubsub/ps_trace.h"
 
 enum { PS_CONNECTION_SIZE = 32 };
 
@@ -22,6 +23,7 @@ struct ps_relay_message {
 	struct ps_bytes identifier; /* of the RECEIVE */
 	const uint8_t *digest;	    /* SHA-512 */
 	const struct ps_spool *message;
+	const struct outspan_context *context; /* the RECEIVE's; borrowed as the others */
 	/* After PS_QUEUED_LARGE, never from within `queue`: nobody reads the message any more. */
 	void (*released)(struct ps_relay_message *m, bool spooled);
 	void *owner;
@@ -42,9 +44,12 @@ struct ps_relay {
 				struct ps_relay_message *m);
 	/* Takes a message back that is not released yet: its owner goes. */
 	void (*cancel)(struct ps_relay *s, struct ps_relay_message *m);
-	/* Tells the one where `at` is that a message on the topic was missed; false: it could not. */
-	bool (*tell_missed)(struct ps_relay *s, const struct ps_relay_at *at,
-			    struct ps_bytes topic);
+	/*
+	 * Tells the one where `at` is that a message on the topic was missed; false: it could not.
+	 * The operation on whose behalf is borrowed for the call.
+	 */
+	bool (*tell_missed)(struct ps_relay *s, const struct ps_relay_at *at, struct ps_bytes topic,
+			    const struct outspan_op *parent);
 };
 
 extern struct ps_relay ps_relay_none;

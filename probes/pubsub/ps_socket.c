@@ -144,6 +144,8 @@ static void finish_over(struct ps_sockets *all)
 			cancel_pending(s);
 			if (s->opened || !s->accepted)
 				s->events->closed(s, &how);
+			else if (s->events->unopened)
+				s->events->unopened(s->owner, s->error);
 		}
 		clear_in(s);
 		ps_target_free(&s->target);
@@ -508,6 +510,11 @@ int ps_socket_send(struct ps_socket *s, struct ps_outgoing *m)
 	s->pending++;
 	ask_to_write(s);
 	return 0;
+}
+
+unsigned ps_socket_pending(const struct ps_socket *s)
+{
+	return s->pending;
 }
 
 void ps_socket_pause(struct ps_socket *s)

@@ -48,6 +48,8 @@ struct ps_socket_events {
 	 * never opened end without it.
 	 */
 	void (*closed)(struct ps_socket *s, const struct ps_socket_end *end);
+	/* Instead of `closed`: an accepted connection ends and was never opened. May be NULL. */
+	void (*unopened)(void *owner, int error);
 };
 
 struct ps_socket {
@@ -122,6 +124,9 @@ struct ps_outgoing {
  * -ENOBUFS: too many are pending; -ENOTCONN: not open, or being closed.
  */
 int ps_socket_send(struct ps_socket *s, struct ps_outgoing *m);
+
+/* How many messages are not yet sent. */
+unsigned ps_socket_pending(const struct ps_socket *s);
 
 /*
  * Stops reading, so that the peer must wait; nothing is lost. A message that has arrived before may

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "probes/pubsub/ps_digest.h"
 #include "user/base/cleanup.h"
 
 void ps_spool_init(struct ps_spool *s, struct ps_budget *b)
@@ -154,4 +155,21 @@ ssize_t ps_spool_read(const struct ps_spool *s, uint64_t offset, void *out, size
 	if (n == 0)
 		return -ENODATA; /* somebody made the user's file shorter */
 	return n < 0 ? -errno : n;
+}
+
+int ps_spool_digest(const struct ps_spool *s, uint8_t out[PS_DIGEST_SIZE])
+{
+	_cleanup_(ps_digest_clear) struct ps_digest d = {0};
+	uint8_t piece[65536];
+	uint64_t at = 0;
+	ssize_t n = 0;
+	int r = ps_digest_start(&d);
+
+	while (!r && (n = ps_spool_read(s, at, piece, sizeof(piece))) > 0) {
+		r = ps_digest_add(&d, piece, (size_t)n);
+		at += (uint64_t)n;
+	}
+	if (!r && n < 0)
+		r = (int)n;
+	return r ? r : ps_digest_stop(&d, out);
 }

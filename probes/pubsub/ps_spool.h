@@ -38,3 +38,6 @@ int ps_spool_open(struct ps_spool *s, int fd);
 
 /* Reads up to `size` bytes at `offset`: the number read, 0 at the end, -errno. */
 ssize_t ps_spool_read(const struct ps_spool *s, uint64_t offset, void *out, size_t size);
+
+/* SHA-512 of all of it. -ENOMEM, -EIO, -errno. */
+int ps_spool_digest(const struct ps_spool *s, uint8_t out[64]);

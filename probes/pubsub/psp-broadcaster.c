@@ -9,6 +9,8 @@
 
 #include "probes/pubsub/ps_broadcaster.h"
 #include "probes/pubsub/ps_options.h"
+#include "probes/pubsub/ps_peers_argp.h"
+#include "probes/pubsub/ps_preset.h"
 #include "probes/pubsub/ps_system.h"
 #include "user/base/log.h"
 
@@ -33,6 +35,7 @@ enum option_key {
 	MISSED_JITTER,
 	MISSED_LOCK,
 	MISSED_REMOVE,
+	STATS,
 };
 
 static const struct argp_option options[] = {
@@ -51,6 +54,7 @@ static const struct argp_option options[] = {
 	{"grace", GRACE, "TIME", 0, "how long publishes under way may take at the end (5s)", 1},
 	{"fanout-url", FANOUT_URL, "URL", 0,
 	 "how other broadcasters reach this one (http://HOST:PORT and the prefix)", 1},
+	{"stats", STATS, NULL, 0, "say at the end how many web sockets ended, and why", 1},
 	{NULL, 0, NULL, 0, "Telling subscribers that they missed a message:", 2},
 	{"sweep-interval", SWEEP_INTERVAL, "TIME", 0, "look this often for who is to be told (10s)",
 	 2},
@@ -69,7 +73,8 @@ static const struct argp_option options[] = {
 };
 
 static const char doc[] =
-	"Takes published messages and delivers them to subscribers (lonelypsp over HTTP).\v"
+	"Takes published messages and delivers them to subscribers (lonelypsp over HTTP "
+	"and web sockets).\v"
 	"Examples:\n"
 	"  psp-broadcaster --listen 127.0.0.1:3003\n"
 	"  psp-broadcaster --db subscriptions.db --log broadcaster.log\n"
@@ -79,9 +84,12 @@ struct program {
 	struct ps_options common;
 	struct ps_broadcaster_options o;
 	int64_t grace_ns;
+	bool stats;
+	struct ps_presets presets;
 	struct ps_loop *loop;
 	struct ps_broadcaster broadcaster;
 	int64_t stop_at_ns;
+	bool peers_told;
 	struct ps_timer stop;
 };
 
@@ -172,7 +180,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &p->common;
+		state->child_inputs[0] = &p->o.peers;
+		state->child_inputs[1] = &p->common;
 		return 0;
 	case LISTEN:
 		p->o.server.listen = arg;
@@ -185,6 +194,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case FANOUT_URL:
 		p->o.fanout_url = arg;
+		return 0;
+	case STATS:
+		p->stats = true;
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "%s: expected options only", arg);
@@ -211,7 +223,7 @@ static void set_defaults(struct program *p)
 	p->o.sweep = (struct ps_sweep_options){.interval_ns = 10000000000,
 					       .lock_ns = 30000000000,
 					       .policy = PS_MISSED_POLICY_INIT};
-	p->o.relay = &ps_relay_none;
+	ps_peers_options_init(&p->o.peers, &p->presets);
 }
 
 /* What common options say about parts that the broadcaster opens. */
@@ -228,15 +240,28 @@ static void apply_common(struct program *p)
 		c->replay_path = p->o.db.path;
 }
 
+static bool is_over(const struct program *p)
+{
+	return ps_system_steady_ns() >= p->stop_at_ns;
+}
+
+/* The peers are told when nothing is on its way to them any more, or there is no time left. */
 static void stop_when_idle(struct ps_timer *t)
 {
 	struct program *p = t->owner;
+	struct ps_broadcaster *b = &p->broadcaster;
 
-	if (!ps_server_request_count(p->broadcaster.server) ||
-	    ps_system_steady_ns() >= p->stop_at_ns)
+	if (p->peers_told && (!b->peers.count || is_over(p))) {
 		ps_loop_stop(p->loop, 0);
-	else
-		ps_loop_arm(p->loop, t, 10000000);
+		return;
+	}
+	if (!p->peers_told &&
+	    (is_over(p) || (!ps_server_request_count(b->server) && !ps_peers_is_busy(&b->peers)))) {
+		p->peers_told = true;
+		p->stop_at_ns = ps_system_steady_ns() + p->o.peers.sockets.close_ns;
+		ps_peers_stop(&b->peers);
+	}
+	ps_loop_arm(p->loop, t, 10000000);
 }
 
 static void stop(void *owner)
@@ -247,6 +272,14 @@ static void stop(void *owner)
 	p->stop_at_ns = ps_system_steady_ns() + p->grace_ns;
 	p->stop = (struct ps_timer){.expired = stop_when_idle, .owner = p};
 	ps_loop_arm(p->loop, &p->stop, 0);
+}
+
+static void print_stats(const struct ps_broadcaster *b)
+{
+	char text[512];
+
+	ps_peers_print(&b->peers, text, sizeof(text));
+	fprintf(stderr, "%s\n", text);
 }
 
 static int run(struct program *p)
@@ -262,13 +295,16 @@ static int run(struct program *p)
 			 p->o.db.path ? p->o.db.path : "none",
 			 (unsigned long long)ps_db_count(p->broadcaster.db));
 	r = ps_loop_run(p->loop);
+	if (p->stats)
+		print_stats(&p->broadcaster);
 	ps_broadcaster_close(&p->broadcaster);
 	return r;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct argp_child children[] = {{&ps_options_argp, 0, NULL, 0}, {0}};
+	static const struct argp_child children[] = {
+		{&ps_peers_argp, 0, NULL, 0}, {&ps_options_argp, 0, NULL, 0}, {0}};
 	static const struct argp argp = {options, parse, NULL, doc, children, NULL, NULL};
 	struct program p = {0};
 	int r;
@@ -283,5 +319,6 @@ int main(int argc, char **argv)
 		r = run(&p);
 	ps_loop_free(&p.loop);
 	ps_options_close(&p.common);
+	ps_presets_clear(&p.presets);
 	return r != 0;
 }

@@ -67,9 +67,11 @@ static void cancel(struct ps_relay *s, struct ps_relay_message *m)
 	strcat(said, "canceled ");
 }
 
-static bool tell_missed(struct ps_relay *s, const struct ps_relay_at *at, struct ps_bytes topic)
+static bool tell_missed(struct ps_relay *s, const struct ps_relay_at *at, struct ps_bytes topic,
+			const struct outspan_op *parent)
 {
 	(void)s;
+	assert_non_null(parent);
 	assert_true(ps_bytes_equal(topic, TEXT("t")));
 	say("missed%" PRIu64 " ", at->number);
 	return !sockets[at->number].deaf;

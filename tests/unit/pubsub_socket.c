@@ -100,7 +100,7 @@ static void note_closed(struct ps_socket *s, const struct ps_socket_end *end)
 	x->socket = NULL;
 }
 
-static const struct ps_socket_events events = {note_opened, note_message, note_closed};
+static const struct ps_socket_events events = {note_opened, note_message, note_closed, NULL};
 
 /* ---- the loop until something holds ------------------------------------------------------------ */
 
