@@ -11,7 +11,8 @@
 
 #include "probes/pubsub/ps_lines.h"
 #include "probes/pubsub/ps_options.h"
-#include "probes/pubsub/ps_publisher.h"
+#include "probes/pubsub/ps_outbox.h"
+#include "probes/pubsub/ps_session_argp.h"
 #include "probes/pubsub/ps_system.h"
 #include "user/base/log.h"
 #include "user/base/text.h"
@@ -27,6 +28,7 @@ enum option_key {
 	LINES,
 	NUMBERED,
 	QUIET,
+	IN_FLIGHT,
 };
 
 enum { LINE_MAX_BYTES = 16 << 20 };
@@ -45,17 +47,19 @@ static const struct argp_option options[] = {
 	{"retries", RETRIES, "N", 0, "passes over all broadcasters, at least 1 (2)", 1},
 	{"no-retry-ambiguous", UNAMBIGUOUS, NULL, 0,
 	 "do not try again when the message may have been taken", 1},
+	{"in-flight", IN_FLIGHT, "N", 0,
+	 "with --ws: publish up to N messages before the first is confirmed (1)", 1},
 	{"quiet", 'q', NULL, 0, "print no line per message", 1},
 	{0},
 };
 
 static const char doc[] =
-	"Publishes messages on a topic (lonelypsp over HTTP).\vMESSAGE - is all of standard input.\n"
+	"Publishes messages on a topic (lonelypsp over HTTP or, with --ws, over a web socket).\vMESSAGE - is all of standard input.\n"
 	"Exit status 0: every message was confirmed; 1: one was not.\n\n"
 	"Examples:\n"
 	"  psp-notify --broadcaster http://127.0.0.1:3003 foo/bar 'hello'\n"
 	"  psp-notify --file /etc/hostname --retries 3 hosts/new\n"
-	"  dmesg | psp-notify --stdin-lines --log publish.log kernel/log\n";
+	"  dmesg | psp-notify --ws --in-flight 20 --stdin-lines kernel/log\n";
 
 struct program {
 	struct ps_options common;
@@ -67,15 +71,16 @@ struct program {
 	uint8_t identifier[PS_IDENTIFIER_MAX];
 	size_t identifier_size;
 	unsigned retries;
+	struct ps_session_argp ws;
+	unsigned in_flight;
 	struct ps_loop *loop;
 	struct ps_client *client;
-	struct ps_publisher publisher;
+	struct ps_outbox outbox;
 	struct ps_log *out;
 	struct ps_lines lines;
-	struct ps_spool message;
-	struct ps_notification notification;
-	bool busy, stopping, failed;
-	uint64_t sent;
+	struct ps_spool message; /* the one that all are, if they are */
+	bool eof, stopping, failed, finished;
+	uint64_t started;
 	int64_t first_ns;
 	struct ps_timer next;
 };
@@ -142,8 +147,13 @@ static error_t check(struct program *p, struct argp_state *state)
 		argp_error(state, "the topic is longer than %d bytes", PS_TOPIC_MAX);
 	if (sources != 1)
 		argp_error(state, "expected one of: a message, --file, --stdin-lines");
-	if (p->numbered && p->file)
-		argp_error(state, "--numbered: not with --file");
+	if (p->numbered && (p->file || (p->text && !strcmp(p->text, "-"))))
+		argp_error(state, "--numbered: not with --file or -");
+	if (p->in_flight > 1 && !p->ws.wanted)
+		argp_error(state, "--in-flight: only with --ws");
+	if (p->ws.wanted && p->identifier_size > PS_FRAME_IDENTIFIER_MAX)
+		argp_error(state, "--identifier: at most %d bytes with --ws",
+			   PS_FRAME_IDENTIFIER_MAX);
 	if (!p->broadcasters.count)
 		ps_options_broadcasters(&p->broadcasters, "http://127.0.0.1:3003", state);
 	return 0;
@@ -155,7 +165,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &p->common;
+		state->child_inputs[0] = &p->ws;
+		state->child_inputs[1] = &p->common;
 		return 0;
 	case BROADCASTER:
 		ps_options_broadcasters(&p->broadcasters, arg, state);
@@ -175,6 +186,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case RETRIES:
 		p->retries = (unsigned)ps_options_number(arg, "retries", state);
 		return 0;
+	case IN_FLIGHT:
+		p->in_flight = (unsigned)ps_options_number(arg, "in-flight", state);
+		if (!p->in_flight || p->in_flight > 1000)
+			argp_error(state, "--in-flight %s: expected 1 to 1000", arg);
+		return 0;
 	case ARGP_KEY_ARG:
 		return parse_argument(arg, p, state);
 	case ARGP_KEY_END:
@@ -184,92 +200,102 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-/* ---- one message after the other ------------------------------------------------------------- */
+/* ---- message after message ------------------------------------------------------------------- */
 
-static void print_result(struct program *p)
+static void print_result(struct program *p, const struct ps_sent *sent)
 {
-	struct ps_notification *n = &p->notification;
 	struct ps_line line;
 
-	ps_log_begin(&line, p->out, n->outcome == PS_OUTCOME_OK ? "published" : "failed");
-	ps_log_hex(&line, "identifier", ps_bytes(n->identifier, n->identifier_size));
-	ps_log_text(&line, "topic", n->topic);
-	ps_log_number(&line, "bytes", (int64_t)n->message->size);
-	ps_log_number(&line, "attempts", n->attempts);
-	ps_log_number(&line, "status", n->status);
-	ps_log_number(&line, "subscribers", n->subscribers);
-	ps_log_word(&line, "outcome", ps_outcome_to_str(n->outcome));
-	if (n->outcome != PS_OUTCOME_OK)
-		ps_log_word(&line, "reason", n->reason);
-	if (ps_log_end(&line) || n->outcome != PS_OUTCOME_OK)
+	ps_log_begin(&line, p->out, sent->outcome == PS_OUTCOME_OK ? "published" : "failed");
+	ps_log_hex(&line, "identifier", sent->identifier);
+	ps_log_text(&line, "topic", sent->topic);
+	ps_log_number(&line, "bytes", (int64_t)sent->size);
+	ps_log_number(&line, "attempts", sent->attempts);
+	ps_log_number(&line, "status", sent->status);
+	ps_log_number(&line, "subscribers", sent->subscribers);
+	ps_log_word(&line, "outcome", ps_outcome_to_str(sent->outcome));
+	if (sent->outcome != PS_OUTCOME_OK)
+		ps_log_word(&line, "reason", sent->reason);
+	if (ps_log_end(&line) || sent->outcome != PS_OUTCOME_OK)
 		p->failed = true;
 }
 
 static void finish(struct program *p)
 {
-	ps_loop_stop(p->loop, p->failed);
+	p->finished = true;
+	ps_outbox_stop(&p->outbox);
+}
+
+/* By ps_outbox_stop or, with an error, without: then every message fails from now on. */
+static void ended(void *owner, int error)
+{
+	struct program *p = owner;
+
+	if (error)
+		osp_err(error, "stay connected - no broadcaster took the connection");
+	if (p->finished)
+		ps_loop_stop(p->loop, p->failed);
 }
 
 static void schedule(struct program *p)
 {
-	int64_t at = p->rate > 0 ? p->first_ns + (int64_t)((double)p->sent / p->rate * 1e9) : 0;
+	int64_t at = p->rate > 0 ? p->first_ns + (int64_t)((double)p->started / p->rate * 1e9) : 0;
 
 	ps_loop_arm(p->loop, &p->next, at - ps_system_steady_ns());
 }
 
-static void published(struct ps_notification *n)
+static bool is_last(const struct program *p)
 {
-	struct program *p = n->owner;
+	return p->stopping || (p->lines_wanted ? p->eof : p->started == p->count);
+}
 
-	p->busy = false;
-	p->sent++;
-	print_result(p);
-	if (p->stopping)
-		finish(p);
-	else if (p->lines_wanted || p->sent < p->count)
+static void published(void *owner, const struct ps_sent *sent)
+{
+	struct program *p = owner;
+
+	print_result(p, sent);
+	if (!is_last(p))
 		schedule(p);
-	else
+	else if (!p->outbox.busy && !p->finished)
 		finish(p);
 }
 
-static void publish(struct program *p)
+static void publish(struct program *p, struct ps_parcel *parcel)
 {
-	struct ps_notification *n = &p->notification;
-
-	n->topic = ps_bytes_text(p->topic);
-	n->message = &p->message;
-	n->filelike = p->file != NULL;
-	n->done = published;
-	n->owner = p;
-	p->busy = true;
-	ps_publisher_start(&p->publisher, n);
+	if (!p->lines_wanted && !p->numbered)
+		parcel->message = &p->message;
+	parcel->filelike = p->file != NULL;
+	p->started++;
+	ps_outbox_send(&p->outbox, parcel);
+	if (!is_last(p) && p->outbox.busy < p->outbox.count)
+		schedule(p);
 }
 
-static int set_message(struct program *p, const char *text, size_t size)
+static int set_message(struct ps_spool *message, const char *text, size_t size, uint64_t number)
 {
-	char number[24];
-	int r;
+	int r = ps_spool_add(message, text, size);
+	char digits[24];
 
-	ps_spool_clear(&p->message);
-	ps_spool_init(&p->message, &p->common.budget);
-	r = ps_spool_add(&p->message, text, size);
-	if (!r && p->numbered)
-		r = ps_spool_add(&p->message, number,
-				 (size_t)snprintf(number, sizeof(number), " %llu",
-						  (unsigned long long)p->sent + 1));
+	if (!r && number)
+		r = ps_spool_add(message, digits,
+				 (size_t)snprintf(digits, sizeof(digits), " %llu",
+						  (unsigned long long)number));
 	return r ? osp_err(r, "keep the message") : 0;
 }
 
 static void publish_next(struct ps_timer *t)
 {
 	struct program *p = t->owner;
+	struct ps_parcel *parcel = ps_outbox_next(&p->outbox);
 
+	if (!parcel)
+		return; /* whichever is confirmed next goes on */
 	if (p->lines_wanted)
 		ps_lines_resume(&p->lines);
-	else if (p->text && p->numbered && set_message(p, p->text, strlen(p->text)))
+	else if (p->numbered && set_message(&parcel->own, p->text, strlen(p->text), p->started + 1))
 		ps_loop_stop(p->loop, 1);
 	else
-		publish(p);
+		publish(p, parcel);
 }
 
 /* ---- where messages come from ---------------------------------------------------------------- */
@@ -278,20 +304,26 @@ static bool take_line(void *owner, const char *text, size_t size)
 {
 	struct program *p = owner;
 
-	if (p->stopping)
+	struct ps_parcel *parcel = ps_outbox_next(&p->outbox);
+
+	if (p->stopping || !parcel)
 		return false;
-	if (set_message(p, text, size)) {
+	if (set_message(&parcel->own, text, size, p->numbered ? p->started + 1 : 0)) {
 		p->failed = true;
 		finish(p);
 		return false;
 	}
-	publish(p);
-	return false; /* one at a time: published() asks for the next */
+	publish(p, parcel);
+	return false; /* as soon as another may go, `schedule` asks for the next */
 }
 
 static void end_of_lines(void *owner)
 {
-	finish(owner);
+	struct program *p = owner;
+
+	p->eof = true;
+	if (!p->outbox.busy)
+		finish(p);
 }
 
 static int read_stdin(struct program *p)
@@ -329,16 +361,15 @@ static int open_message(struct program *p)
 	if (p->file)
 		return open_file(p);
 	if (p->lines_wanted) {
-		ps_spool_init(&p->message, &p->common.budget);
 		p->lines.line = take_line;
 		p->lines.end = end_of_lines;
 		p->lines.owner = p;
 		return ps_lines_open(&p->lines, p->loop, LINE_MAX_BYTES);
 	}
-	if (strcmp(p->text, "-"))
-		return set_message(p, p->text, strlen(p->text));
-	p->text = NULL;
-	return read_stdin(p);
+	if (!strcmp(p->text, "-"))
+		return read_stdin(p);
+	ps_spool_init(&p->message, &p->common.budget);
+	return set_message(&p->message, p->text, strlen(p->text), 0);
 }
 
 /* ---- running --------------------------------------------------------------------------------- */
@@ -348,10 +379,33 @@ static void stop(void *owner)
 	struct program *p = owner;
 
 	p->stopping = true;
-	if (p->busy)
-		return; /* the message on its way is waited for; a second signal is not that patient */
-	p->failed |= p->sent < p->count && !p->lines_wanted;
-	finish(p);
+	p->failed |= p->started < p->count && !p->lines_wanted;
+	if (!p->outbox.busy) /* else they are waited for; a second signal is not that patient */
+		finish(p);
+}
+
+static int open_outbox(struct program *p)
+{
+	struct ps_publisher http = {
+		.loop = p->loop,
+		.client = p->client,
+		.auth = &p->common.auth,
+		.log = p->common.log,
+		.broadcasters = p->broadcasters.list,
+		.broadcaster_count = p->broadcasters.count,
+		.passes = p->retries,
+		.retry_ambiguous = !p->unambiguous,
+		.identifier = ps_bytes(p->identifier, p->identifier_size),
+	};
+
+	p->outbox.topic = ps_bytes_text(p->topic);
+	p->outbox.sent = published;
+	p->outbox.ended = ended;
+	p->outbox.owner = p;
+	p->ws.options.connect_ns = p->common.connect_ns;
+	return p->ws.wanted ? ps_outbox_open_ws(&p->outbox, &http, &p->common.budget,
+						&p->ws.options, p->in_flight)
+			    : ps_outbox_open_http(&p->outbox, &http, &p->common.budget);
 }
 
 static int open_parts(struct program *p)
@@ -366,18 +420,7 @@ static int open_parts(struct program *p)
 		r = ps_log_open_stdout(&p->out);
 	if (!r)
 		r = open_message(p);
-	p->publisher = (struct ps_publisher){
-		.loop = p->loop,
-		.client = p->client,
-		.auth = &p->common.auth,
-		.log = p->common.log,
-		.broadcasters = p->broadcasters.list,
-		.broadcaster_count = p->broadcasters.count,
-		.passes = p->retries,
-		.retry_ambiguous = !p->unambiguous,
-		.identifier = ps_bytes(p->identifier, p->identifier_size),
-	};
-	return r;
+	return r ? r : open_outbox(p);
 }
 
 static int run(struct program *p)
@@ -400,25 +443,29 @@ static int run(struct program *p)
 
 static void close_parts(struct program *p)
 {
-	ps_publisher_clear(&p->notification);
+	if (p->loop)
+		ps_outbox_close(&p->outbox);
 	ps_lines_close(&p->lines);
 	ps_client_close(&p->client);
 	ps_loop_free(&p->loop);
 	ps_spool_clear(&p->message);
 	ps_log_close(&p->out);
+	ps_session_argp_clear(&p->ws);
 	ps_options_clear_broadcasters(&p->broadcasters);
 	ps_options_close(&p->common);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct argp_child children[] = {{&ps_options_argp, 0, NULL, 0}, {0}};
+	static const struct argp_child children[] = {
+		{&ps_session_argp_child, 0, NULL, 0}, {&ps_options_argp, 0, NULL, 0}, {0}};
 	static const struct argp argp = {options, parse, "TOPIC [MESSAGE|-]", doc, children,
 					 NULL,	  NULL};
-	struct program p = {.count = 1, .retries = 2, .message = {.fd = -1}};
+	struct program p = {.count = 1, .retries = 2, .in_flight = 1, .message = {.fd = -1}};
 	int r;
 
 	ps_options_init(&p.common);
+	ps_session_argp_init(&p.ws);
 	p.common.read_ns = 0;
 	ps_options_parse(&argp, argc, argv, &p);
 	if (!p.common.read_ns) /* the broadcaster answers when all are served */

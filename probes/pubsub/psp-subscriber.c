@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "probes/pubsub/ps_inbox.h"
 #include "probes/pubsub/ps_lines.h"
 #include "probes/pubsub/ps_message.h"
 #include "probes/pubsub/ps_options.h"
-#include "probes/pubsub/ps_subscriber.h"
+#include "probes/pubsub/ps_session_argp.h"
 #include "probes/pubsub/ps_system.h"
 #include "probes/pubsub/ps_url.h"
 #include "user/base/log.h"
@@ -69,19 +71,21 @@ static const struct argp_option options[] = {
 };
 
 static const char doc[] =
-	"Subscribes to topics and prints their messages (lonelypsp over HTTP).\v"
+	"Subscribes to topics and prints their messages (lonelypsp over HTTP or, with --ws, over a web"
+	" socket).\v"
 	"Commands on standard input, one per line, each answered by a line on standard output:\n"
 	"  subscribe exact TOPIC    subscribe glob GLOB\n"
 	"  unsubscribe exact TOPIC  unsubscribe glob GLOB  check  quit\n\n"
 	"Examples:\n"
-	"  psp-subscriber --broadcaster http://127.0.0.1:3003 --exact foo/bar\n"
 	"  (echo subscribe exact foo/bar; cat) | psp-subscriber --handler-delay 100ms\n"
-	"  psp-subscriber --bulk --glob 'foo/*' --exact bar --check 1m --log x.log\n";
+	"  psp-subscriber --bulk --glob 'foo/*' --exact bar --check 1m --log x.log\n"
+	"  psp-subscriber --ws --broadcaster http://a:3003,http://b:3003 --exact foo\n";
 
 struct program {
 	struct ps_options common;
 	struct ps_broadcasters broadcasters;
 	struct ps_subscriber_options o;
+	struct ps_session_argp ws;
 	struct {
 		enum ps_db_kind kind;
 		const char *text;
@@ -94,7 +98,7 @@ struct program {
 	int64_t grace_ns;
 	unsigned leave_rounds;
 	struct ps_loop *loop;
-	struct ps_subscriber subscriber;
+	struct ps_inbox inbox;
 	struct ps_handler handler;
 	struct ps_log *out;
 	struct ps_lines lines;
@@ -195,7 +199,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &p->common;
+		state->child_inputs[0] = &p->ws;
+		state->child_inputs[1] = &p->common;
 		return 0;
 	case BROADCASTER:
 		ps_options_broadcasters(&p->broadcasters, arg, state);
@@ -209,6 +214,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (p->o.base_url && ps_url_check(ps_bytes_text(p->o.base_url)))
 			argp_error(state, "--url %s: expected http://HOST[:PORT][/PATH]",
 				   p->o.base_url);
+		if (p->ws.wanted && (p->o.refuse || p->check_ns))
+			argp_error(state, "--refuse, --check: not with --ws");
 		return 0;
 	default:
 		return parse_subscribing(key, arg, p, state) || parse_receiving(key, arg, p, state)
@@ -220,6 +227,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static void set_defaults(struct program *p)
 {
 	ps_options_init(&p->common);
+	ps_session_argp_init(&p->ws);
 	p->show = 256;
 	p->grace_ns = 5000000000;
 	p->o = (struct ps_subscriber_options){.passes = 2,
@@ -337,9 +345,19 @@ static void print_change(struct program *p, const struct ps_changed *c)
 
 /* ---- stopping -------------------------------------------------------------------------------- */
 
+/* By ps_inbox_stop or, with an error, without. */
+static void ended(void *owner, int error)
+{
+	struct program *p = owner;
+
+	if (error)
+		osp_err(error, "stay connected - no broadcaster took the connection");
+	ps_loop_stop(p->loop, p->refused || error);
+}
+
 static void finish(struct program *p)
 {
-	ps_loop_stop(p->loop, p->refused);
+	ps_inbox_stop(&p->inbox);
 }
 
 static void stop_now(struct ps_timer *t)
@@ -347,8 +365,7 @@ static void stop_now(struct ps_timer *t)
 	struct program *p = t->owner;
 
 	osp_warn("unsubscribe: not done within the grace time - subscriptions may be left behind");
-	p->refused = true;
-	finish(p);
+	ps_loop_stop(p->loop, 1);
 }
 
 static void leave(struct program *p);
@@ -360,9 +377,9 @@ static void left(void *owner, const struct ps_changed *c)
 	print_change(p, c);
 	if (!ps_changed_is_success(c))
 		p->refused = true;
-	if (p->subscriber.turns.first)
+	if (ps_inbox_is_changing(&p->inbox))
 		return;
-	if (p->subscriber.subscriptions.count && p->leave_rounds < 2)
+	if (ps_inbox_count(&p->inbox) && p->leave_rounds < 2)
 		leave(p);
 	else
 		finish(p);
@@ -371,9 +388,7 @@ static void left(void *owner, const struct ps_changed *c)
 static void leave(struct program *p)
 {
 	p->leave_rounds++;
-	if (p->keep || !p->subscriber.subscriptions.count)
-		finish(p);
-	else if (ps_subscriber_leave(&p->subscriber, left, p))
+	if (p->keep || ps_inbox_leave(&p->inbox, left, p))
 		finish(p);
 }
 
@@ -397,22 +412,23 @@ static void answer(void *owner, const struct ps_changed *c)
 	struct program *p = owner;
 
 	print_change(p, c);
-	if (p->stopping && !p->subscriber.turns.first)
+	if (p->stopping && !ps_inbox_is_changing(&p->inbox))
 		leave(p);
 }
 
 static const char *change_error(int r)
 {
-	return r == -ENOENT   ? "not_subscribed"
-	       : r == -EINVAL ? "not_a_glob_or_too_long"
-	       : r == -ENOSPC ? "full"
-			      : "failed";
+	return r == -ENOENT    ? "not_subscribed"
+	       : r == -EINVAL  ? "not_a_glob_or_too_long"
+	       : r == -ENOSPC  ? "full"
+	       : r == -ENOTSUP ? "not_over_web_sockets"
+			       : "failed";
 }
 
 static void change(struct program *p, bool subscribe, enum ps_db_kind kind, struct ps_bytes key,
 		   void (*done)(void *, const struct ps_changed *))
 {
-	int r = ps_subscriber_change(&p->subscriber, subscribe, kind, key, done, p);
+	int r = ps_inbox_change(&p->inbox, subscribe, kind, key, done, p);
 	struct ps_changed c = {subscribe, kind, key, PS_OUTCOME_FAILED, 0, change_error(r), 0};
 
 	if (r)
@@ -424,7 +440,7 @@ static void checked(void *owner, const struct ps_checked *c)
 	struct program *p = owner;
 
 	print_check(p, c);
-	if (p->stopping && !p->subscriber.turns.first)
+	if (p->stopping && !ps_inbox_is_changing(&p->inbox))
 		leave(p);
 	else if (p->check_ns && !p->stopping)
 		ps_loop_arm(p->loop, &p->check, p->check_ns);
@@ -434,7 +450,7 @@ static void checked(void *owner, const struct ps_checked *c)
 static void check(struct ps_timer *t)
 {
 	struct program *p = t->owner;
-	int r = ps_subscriber_check(&p->subscriber, checked, p);
+	int r = ps_inbox_check(&p->inbox, checked, p);
 	struct ps_checked c = {PS_OUTCOME_FAILED, 0, change_error(r), false, false};
 
 	if (r)
@@ -487,8 +503,11 @@ static bool take_command(void *owner, const char *text, size_t size)
 static int start_commands(struct program *p)
 {
 	p->ready = true;
-	ps_options_ready(&p->common, "port=%u url=%s", ps_server_port(p->subscriber.server),
-			 p->subscriber.receive_url);
+	if (p->ws.wanted)
+		ps_options_ready(&p->common, "pid=%d", (int)getpid());
+	else
+		ps_options_ready(&p->common, "port=%u url=%s", ps_server_port(p->inbox.http.server),
+				 p->inbox.http.receive_url);
 	if (p->check_ns)
 		ps_loop_arm(p->loop, &p->check, p->check_ns);
 	p->lines.line = take_command;
@@ -503,7 +522,7 @@ static void started(void *owner, const struct ps_changed *c)
 	print_change(p, c);
 	p->refused |= !ps_changed_is_success(c);
 	p->keys_left--;
-	if (p->stopping && !p->subscriber.turns.first)
+	if (p->stopping && !ps_inbox_is_changing(&p->inbox))
 		leave(p);
 	if (p->stopping || p->keys_left)
 		return;
@@ -521,6 +540,15 @@ static int start(struct program *p)
 	for (size_t i = 0; i < p->key_count; i++)
 		change(p, true, p->keys[i].kind, ps_bytes_text(p->keys[i].text), started);
 	return 0;
+}
+
+static int open_inbox(struct program *p)
+{
+	const struct ps_auth *auth = &p->common.auth;
+
+	return p->ws.wanted ? ps_inbox_open_ws(&p->inbox, p->loop, auth, p->common.log, &p->o,
+					       &p->ws.options)
+			    : ps_inbox_open_http(&p->inbox, p->loop, auth, p->common.log, &p->o);
 }
 
 static int run(struct program *p)
@@ -542,7 +570,9 @@ static int run(struct program *p)
 	p->o.client.total_ns = p->common.total_ns;
 	p->o.broadcasters = p->broadcasters.list;
 	p->o.broadcaster_count = p->broadcasters.count;
-	r = ps_subscriber_open(&p->subscriber, p->loop, &p->common.auth, p->common.log, &p->o);
+	p->inbox.ended = ended;
+	p->inbox.owner = p;
+	r = open_inbox(p);
 	if (r)
 		return r;
 	ps_loop_on_signal(p->loop, stop, p);
@@ -551,13 +581,14 @@ static int run(struct program *p)
 		r = ps_loop_run(p->loop);
 	ps_loop_disarm(p->loop, &p->check);
 	ps_lines_close(&p->lines);
-	ps_subscriber_close(&p->subscriber);
+	ps_inbox_close(&p->inbox);
 	return r;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct argp_child children[] = {{&ps_options_argp, 0, NULL, 0}, {0}};
+	static const struct argp_child children[] = {
+		{&ps_session_argp_child, 0, NULL, 0}, {&ps_options_argp, 0, NULL, 0}, {0}};
 	static const struct argp argp = {options, parse, NULL, doc, children, NULL, NULL};
 	static struct program p;
 	int r;
@@ -573,6 +604,7 @@ int main(int argc, char **argv)
 		r = run(&p);
 	ps_loop_free(&p.loop);
 	ps_log_close(&p.out);
+	ps_session_argp_clear(&p.ws);
 	ps_options_clear_broadcasters(&p.broadcasters);
 	ps_options_close(&p.common);
 	return r != 0;
