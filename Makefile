@@ -188,4 +188,5 @@ measure: ## print the size table of the sources
 clean: ## remove what was built
 	$(Q)rm -rf $(O)
 
+include probes/python/rules.mk
 -include $(wildcard tests/probes/rules.mk)
