@@ -262,6 +262,32 @@ static void print_class(FILE *f, const struct osp_catalogue *c, const struct osp
 	fputs("\",\n};\n\n", f);
 }
 
+/* ---- enumerations ---------------------------------------------------------------------------- */
+
+/* Each value of each enumeration that an argument of a method has, once: NAME = number. */
+static void print_constants(FILE *f, const struct osp_catalogue *c, const char *format)
+{
+	const struct osp_enum *seen[256];
+	size_t count = 0, n;
+	char whole[OSP_NAMES_BYTES], capitals[OSP_NAMES_BYTES];
+
+	for (size_t i = 0; i < c->point_count; i++)
+		for (size_t k = 0; k < c->points[i]->arg_count; k++) {
+			const struct osp_enum *e = c->points[i]->args[k].enumeration;
+
+			for (n = 0; e && n < count && seen[n] != e;)
+				n++;
+			if (!e || n < count || count == 256 || is_lacking(c, c->points[i]))
+				continue;
+			seen[count++] = e;
+			for (n = 0; n < e->count; n++) {
+				snprintf(whole, sizeof(whole), "%.64s_%.64s", e->name, e->values[n].name);
+				osp_names_upper(capitals, whole);
+				fprintf(f, format, capitals, e->values[n].value);
+			}
+		}
+}
+
 /* The words' name has the digest of all points in it: any point of the header leads there. */
 int osp_module_print(FILE *f, const struct osp_catalogue *c)
 {
@@ -287,7 +313,9 @@ int osp_module_print(FILE *f, const struct osp_catalogue *c)
 	for (size_t i = 0; i < c->operation_count; i++)
 		if (has_class(c, c->operations[i]))
 			fprintf(f, "\t&%s_type,\n", c->operations[i]->name);
-	fputs("\tNULL,\n};\n", f);
+	fputs("\tNULL,\n};\n\nconst struct outspan_constant outspan_constants[] = {\n", f);
+	print_constants(f, c, "\t{\"%s\", %" PRId64 "},\n");
+	fputs("\t{NULL, 0},\n};\n", f);
 	return ferror(f) ? -EIO : 0;
 }
 
@@ -329,6 +357,8 @@ int osp_module_print_types(FILE *f, const struct osp_catalogue *c)
 	      "    def leave(self, cause: int = 0, /) -> None: ...\n"
 	      "    def silence(self) -> None: ...\n",
 	      f);
+	print_constants(f, c, "\n%s: int  # %" PRId64);
+	fputs("\n", f);
 	for (size_t i = 0; i < c->operation_count; i++) {
 		const struct osp_operation *op = c->operations[i];
 

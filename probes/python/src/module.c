@@ -203,6 +203,9 @@ PyMODINIT_FUNC PyInit_points(void)
 
 	for (size_t i = 0; !r && outspan_operation_types[i]; i++)
 		r = add_type(module, outspan_operation_types[i]);
+	for (size_t i = 0; !r && outspan_constants[i].name; i++)
+		r = PyModule_AddIntConstant(module, outspan_constants[i].name,
+					    (long)outspan_constants[i].value);
 	if (r)
 		Py_CLEAR(module);
 	return module;

@@ -24,6 +24,12 @@ enum { OUTSPAN_STATE_END = 255 };
 extern PyTypeObject outspan_operation_type;
 extern PyTypeObject *const outspan_operation_types[]; /* up to NULL */
 
+struct outspan_constant {
+	const char *name;
+	long long value;
+};
+extern const struct outspan_constant outspan_constants[]; /* the catalogue's enumerations; up to NULL */
+
 /* An object of the type, nothing of it set; NULL with an exception if arguments were given. */
 void *outspan_operation_new(PyTypeObject *type, PyObject *args, PyObject *names);
 void outspan_operation_begin(struct outspan_operation *self, struct outspan_op *head,
