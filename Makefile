@@ -189,4 +189,5 @@ clean: ## remove what was built
 	$(Q)rm -rf $(O)
 
 include probes/python/rules.mk
+include tests/peers/rules.mk
 -include $(wildcard tests/probes/rules.mk)
