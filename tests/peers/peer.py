@@ -26,7 +26,7 @@ def make_auth(text: str) -> AuthConfig:
     if kind == "none":
         return AuthConfigFromParts(ToBroadcasterNoneAuth(), ToSubscriberNoneAuth())
     if kind == "token":
-        return AuthConfigFromParts(ToBroadcasterTokenAuth(secret), ToSubscriberTokenAuth(secret))
+        return AuthConfigFromParts(ToBroadcasterTokenAuth(token=secret), ToSubscriberTokenAuth(token=secret))
     db = hmac.IncomingHmacAuthDBReentrantConfig(hmac.IncomingHmacAuthSqliteDBConfig(":memory:"))
     return AuthConfigFromParts(hmac.ToBroadcasterHmacAuth(secret=secret, db_config=db),
                                hmac.ToSubscriberHmacAuth(secret=secret, db_config=db))
