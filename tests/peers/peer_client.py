@@ -1,7 +1,8 @@
 """The real lonelypsc: subscribes, and publishes what it is told to on standard input.
 
-`publish TOPIC SIZE` publishes so many bytes, answered by `published N` (subscribers) or `failed ERROR`; `set N` subscribes to
-t/0 ... t/N-1 through the connector and is answered by `set`; `check` by `etag HEX`; `quit`. Of each message that comes it
+`publish TOPIC SIZE` publishes so many bytes, answered by `published N` (subscribers) or `failed ERROR`; `set N` makes
+t/0 ... t/N-1 all its subscriptions, answered by `set ETAG`; `check` is answered by `etag HEX`; `subscribe_exact TOPIC`,
+`unsubscribe_glob GLOB` and so on by `done` or `failed ERROR`; `quit`. Of each message that comes it
 says `received TOPIC SIZE SHA512`.
 """
 import asyncio
@@ -73,11 +74,22 @@ async def set_subscriptions(args, client, count):
     peer.say(f"set {etag.etag.hex()}")
 
 
+async def change(client, method, key):
+    exact = method.endswith("_exact")
+    try:
+        await getattr(client.connector, method)(**({"topic": key.encode()} if exact else {"glob": key}))
+        peer.say("done")
+    except Exception as error:
+        peer.say(f"failed {type(error).__name__}")
+
+
 async def command(args, client, words):
     if words[0] == "publish":
         await publish(client, *words[1:])
     elif words[0] == "set":
         await set_subscriptions(args, client, words[1])
+    elif words[0].startswith(("subscribe_", "unsubscribe_")):
+        await change(client, *words)
     elif words[0] == "check":
         peer.say("etag " + (await client.connector.check_subscriptions()).etag.hex())
 
@@ -93,6 +105,7 @@ async def run(args):
                 await subscription.subscribe_glob(glob)
             receiving = asyncio.create_task(receive(await subscription.messages()))
             stack.callback(receiving.cancel)
+            receiving.add_done_callback(lambda done: done.cancelled() or done.exception())
         peer.ready(f"port={args.port}")
         stdin = await peer.lines()
         while line := (await stdin.readline()).decode().split():

@@ -56,6 +56,11 @@ class Peer:
         self.process.wait_for(f"({line}(.*\n)*){{{count}}}" if count > 1 else line, "out")
         assert self.process.text().count(line) == count, self.process.text()
 
+    def quit(self):
+        """Ends it as an application would."""
+        self.process.line("quit")
+        assert self.process.wait() == 0, self.process.err
+
     def stop(self):
         return self.process.stop()
 

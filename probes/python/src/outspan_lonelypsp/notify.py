@@ -88,6 +88,7 @@ class HandleNotify:
 
     def __init__(self) -> None:
         self._op = points.handle_notify()
+        self._asked = False
 
     def __enter__(self) -> "HandleNotify":
         return self
@@ -115,6 +116,7 @@ class HandleNotify:
 
     def on_auth_accepted(self, topic: bytes, length: int, identifier: bytes, tracing: bytes) -> "HandleNotify":
         self._op.auth_accepted(topic, length, identifier, tracing)
+        self._asked = tracing != b""
         return self
 
     def on_unavailable(self) -> None:
@@ -187,4 +189,6 @@ class HandleNotify:
         return self
 
     def on_sending_response(self) -> bytes:
+        if not self._asked:  # a subscriber without trace context of its own has no use for ours
+            self._op.silence()
         return self._op.sending_response()
