@@ -88,12 +88,12 @@ def test_subscriptions_change_over_a_connection(case):
     recorder = Recorder(case, [broadcaster])
     client = peers.start_client(case, broadcaster, "--websocket", auth="hmac")
     for text in ("subscribe_exact a/b", "subscribe_glob a/*", "unsubscribe_exact a/b", "unsubscribe_glob a/*"):
-        client.ask(text, "^done$")
+        client.ask(text, "^done$")  # it waits in the client
+        recorder.read_until("SELECT 1 FROM span WHERE operation = ? AND status = 'ok'", "handle_stateful_" + text.split()[0])
     client.quit()
     recorder.read_until("SELECT 1 FROM event WHERE name = 'closed'")
     session = recorder.stop()
     traces = sorted((t for t in session.traces if t.line["root"] != "keep a connection"), key=lambda t: t.line["start_ns"])
-    print(traces, client.process.err)
     assert [t.table() for t in traces] == [[(0, "handle_stateful_" + change, "ok", None)] for change in
                                            ("subscribe_exact", "subscribe_glob", "unsubscribe_exact", "unsubscribe_glob")]
     assert [value(t.spans[0], "auth_accepted", "ctr") for t in traces] == [-1, -2, -3, -4]
