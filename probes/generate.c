@@ -38,8 +38,9 @@ struct output {
 };
 
 static const struct output outputs[] = {
-	{"header", osp_header_print}, {"table", osp_table_print},   {"docs", print_docs},
-	{"man", print_man},	      {"module", osp_module_print}, {"types", osp_module_print_types},
+	{"header", osp_header_print}, {"table", osp_table_print},
+	{"docs", print_docs},	      {"man", print_man},
+	{"module", osp_module_print}, {"types", osp_module_print_types},
 };
 
 static int usage(void)

@@ -106,8 +106,8 @@ static void print_variables(FILE *f, const struct osp_point *p)
 		else if (a->type == OSP_TYPE_CONTEXT_IN || a->type == OSP_TYPE_CONTEXT_OUT)
 			fprintf(f, "\tstruct outspan_context %s;\n", a->name);
 		else
-			fprintf(f, "\t%s%s%s = 0;\n", type, type[strlen(type) - 1] == '*' ? "" : " ",
-				a->name);
+			fprintf(f, "\t%s%s%s = 0;\n", type,
+				type[strlen(type) - 1] == '*' ? "" : " ", a->name);
 	}
 }
 
@@ -202,7 +202,8 @@ static void print_doc(FILE *f, const struct osp_point *p)
 		comma = "\\n";
 	}
 	if (context_out(p))
-		fputs("\\n\\nReturns what the peer is to be told: the protocol's tracing field.", f);
+		fputs("\\n\\nReturns what the peer is to be told: the protocol's tracing field.",
+		      f);
 }
 
 static void print_table(FILE *f, const struct osp_catalogue *c, const struct osp_operation *op)
@@ -249,8 +250,8 @@ static void print_class(FILE *f, const struct osp_catalogue *c, const struct osp
 		"\tfirst = %s_%s_begin(&self->block);\n\t(void)first;\n"
 		"\toutspan_operation_begin(&self->base, &self->block.head, %u, %s_leave);\n"
 		"\treturn (PyObject *)self;\n}\n\n",
-		op->name, op->name, op->provider, op->name, state, op->provider, op->name, op->start,
-		op->name);
+		op->name, op->name, op->provider, op->name, state, op->provider, op->name,
+		op->start, op->name);
 	fprintf(f,
 		"static PyTypeObject %s_type = {\n"
 		"\tPyVarObject_HEAD_INIT(NULL, 0).tp_name = \"outspan_lonelypsp.points.%s\",\n"
@@ -281,7 +282,8 @@ static void print_constants(FILE *f, const struct osp_catalogue *c, const char *
 				continue;
 			seen[count++] = e;
 			for (n = 0; n < e->count; n++) {
-				snprintf(whole, sizeof(whole), "%.64s_%.64s", e->name, e->values[n].name);
+				snprintf(whole, sizeof(whole), "%.64s_%.64s", e->name,
+					 e->values[n].name);
 				osp_names_upper(capitals, whole);
 				fprintf(f, format, capitals, e->values[n].value);
 			}

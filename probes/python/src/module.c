@@ -108,8 +108,7 @@ void *outspan_operation_new(PyTypeObject *type, PyObject *args, PyObject *names)
 }
 
 void outspan_operation_begin(struct outspan_operation *self, struct outspan_op *head,
-			     unsigned int start,
-			     void (*leave)(struct outspan_operation *, int32_t))
+			     unsigned int start, void (*leave)(struct outspan_operation *, int32_t))
 {
 	self->head = head;
 	self->leave = leave;

@@ -28,7 +28,8 @@ struct outspan_constant {
 	const char *name;
 	long long value;
 };
-extern const struct outspan_constant outspan_constants[]; /* the catalogue's enumerations; up to NULL */
+extern const struct outspan_constant
+	outspan_constants[]; /* the catalogue's enumerations; up to NULL */
 
 /* An object of the type, nothing of it set; NULL with an exception if arguments were given. */
 void *outspan_operation_new(PyTypeObject *type, PyObject *args, PyObject *names);
