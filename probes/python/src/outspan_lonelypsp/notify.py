@@ -4,6 +4,8 @@ Upstream hands an object from callback to callback; here it is always the same o
 the catalogue's business. Callbacks return what goes into the tracing field: the operation's context
 while a recorder asks for it, one that came in if there was one, else nothing.
 """
+import struct
+import time
 from types import TracebackType
 from typing import Optional, Type
 
@@ -83,12 +85,23 @@ class Notify:
         return self
 
 
+def simple_answer(received_ns: int, accepted_ns: int, sent_ns: int) -> bytes:
+    """What a broadcaster with upstream's `simple` tracer answers, with one record.
+
+    A subscriber with that tracer sends nothing, and raises into its application if it is answered with anything else
+    (lonelypsp/tracing/impl/simple/stateless/notify.py): u8 truncated, u16 records, then of each v16 name, v16 JSON and f64
+    seconds since 1970; u64 ns received, u64 ns sent.
+    """
+    return struct.pack(">BHH13sH2sdQQ", 0, 1, 13, b"auth_accepted", 2, b"{}", accepted_ns / 1e9, received_ns, sent_ns)
+
+
 class HandleNotify:
     """A message that this broadcaster takes and delivers: StatelessTracingNotifyOnReceived and all that follows it."""
 
     def __init__(self) -> None:
         self._op = points.handle_notify()
         self._asked = False
+        self._received_ns = self._accepted_ns = 0
 
     def __enter__(self) -> "HandleNotify":
         return self
@@ -99,6 +112,7 @@ class HandleNotify:
 
     def on_received(self) -> "HandleNotify":
         self._op.received()
+        self._received_ns = time.time_ns()
         return self
 
     def on_bad_request(self) -> None:
@@ -117,6 +131,7 @@ class HandleNotify:
     def on_auth_accepted(self, topic: bytes, length: int, identifier: bytes, tracing: bytes) -> "HandleNotify":
         self._op.auth_accepted(topic, length, identifier, tracing)
         self._asked = tracing != b""
+        self._accepted_ns = time.time_ns()
         return self
 
     def on_unavailable(self) -> None:
@@ -189,6 +204,8 @@ class HandleNotify:
         return self
 
     def on_sending_response(self) -> bytes:
-        if not self._asked:  # a subscriber without trace context of its own has no use for ours
-            self._op.silence()
-        return self._op.sending_response()
+        if self._asked:
+            return self._op.sending_response()
+        self._op.silence()
+        self._op.sending_response()
+        return simple_answer(self._received_ns, self._accepted_ns, time.time_ns())
