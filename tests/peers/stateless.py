@@ -79,6 +79,9 @@ def check_trace(trace, size, subscribers, pids, found):
         check_link(trace, deliver, receive, *EXACT_LINK)
         assert identifier(receive) == identifier(deliver)
         assert attribute(receive, "messaging.message.body.size") == size
+        answer, = [e for e in receive["events"] if e["name"] == "sending_response"]
+        # upstream has no room for a context in this answer: none is said to be sent
+        assert ("lonelypsp.context" in answer["attributes"]) == (receive["process"]["comm"] != "python"), answer
     assert sorted(r["process"]["pid"] for r in trace.find("receive ")) == sorted(pids["subscribers"])
     assert attribute(root, "messaging.message.body.size") == attribute(handle, "messaging.message.body.size") == size
     assert trace.marks() == [] and trace.line["status"] == "ok", trace
