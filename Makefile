@@ -134,7 +134,7 @@ demo: setup ## one broadcaster, three subscribers, a stitched trace
 	$(Q)scripts/demo $(O)
 
 check: setup ## build and run every test; last line: N passed, N failed, N skipped
-	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)$(MAKE) --no-print-directory all tests peers-environment
 	$(Q)$(MAKE) --no-print-directory O=$(O)/san SAN=address,undefined CFLAGS='-O1 -g' unit-programs
 	$(Q)scripts/check $(O)
 
@@ -190,4 +190,6 @@ measure: ## print the size table of the sources
 clean: ## remove what was built
 	$(Q)rm -rf $(O)
 
+include probes/python/rules.mk
+include tests/peers/rules.mk
 -include $(wildcard tests/probes/rules.mk)

@@ -6,6 +6,8 @@
  *   outspan-generate table FILE.yaml    a line per transition, for programs
  *   outspan-generate docs FILE.yaml     the reference page in markdown
  *   outspan-generate man FILE.yaml      the same as a man page
+ *   outspan-generate module FILE.yaml   the C source of the Python module with the trace points
+ *   outspan-generate types FILE.yaml    the Python types of that module
  *   outspan-generate check FILE.yaml... nothing, if the catalogues are in order
  */
 #include <errno.h>
@@ -14,18 +16,42 @@
 
 #include "probes/catalogue.h"
 #include "probes/header.h"
+#include "probes/module.h"
 #include "probes/page.h"
 #include "probes/table.h"
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
 
+static int print_docs(FILE *f, const struct osp_catalogue *c)
+{
+	return osp_page_print(f, c, &osp_markdown);
+}
+
+static int print_man(FILE *f, const struct osp_catalogue *c)
+{
+	return osp_page_print(f, c, &osp_roff);
+}
+
+struct output {
+	const char *name;
+	int (*print)(FILE *f, const struct osp_catalogue *c);
+};
+
+static const struct output outputs[] = {
+	{"header", osp_header_print}, {"table", osp_table_print},
+	{"docs", print_docs},	      {"man", print_man},
+	{"module", osp_module_print}, {"types", osp_module_print_types},
+};
+
 static int usage(void)
 {
-	osp_err(0, "usage: outspan-generate header|table|docs|man FILE.yaml | check FILE.yaml...");
+	osp_err(0, "usage: outspan-generate header|table|docs|man|module|types FILE.yaml | check "
+		   "FILE.yaml...");
 	return 2;
 }
 
-static int generate(const char *what, char **files, int count)
+/* what: NULL = the catalogues are read, and that is all */
+static int generate(const struct output *what, char **files, int count)
 {
 	_cleanup_(osp_catalogue_free) struct osp_catalogue *c = NULL;
 	struct osp_catalogue_error error;
@@ -36,14 +62,8 @@ static int generate(const char *what, char **files, int count)
 		if (r)
 			return osp_err(0, "%s", error.text), 1;
 	}
-	if (!r && !strcmp(what, "header"))
-		r = osp_header_print(stdout, c);
-	if (!r && !strcmp(what, "table"))
-		r = osp_table_print(stdout, c);
-	if (!r && !strcmp(what, "docs"))
-		r = osp_page_print(stdout, c, &osp_markdown);
-	if (!r && !strcmp(what, "man"))
-		r = osp_page_print(stdout, c, &osp_roff);
+	if (!r && what)
+		r = what->print(stdout, c);
 	if (!r && (fflush(stdout) || ferror(stdout)))
 		r = -EIO;
 	return r ? osp_err(r, "%s", files[0]), 1 : 0;
@@ -51,12 +71,10 @@ static int generate(const char *what, char **files, int count)
 
 int main(int argc, char **argv)
 {
-	static const char *const prints[] = {"header", "table", "docs", "man"};
-
-	for (size_t i = 0; argc == 3 && i < sizeof(prints) / sizeof(prints[0]); i++)
-		if (!strcmp(argv[1], prints[i]))
-			return generate(argv[1], argv + 2, 1);
+	for (size_t i = 0; argc == 3 && i < sizeof(outputs) / sizeof(outputs[0]); i++)
+		if (!strcmp(argv[1], outputs[i].name))
+			return generate(&outputs[i], argv + 2, 1);
 	if (argc >= 3 && !strcmp(argv[1], "check"))
-		return generate(argv[1], argv + 2, argc - 2);
+		return generate(NULL, argv + 2, argc - 2);
 	return usage();
 }

@@ -14,6 +14,7 @@ enum {
 	OUTSPAN_MAGIC = 0x3150534f, /* "OSP1" */
 	OUTSPAN_HAS_CONTEXT = 1,    /* flags: a valid context came in */
 	OUTSPAN_HAS_SENT = 2,	    /* flags: a context was asked for; what comes now are answers */
+	OUTSPAN_IS_SILENT = 4,	    /* flags: what it sends has no room for a context of its own */
 	OUTSPAN_STEP_FORKED = 1, /* flags of a step: this process is a copy of the one that began */
 	OUTSPAN_STEP_FIRED = 2,	 /* its own stub was called with it, while its site trapped */
 };
@@ -179,6 +180,12 @@ OUTSPAN_INLINE void outspan_join(struct outspan_op *op, const struct outspan_op 
 		memcpy(op->trace_id, parent->trace_id, sizeof(op->trace_id));
 }
 
+/* For programs that cannot put a context into what they send: none is recorded as sent. */
+OUTSPAN_INLINE void outspan_silence(struct outspan_op *op)
+{
+	op->flags |= OUTSPAN_IS_SILENT;
+}
+
 /*
  * Fills what goes on the wire. wanted: a recorder asks for contexts; then it is this operation's
  * own, naming its innermost context span (in_span) or itself. Else the one that came in, as it was.
@@ -188,7 +195,7 @@ OUTSPAN_INLINE bool outspan_context_out(struct outspan_op *op, int in_span, uint
 					struct outspan_context *out)
 {
 	bool own = __builtin_expect(wanted, 0) && outspan_is_begun(op) &&
-		   op->owner == outspan_process_1.pid;
+		   op->owner == outspan_process_1.pid && !(op->flags & OUTSPAN_IS_SILENT);
 
 	out->valid = 0;
 	op->flags |= OUTSPAN_HAS_SENT;

@@ -85,6 +85,11 @@ OUTSPAN_INLINE void outspan_join(struct outspan_op *op, const struct outspan_op 
 	(void)parent;
 }
 
+OUTSPAN_INLINE void outspan_silence(struct outspan_op *op)
+{
+	(void)op;
+}
+
 OUTSPAN_INLINE bool outspan_context_out(struct outspan_op *op, int in_span, int wanted,
 					struct outspan_context *out)
 {

@@ -47,3 +47,5 @@ bench: ## print figures and ratios (no pass or fail); QUICK=1 in five minutes, B
 	$(Q)$(MAKE) --no-print-directory all bench-programs
 	$(Q)$(MAKE) --no-print-directory O=$(O)/noprobes CFLAGS='-O2 -g -DOUTSPAN_NO_PROBES' programs-pubsub
 	$(Q)tests/bench/bench.py $(O) $(if $(QUICK),--quick) $(if $(BENCH_JSON),--json $(BENCH_JSON))
+	$(Q)$(MAKE) --no-print-directory peers-environment
+	$(Q)[ ! -x $(O)/peers/venv/bin/python ] || $(O)/peers/venv/bin/python tests/bench/points.py

@@ -278,7 +278,7 @@ static void what_is_wrong_in_the_others_is_found(void **state)
 
 enum { ROOM = 64 };
 
-/* Attaches the points of an operation up to a level in process 5, but for one of them. */
+/* Attaches the points of an operation up to a level in process 1, but for one of them. */
 static size_t attach(struct osp_part parts[ROOM], const struct osp_operation *o,
 		     enum osp_level level, const char *but, int64_t but_from_ns)
 {
@@ -292,7 +292,7 @@ static size_t attach(struct osp_part parts[ROOM], const struct osp_operation *o,
 		if (p->level > level || (is_that && !but_from_ns))
 			continue;
 		parts[n++] = (struct osp_part){.kind = OSP_PART_ATTACH,
-					       .attach = {.process = 5,
+					       .attach = {.process = 1,
 							  .provider = p->provider,
 							  .probe = p->probe,
 							  .level = osp_level_to_str(p->level),
@@ -311,15 +311,15 @@ static const struct osp_operation *operation(const struct osp_catalogue *c, cons
 	return NULL;
 }
 
-/* The third subscriber lacks the step, and this is what was attached there. */
+/* The subscriber lacks the step, and this is what was attached there. */
 static void expect_unseen(enum osp_level level, int64_t from_ns, enum osp_check_cause cause)
 {
 	static const struct mutation m = {.change = DROP,
-					  .line = "5 @1960 op=r receive.no_more_handlers"};
-	char *text = script_read("tests/golden/publish.events"), *mutated = mutate(text, &m);
+					  .line = "1 op=a subscribe_exact.lock_acquired"};
+	char *text = script_read("tests/golden/subscribe.events"), *mutated = mutate(text, &m);
 	struct checked c = {.catalogue = script_catalogue(text)};
 	struct osp_part parts[ROOM];
-	size_t n = attach(parts, operation(c.catalogue, "receive"), level, "no_more_handlers",
+	size_t n = attach(parts, operation(c.catalogue, "subscribe_exact"), level, "lock_acquired",
 			  from_ns);
 
 	checked_start_with(&c, mutated, path, NULL, parts, n);
@@ -330,7 +330,7 @@ static void expect_unseen(enum osp_level level, int64_t from_ns, enum osp_check_
 		for (size_t i = 0; i < c.check->blind_count; i++) {
 			const struct osp_check_blind *b = &c.check->blind[i];
 
-			told = told || (!strcmp(b->point->name, "no_more_handlers") &&
+			told = told || (!strcmp(b->point->name, "lock_acquired") &&
 					b->cause == cause && b->operations == 1);
 		}
 		assert_true(told);
@@ -345,8 +345,8 @@ static void what_nobody_could_see_is_not_missed(void **state)
 	(void)state;
 	expect_unseen(OSP_LEVEL_DEBUG, 0, OSP_CHECK_NOT_PROVIDED);     /* the others are there */
 	expect_unseen(OSP_LEVEL_ESSENTIAL, 0, OSP_CHECK_NOT_OBSERVED); /* nobody asked for it */
-	expect_unseen(OSP_LEVEL_DEBUG, 1930, OSP_CHECK_NOT_OBSERVED);  /* attached in the middle */
-	expect_unseen(OSP_LEVEL_DEBUG, 1900, OSP_CHECK_NONE); /* attached before: missing */
+	expect_unseen(OSP_LEVEL_DEBUG, 1001, OSP_CHECK_NOT_OBSERVED);  /* attached in the middle */
+	expect_unseen(OSP_LEVEL_DEBUG, 1000, OSP_CHECK_NONE); /* attached before: missing */
 }
 
 static int make_directory(void **state)

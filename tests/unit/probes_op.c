@@ -452,6 +452,32 @@ static void no_context_is_sent_that_nobody_asked_for(void **state)
 	assert_int_equal(sizes[1], 0);
 }
 
+/* Its protocol's implementation has no room for one: what came in is relayed as ever. */
+static void silent_operation_sends_no_context_of_its_own(void **state)
+{
+	struct lonelypsp_notify op = LONELYPSP_NOTIFY_INIT;
+	struct lonelypsp_notify_start_first s = lonelypsp_notify_begin(&op);
+	struct outspan_context in = context(7), out = context(1);
+	struct lonelypsp_notify_response_received r;
+
+	(void)state;
+	want_all();
+	LONELYPSP_WANTED[number_of("context")] = 1;
+	outspan_silence(&op.head);
+	r = lonelypsp_notify__sending_request(
+		lonelypsp_notify__start_with_hash(s, "t", 1, 5, false), "b", 1, "id", 2, &out);
+	assert_int_equal(out.valid, 0);
+	outspan_context_in(&op.head, &in); /* an answer: says nothing about our parent */
+	assert_false(op.head.flags & OUTSPAN_HAS_CONTEXT);
+	op.head.flags &= (uint16_t)~OUTSPAN_HAS_SENT;
+	outspan_context_in(&op.head, &in);
+	(void)lonelypsp_notify__sending_request(
+		lonelypsp_notify__retrying(lonelypsp_notify__network_error(r)), "b", 1, "id", 2,
+		&out)
+		.op;
+	assert_memory_equal(&out, &in, sizeof(in));
+}
+
 static void own_context_names_the_innermost_context_span(void **state)
 {
 	struct lonelypsp_notify op = LONELYPSP_NOTIFY_INIT;
@@ -866,6 +892,7 @@ int main(void)
 		TEST(spans_are_numbered_as_they_open),
 		TEST(ids_leave_room_for_the_nested_spans),
 		TEST(no_context_is_sent_that_nobody_asked_for),
+		TEST(silent_operation_sends_no_context_of_its_own),
 		TEST(own_context_names_the_innermost_context_span),
 		TEST(block_names_its_trace_from_the_first_wanted_point_on),
 		TEST(child_is_of_its_parents_trace),

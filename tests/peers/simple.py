@@ -1,0 +1,41 @@
+#!/usr/bin/python3
+"""A real subscriber with upstream's own `simple` tracer beside programs that outspan records: it must not notice."""
+import sqlite3
+
+import peers  # first: it shows where the others are
+
+import harness
+from pubsub import Recorder
+
+peers.require()
+
+HANDLED = [(0, "handle_notify", "ok", "200"), (1, "deliver", "ok", None), (2, "receive", "ok", "200"), (3, "handler", "ok", None)]
+
+
+def publish_simply(case, broadcaster, record):
+    """Three messages; the tables of the traces that were recorded, and the steps that the simple tracer keeps of each."""
+    subscriber = peers.start_client(case, broadcaster, "--exact", "a/b")
+    db = case.path("simple.db")
+    publisher = peers.start_client(case, broadcaster, "--tracing", "simple", "--simple-db", db)
+    recorder = Recorder(case, [broadcaster, subscriber]) if record else None
+    for _ in range(3):
+        publisher.publish("a/b", 5)
+    subscriber.check_received("a/b", 5, 3)
+    publisher.quit()
+    session = recorder.stop() if recorder else None
+    kept = sqlite3.connect(db).execute("SELECT group_concat(name, ' ') FROM stateless_notify_timings GROUP BY notify_id").fetchall()
+    return [t.table() for t in session.traces] if session else [], [row[0].split() for row in kept]
+
+
+def test_a_recorded_broadcaster_answers_it_as_it_expects(case):
+    tables, kept = publish_simply(case, peers.start_broadcaster(case), True)
+    assert tables == [HANDLED] * 3
+    assert len(kept) == 3 and all("auth_accepted" in steps for steps in kept), kept
+
+
+def test_an_unrecorded_broadcaster_does_so_too(case):
+    _, kept = publish_simply(case, peers.start_broadcaster(case), False)
+    assert len(kept) == 3 and all("auth_accepted" in steps for steps in kept), kept
+
+
+harness.main(globals())
