@@ -227,6 +227,9 @@ int osp_catalogue_read(struct osp_catalogue *c, const char *path,
 const struct osp_point *osp_catalogue_find_point(const struct osp_catalogue *c,
 						 const char *provider, const char *probe);
 
+/* True if the operation uses the point. */
+bool osp_operation_has_point(const struct osp_operation *o, const struct osp_point *p);
+
 const char *osp_level_to_str(enum osp_level level);
 int osp_level_from_str(const char *text, enum osp_level *level); /* -EINVAL */
 const char *osp_kind_to_str(enum osp_kind kind);		 /* "PRODUCER" */

@@ -394,3 +394,11 @@ const struct osp_point *osp_catalogue_find_point(const struct osp_catalogue *c,
 			return c->points[i];
 	return NULL;
 }
+
+bool osp_operation_has_point(const struct osp_operation *o, const struct osp_point *p)
+{
+	for (size_t i = 0; i < p->operation_count; i++)
+		if (p->operations[i] == o)
+			return true;
+	return false;
+}

@@ -82,14 +82,6 @@ static uint8_t plan_value(struct plan *p, const struct osp_ref *ref)
 	return (uint8_t)p->value_count++;
 }
 
-static bool has_point(const struct osp_operation *o, const struct osp_point *p)
-{
-	for (size_t i = 0; i < p->operation_count; i++)
-		if (p->operations[i] == o)
-			return true;
-	return false;
-}
-
 static uint64_t plan_choice(struct plan *p, const struct osp_refs *refs, struct choice *out)
 {
 	uint64_t values = 0;
@@ -97,7 +89,7 @@ static uint64_t plan_choice(struct plan *p, const struct osp_refs *refs, struct 
 	for (size_t i = 0; i < refs->count; i++) {
 		uint8_t value = NO_VALUE;
 
-		if (has_point(p->operation, refs->refs[i].point))
+		if (osp_operation_has_point(p->operation, refs->refs[i].point))
 			value = plan_value(p, &refs->refs[i]);
 		if (value == NO_VALUE)
 			continue;

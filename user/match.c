@@ -186,18 +186,33 @@ static struct pair *pair_at(const struct osp_match_end *e, struct osp_list *node
 		     : osp_list_entry(node, struct pair, by_from);
 }
 
-/* True if a point that carries the evidence of the other side is attached anywhere. */
-static bool partner_is_seen(const struct osp_matcher *m, const struct osp_match_end *e)
+static bool sees_evidence(const struct osp_matcher *m, const struct osp_match_end *e,
+			  const struct osp_operation *partner)
 {
 	for (size_t i = 0; i < e->rule->match_count; i++) {
 		const struct osp_match *match = &e->rule->matches[i];
 		const struct osp_refs *other = e->to ? &match->from : &match->to;
 
 		for (size_t k = 0; k < other->count; k++)
-			if (osp_roster_sees(m->roster, other->refs[k].point))
+			if (osp_operation_has_point(partner, other->refs[k].point) &&
+			    osp_roster_sees(m->roster, other->refs[k].point))
 				return true;
 	}
 	return false;
+}
+
+/*
+ * True if the partner would have been seen, whichever operation it is: a point that carries its
+ * evidence is attached somewhere.
+ */
+static bool partner_is_seen(const struct osp_matcher *m, const struct osp_match_end *e)
+{
+	const struct osp_side *other = e->to ? &e->rule->from : &e->rule->to;
+
+	for (size_t i = 0; i < other->count; i++)
+		if (!sees_evidence(m, e, other->ends[i].operation))
+			return false;
+	return true;
 }
 
 /* The ends are removed soon: they, and what they pin, may begin to move. */

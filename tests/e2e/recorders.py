@@ -58,7 +58,7 @@ def within(system, recorder, until):
 
 def test_a_killed_recorder_leaves_whole_batches_and_untouched_targets(case):
     system, publisher = start_stream(case)
-    recorder = stream.Recorder(case, "f.db", pids=system.pids())
+    recorder = stream.Recorder(case, "f.db", "--level", "debug", pids=system.pids())
     more(publisher, 200)
     for pid in system.pids():
         assert set(stream.semaphores(pid).values()) == {1}, stream.semaphores(pid)
@@ -121,8 +121,8 @@ def test_two_recorders_at_once_each_get_everything(case):
     for _ in range(2):
         system.subscriber("news")
     publisher = system.publisher("news", lines=True)
-    one = stream.Recorder(case, "1.db", pids=system.pids())
-    two = stream.Recorder(case, "2.db", pids=system.pids())
+    one = stream.Recorder(case, "1.db", "--level", "debug", pids=system.pids())
+    two = stream.Recorder(case, "2.db", "--level", "debug", pids=system.pids())
     for pid in system.pids():
         assert set(stream.semaphores(pid).values()) == {1}, "two tracers of one site share its semaphore"
     for i in range(11):

@@ -290,7 +290,7 @@ def test_a_binary_deleted_while_traced_is_traced_on(case):
 
 def test_a_binary_replaced_by_rename_while_traced_is_traced_on(case):
     system, publisher, exe = private_system(case)
-    recorder = stream.Recorder(case, "f.db", "--all")
+    recorder = stream.Recorder(case, "f.db", "--level", "debug", "--all")
     publish_more(publisher, 5)
     old, port = system.broadcaster, system.broadcaster.port
     os.rename(another_build(case), exe)
@@ -313,7 +313,7 @@ def test_a_binary_replaced_by_rename_while_traced_is_traced_on(case):
 def test_a_binary_overwritten_in_place_is_let_go_and_taken_again(case):
     """Nobody can write to it while it runs; between two runs somebody does."""
     system, publisher, exe = private_system(case)
-    recorder = stream.Recorder(case, "f.db", "-e", exe)
+    recorder = stream.Recorder(case, "f.db", "--level", "debug", "-e", exe)
     publish_more(publisher, 5)
     old, port = system.broadcaster, system.broadcaster.port
     assert old.stop() == 0

@@ -4,10 +4,10 @@
  */
 #include "tests/support/peers.h"
 
-struct ps_loop *loop;
+static struct ps_loop *loop;
 static struct ps_sockets *sockets; /* of the clients */
 static struct ps_replay *replays[2];
-struct ps_auth auths[2]; /* the broadcaster's and the clients' */
+struct ps_auth peers_auths[2]; /* the broadcaster's and the clients' */
 struct ps_broadcaster_options options;
 struct ps_broadcaster b;
 
@@ -29,7 +29,7 @@ static void check(struct ps_timer *t)
 		ps_loop_arm(loop, t, 1000000);
 }
 
-void wait_until(bool (*holds)(void *what), void *what)
+void peers_wait_until(bool (*holds)(void *what), void *what)
 {
 	struct wait w = {holds, what, 20000};
 	struct ps_timer t = {.expired = check, .owner = &w};
@@ -107,10 +107,10 @@ struct client *new_client(void)
 	char url[64];
 
 	snprintf(url, sizeof(url), "http://127.0.0.1:%u/v1/websocket", ps_server_port(b.server));
-	ps_stateful_init(&c->wire, PS_SUBSCRIBER, &auths[1]);
+	ps_stateful_init(&c->wire, PS_SUBSCRIBER, &peers_auths[1]);
 	c->wire.form = PS_FORM_MINIMAL;
 	assert_ok(ps_socket_connect(&c->socket, sockets, ps_bytes_text(url), &events, c));
-	wait_until(is_opened, c);
+	peers_wait_until(is_opened, c);
 	c->wire.socket = c->socket;
 	return c;
 }
@@ -168,12 +168,12 @@ void free_client(struct client *c)
 }
 
 /* The next frame that came, which must be of this type; what is signed is the caller's to check. */
-struct ps_frame next_frame(struct client *c, enum ps_frame_type type)
+struct ps_frame peers_next_frame(struct client *c, enum ps_frame_type type)
 {
 	struct ps_frame f = {0};
 	const char *header;
 
-	wait_until(has_more, c);
+	peers_wait_until(has_more, c);
 	if (c->next == c->count)
 		fail_msg("closed (%u %s) before %s", c->code, c->why, ps_formats[type].name);
 	assert_int_equal(ps_frame_decode(&f, &header, PS_BROADCASTER,
@@ -192,7 +192,7 @@ void assert_authorized(struct client *c, const struct ps_frame *f, int64_t count
 
 void assert_ended(struct client *c, unsigned code, const char *why)
 {
-	wait_until(is_closed, c);
+	peers_wait_until(is_closed, c);
 	assert_int_equal(c->code, code);
 	assert_string_equal(c->why, why);
 }
@@ -204,14 +204,14 @@ void configure_as(struct client *c, struct ps_frame f)
 	f.type = PS_FRAME_CONFIGURE;
 	f.nonce = ps_bytes(nonce, sizeof(nonce));
 	send_frame(c, &f);
-	f = next_frame(c, PS_FRAME_CONFIRM_CONFIGURE);
+	f = peers_next_frame(c, PS_FRAME_CONFIRM_CONFIGURE);
 	assert_authorized(c, &f, 0);
 	assert_ok(ps_connection_init(&c->wire.connection, nonce, f.nonce.data,
 				     options.peers.counting));
 	c->wire.connection.is_counting_known = true;
 }
 
-void configure(struct client *c)
+void peers_configure(struct client *c)
 {
 	configure_as(c, (struct ps_frame){0});
 }
@@ -220,17 +220,17 @@ struct client *new_session(void)
 {
 	struct client *c = new_client();
 
-	configure(c);
+	peers_configure(c);
 	return c;
 }
 
 /* Subscribes or unsubscribes, and waits for the confirmation. */
-void change(struct client *c, enum ps_frame_type type, const char *key)
+void peers_change(struct client *c, enum ps_frame_type type, const char *key)
 {
 	struct ps_frame f = {.type = type, .key = ps_bytes_text(key)};
 	int64_t counter = send_frame(c, &f);
 
-	f = next_frame(c, ps_formats[type].answer);
+	f = peers_next_frame(c, ps_formats[type].answer);
 	assert_true(ps_bytes_equal(f.key, ps_bytes_text(key)));
 	assert_authorized(c, &f, counter);
 }
@@ -252,7 +252,7 @@ struct ps_frame part_of(enum ps_frame_type type, const char *topic, struct ps_by
 	return f;
 }
 
-void notify(struct client *c, const char *topic, struct ps_bytes message)
+void peers_notify(struct client *c, const char *topic, struct ps_bytes message)
 {
 	uint8_t digest[PS_DIGEST_SIZE];
 	struct ps_frame f = part_of(PS_FRAME_NOTIFY, topic, message, 0, 0, message.size, digest);
@@ -264,7 +264,7 @@ void notify(struct client *c, const char *topic, struct ps_bytes message)
 void assert_notified(struct client *c, const char *topic, struct ps_bytes message,
 		     unsigned subscribers)
 {
-	struct ps_frame f = next_frame(c, PS_FRAME_CONFIRM_NOTIFY);
+	struct ps_frame f = peers_next_frame(c, PS_FRAME_CONFIRM_NOTIFY);
 	uint8_t digest[PS_DIGEST_SIZE];
 
 	assert_ok(ps_digest_of(message, digest));
@@ -278,7 +278,7 @@ void assert_notified(struct client *c, const char *topic, struct ps_bytes messag
 /* The next part of a message, counted and authorized; `stream` puts it together. */
 struct ps_frame take_part(struct client *c, struct ps_stream *stream, enum ps_stream_verdict then)
 {
-	struct ps_frame f = next_frame(c, PS_FRAME_RECEIVE_STREAM);
+	struct ps_frame f = peers_next_frame(c, PS_FRAME_RECEIVE_STREAM);
 	int64_t counter = ps_connection_count(&c->wire.connection, &f);
 
 	assert_int_equal(ps_stream_begin(stream, &f), PS_STREAM_MORE);
@@ -363,15 +363,15 @@ static int open_all(void)
 	for (int i = 0; i < 2; i++) {
 		assert_ok(ps_replay_open(&replays[i],
 					 &(struct ps_replay_options){.rows_max = 100000}));
-		assert_ok(ps_auth_parse_secret(&auths[i].to_broadcaster, secret));
+		assert_ok(ps_auth_parse_secret(&peers_auths[i].to_broadcaster, secret));
 		secret[6] = '1';
-		assert_ok(ps_auth_parse_secret(&auths[i].to_subscriber, secret));
+		assert_ok(ps_auth_parse_secret(&peers_auths[i].to_subscriber, secret));
 		secret[6] = '0';
-		auths[i].replay = replays[i];
-		auths[i].lifetime_s = 120;
+		peers_auths[i].replay = replays[i];
+		peers_auths[i].lifetime_s = 120;
 	}
 	assert_ok(ps_sockets_open(&sockets, loop, &clients));
-	return ps_broadcaster_open(&b, loop, &auths[0], NULL, &options);
+	return ps_broadcaster_open(&b, loop, &peers_auths[0], NULL, &options);
 }
 
 int set_up(void **state)
@@ -387,8 +387,8 @@ int tear_down(void **state)
 	ps_broadcaster_close(&b);
 	ps_sockets_close(&sockets);
 	for (int i = 0; i < 2; i++) {
-		ps_auth_clear_secret(&auths[i].to_broadcaster);
-		ps_auth_clear_secret(&auths[i].to_subscriber);
+		ps_auth_clear_secret(&peers_auths[i].to_broadcaster);
+		ps_auth_clear_secret(&peers_auths[i].to_subscriber);
 		ps_replay_close(&replays[i]);
 	}
 	ps_loop_free(&loop);

@@ -31,14 +31,13 @@ struct client {
 	size_t count, next; /* of these; the first that was not looked at */
 };
 
-extern struct ps_loop *loop;
-extern struct ps_auth auths[2]; /* the broadcaster's and the clients' */
+extern struct ps_auth peers_auths[2]; /* the broadcaster's and the clients' */
 extern struct ps_broadcaster_options options;
 extern struct ps_broadcaster b;
 
 /* ---- the loop ---- */
 
-void wait_until(bool (*holds)(void *what), void *what);
+void peers_wait_until(bool (*holds)(void *what), void *what);
 void wait_ms(int ms); /* for what must not happen */
 bool is_closed(void *client);
 
@@ -46,7 +45,7 @@ bool is_closed(void *client);
 
 struct client *new_client(void);  /* open, not configured */
 struct client *new_session(void); /* configured */
-void configure(struct client *c);
+void peers_configure(struct client *c);
 void configure_as(struct client *c, struct ps_frame f); /* asks for compression */
 void free_client(struct client *c);
 
@@ -55,17 +54,17 @@ int64_t send_frame(struct client *c, const struct ps_frame *f);
 void send_bytes(struct client *c, struct ps_bytes bytes);
 
 /* The next frame that came, which must be of this type; what is signed is the caller's to check. */
-struct ps_frame next_frame(struct client *c, enum ps_frame_type type);
+struct ps_frame peers_next_frame(struct client *c, enum ps_frame_type type);
 void assert_authorized(struct client *c, const struct ps_frame *f, int64_t counter);
 void assert_ended(struct client *c, unsigned code, const char *why);
 
 /* Subscribes or unsubscribes, and waits for the confirmation. */
-void change(struct client *c, enum ps_frame_type type, const char *key);
+void peers_change(struct client *c, enum ps_frame_type type, const char *key);
 
 /* A part of a message, whose digest is that of all of it. */
 struct ps_frame part_of(enum ps_frame_type type, const char *topic, struct ps_bytes message,
 			uint64_t part, size_t from, size_t size, uint8_t *digest);
-void notify(struct client *c, const char *topic, struct ps_bytes message);
+void peers_notify(struct client *c, const char *topic, struct ps_bytes message);
 
 /* The confirmation of a message that was sent as it is. */
 void assert_notified(struct client *c, const char *topic, struct ps_bytes message,

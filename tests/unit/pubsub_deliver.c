@@ -22,7 +22,7 @@ static unsigned take_large(struct client *c)
 	unsigned parts = 0;
 
 	do {
-		struct ps_frame f = next_frame(c, PS_FRAME_RECEIVE_STREAM);
+		struct ps_frame f = peers_next_frame(c, PS_FRAME_RECEIVE_STREAM);
 		int64_t counter = ps_connection_count(&c->wire.connection, &f);
 
 		assert_true(c->got[c->next - 1].size <= options.peers.message_max);
@@ -46,7 +46,7 @@ static bool is_idle(void *what)
 
 static void assert_nothing_kept(void)
 {
-	wait_until(is_idle, NULL);
+	peers_wait_until(is_idle, NULL);
 	wait_ms(20);
 	assert_int_equal(b.budget.memory_used, 0);
 	assert_int_equal(b.budget.disk_used, 0);
@@ -58,14 +58,14 @@ static void a_large_message_goes_in_parts(void **state)
 	struct client *publisher = new_session(), *one = new_session(), *two = new_session();
 
 	(void)state;
-	change(one, PS_FRAME_SUBSCRIBE_EXACT, "t");
-	change(two, PS_FRAME_SUBSCRIBE_EXACT, "t");
-	notify(publisher, "t", large_message());
+	peers_change(one, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_change(two, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_notify(publisher, "t", large_message());
 	assert_int_equal(take_large(one), 9);
 	assert_int_equal(take_large(two), 9);
 	assert_notified(publisher, "t", large_message(), 2);
 	assert_nothing_kept();
-	take_message(one, (notify(publisher, "t", TEXT("next")), TEXT("next")));
+	take_message(one, (peers_notify(publisher, "t", TEXT("next")), TEXT("next")));
 	free_client(publisher);
 	free_client(one);
 	free_client(two);
@@ -79,8 +79,8 @@ static void parts_may_be_counted_each(void **state)
 	options.peers.counting = PS_COUNTING_PARTS;
 	reopen();
 	c = new_session();
-	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
-	notify(c, "t", large_message());
+	peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_notify(c, "t", large_message());
 	assert_int_equal(take_large(c), 9);
 	assert_int_equal(c->wire.connection.last[PS_BROADCASTER], 9);
 	assert_notified(c, "t", large_message(), 1);
@@ -95,9 +95,9 @@ static void headers_may_have_names(void **state)
 	options.peers.form = PS_FORM_EXPANDED;
 	reopen();
 	c = new_session();
-	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
 	assert_int_equal(c->got[0].data[1], 0); /* flags */
-	notify(c, "t", large_message());
+	peers_notify(c, "t", large_message());
 	take_large(c);
 	assert_notified(c, "t", large_message(), 1);
 	free_client(c);
@@ -109,13 +109,13 @@ static void only_a_few_parts_are_unconfirmed(void **state)
 	struct ps_frame f;
 
 	(void)state;
-	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
-	notify(publisher, "t", large_message());
+	peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_notify(publisher, "t", large_message());
 	/* copied after 50 ms: the publisher does not wait for a slow subscriber */
 	assert_notified(publisher, "t", large_message(), 1);
 	wait_ms(50);
 	assert_int_equal(c->count - c->next, 3);
-	f = next_frame(c, PS_FRAME_RECEIVE_STREAM);
+	f = peers_next_frame(c, PS_FRAME_RECEIVE_STREAM);
 	c->next--;
 	answer_part(c, &f, false);
 	wait_ms(50);
@@ -137,12 +137,12 @@ static void answers_wait_behind_the_parts_of_a_message(void **state)
 	struct client *publisher = new_session(), *c = new_session();
 
 	(void)state;
-	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
-	notify(publisher, "t", large_message());
+	peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_notify(publisher, "t", large_message());
 	assert_notified(publisher, "t", large_message(), 1);
 	send_frame(c, &(struct ps_frame){.type = PS_FRAME_SUBSCRIBE_EXACT, .key = TEXT("u")});
 	take_large(c);
-	next_frame(c, PS_FRAME_CONFIRM_SUBSCRIBE_EXACT);
+	peers_next_frame(c, PS_FRAME_CONFIRM_SUBSCRIBE_EXACT);
 	assert_nothing_kept();
 	free_client(publisher);
 	free_client(c);
@@ -153,10 +153,10 @@ static void small_messages_wait_for_a_slow_subscriber(void **state)
 	struct client *publisher = new_session(), *slow = new_session(), *quick = new_session();
 
 	(void)state;
-	change(slow, PS_FRAME_SUBSCRIBE_EXACT, "t");
-	change(quick, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_change(slow, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_change(quick, PS_FRAME_SUBSCRIBE_EXACT, "t");
 	for (int i = 0; i < 50; i++) {
-		notify(publisher, "t", TEXT("hello"));
+		peers_notify(publisher, "t", TEXT("hello"));
 		assert_notified(publisher, "t", TEXT("hello"), 2);
 		take_message(quick, TEXT("hello"));
 	}
@@ -181,12 +181,12 @@ static void too_much_that_is_not_sent_ends_the_connection(void **state)
 	reopen();
 	publisher = new_session();
 	slow = new_session();
-	change(slow, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_change(slow, PS_FRAME_SUBSCRIBE_EXACT, "t");
 	for (int i = 0; i < 8; i++) {
-		notify(publisher, "t", TEXT("hello"));
+		peers_notify(publisher, "t", TEXT("hello"));
 		assert_notified(publisher, "t", TEXT("hello"), 1);
 	}
-	notify(publisher, "t", TEXT("hello"));
+	peers_notify(publisher, "t", TEXT("hello"));
 	assert_notified(publisher, "t", TEXT("hello"), 0);
 	assert_ended(slow, PS_SOCKET_POLICY, "too many messages to be sent");
 	assert_int_equal(b.peers.ended[PS_PEER_PENDING_SENDS_FULL], 1);
@@ -205,9 +205,9 @@ static void too_many_answers_that_wait_end_the_connection(void **state)
 	options.peers.pending_max = 5;
 	reopen();
 	c = new_session();
-	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
 	for (int i = 0; i < 4; i++) /* the last waits for a confirmation, and so do all behind it */
-		notify(c, "t", TEXT("hello"));
+		peers_notify(c, "t", TEXT("hello"));
 	for (; key[0] < 'g'; key[0]++)
 		send_frame(c, &(struct ps_frame){.type = PS_FRAME_SUBSCRIBE_EXACT,
 						 .key = ps_bytes_text(key)});
@@ -232,9 +232,9 @@ static void a_wrong_confirmation_ends_the_connection(void **state)
 		struct client *c = new_session();
 		struct ps_frame got, f = cases[i].f;
 
-		change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
-		notify(c, "t", TEXT("hello"));
-		got = next_frame(c, PS_FRAME_RECEIVE_STREAM);
+		peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+		peers_notify(c, "t", TEXT("hello"));
+		got = peers_next_frame(c, PS_FRAME_RECEIVE_STREAM);
 		if (!f.identifier.size)
 			f.identifier = got.identifier;
 		send_frame(c, &f);
@@ -260,10 +260,10 @@ static void a_confirmation_that_is_not_authorized_ends_the_connection(void **sta
 	struct ps_frame f;
 
 	(void)state;
-	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
-	notify(c, "t", TEXT("hello"));
-	f = next_frame(c, PS_FRAME_RECEIVE_STREAM);
-	auths[1].to_broadcaster.key[5] ^= 1;
+	peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_notify(c, "t", TEXT("hello"));
+	f = peers_next_frame(c, PS_FRAME_RECEIVE_STREAM);
+	peers_auths[1].to_broadcaster.key[5] ^= 1;
 	answer_part(c, &f, true);
 	assert_ended(c, PS_SOCKET_POLICY, "forbidden");
 	free_client(c);
@@ -279,9 +279,9 @@ static void a_connection_lost_within_a_message_releases_it(void **state)
 	reopen();
 	publisher = new_session();
 	c = new_session();
-	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
-	notify(publisher, "t", large_message());
-	next_frame(c, PS_FRAME_RECEIVE_STREAM);
+	peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_notify(publisher, "t", large_message());
+	peers_next_frame(c, PS_FRAME_RECEIVE_STREAM);
 	wait_ms(30);
 	assert_int_equal(publisher->next, publisher->count);
 	ps_socket_kill(&c->socket);
@@ -301,8 +301,8 @@ static void a_large_message_that_is_sent_holds_nobody_up(void **state)
 	reopen();
 	publisher = new_session();
 	c = new_session();
-	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
-	notify(publisher, "t", large_message());
+	peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_notify(publisher, "t", large_message());
 	assert_notified(publisher, "t", large_message(), 1); /* before it is confirmed */
 	assert_int_equal(take_large(c), 2);
 	assert_nothing_kept();
@@ -322,10 +322,10 @@ static void one_copy_serves_all_who_are_slow(void **state)
 	publisher = new_session();
 	for (int i = 0; i < 5; i++) {
 		slow[i] = new_session();
-		change(slow[i], PS_FRAME_SUBSCRIBE_EXACT, "t");
+		peers_change(slow[i], PS_FRAME_SUBSCRIBE_EXACT, "t");
 	}
 	begin = ps_system_steady_ns();
-	notify(publisher, "t", large_message());
+	peers_notify(publisher, "t", large_message());
 	assert_notified(publisher, "t", large_message(), 5);
 	assert_in_range(ps_system_steady_ns() - begin, 1000000000, 4000000000);
 	/* and the publisher's own, until the loop has freed it */
@@ -374,17 +374,17 @@ static void a_message_that_is_withdrawn_before_its_turn_is_not_sent(void **state
 	struct ps_spool spool;
 
 	(void)state;
-	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
 	for (int i = 0; i < 3; i++) {
-		notify(c, "t", TEXT("hello"));
-		next_frame(c, PS_FRAME_RECEIVE_STREAM);
-		next_frame(c, PS_FRAME_CONFIRM_NOTIFY);
+		peers_notify(c, "t", TEXT("hello"));
+		peers_next_frame(c, PS_FRAME_RECEIVE_STREAM);
+		peers_next_frame(c, PS_FRAME_CONFIRM_NOTIFY);
 	}
 	lend_and_take_back(&spool);
 	c->next = 2; /* back behind the first two answers */
 	for (int i = 0; i < 3; i++) {
 		take_message(c, TEXT("hello"));
-		next_frame(c, PS_FRAME_CONFIRM_NOTIFY);
+		peers_next_frame(c, PS_FRAME_CONFIRM_NOTIFY);
 	}
 	wait_ms(30);
 	assert_int_equal(c->count, 8);
@@ -399,7 +399,7 @@ static void a_message_that_is_withdrawn_within_ends_the_connection(void **state)
 	struct ps_spool spool;
 
 	(void)state;
-	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
 	lend_and_take_back(&spool);
 	assert_ended(c, PS_SOCKET_FAILED, "a message was withdrawn");
 	free_client(c);
@@ -412,9 +412,9 @@ static void a_subscriber_may_publish_to_itself(void **state)
 	struct client *c = new_session();
 
 	(void)state;
-	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
 	for (int i = 0; i < 3; i++) {
-		notify(c, "t", large_message());
+		peers_notify(c, "t", large_message());
 		take_large(c);
 		assert_notified(c, "t", large_message(), 1);
 	}
@@ -431,10 +431,10 @@ static void a_broadcaster_may_end_within_messages(void **state)
 	reopen();
 	publisher = new_session();
 	c = new_session();
-	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
-	notify(publisher, "t", large_message());
-	next_frame(c, PS_FRAME_RECEIVE_STREAM);
-	notify(publisher, "t", TEXT("waits"));
+	peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_notify(publisher, "t", large_message());
+	peers_next_frame(c, PS_FRAME_RECEIVE_STREAM);
+	peers_notify(publisher, "t", TEXT("waits"));
 	wait_ms(30);
 	ps_broadcaster_close(&b);
 	assert_int_equal(b.budget.memory_used, 0);
@@ -466,14 +466,14 @@ static void connections_are_told_of_missed_messages(void **state)
 	struct ps_frame f;
 
 	(void)state;
-	change(one, PS_FRAME_SUBSCRIBE_GLOB, "*");
-	change(other, PS_FRAME_SUBSCRIBE_EXACT, "u");
-	assert_ok(ps_auth_authorize(&authorization, &auths[1].to_subscriber, &m));
+	peers_change(one, PS_FRAME_SUBSCRIBE_GLOB, "*");
+	peers_change(other, PS_FRAME_SUBSCRIBE_EXACT, "u");
+	assert_ok(ps_auth_authorize(&authorization, &peers_auths[1].to_subscriber, &m));
 	call.authorization = osp_buffer_text(&authorization);
 	ps_client_start(b.client, &call);
-	wait_until(is_answered, &call);
+	peers_wait_until(is_answered, &call);
 	assert_int_equal(call.status, 200);
-	f = next_frame(one, PS_FRAME_MISSED);
+	f = peers_next_frame(one, PS_FRAME_MISSED);
 	assert_true(ps_bytes_equal(f.key, TEXT("t")));
 	assert_authorized(one, &f, ps_connection_count(&one->wire.connection, &f));
 	wait_ms(20);

@@ -17,10 +17,10 @@ static void a_client_is_configured(void **state)
 	struct client *c = new_client();
 
 	(void)state;
-	configure(c);
+	peers_configure(c);
 	assert_int_equal(b.peers.count, 1);
 	ps_socket_close(c->socket, PS_SOCKET_NORMAL, "bye");
-	wait_until(is_closed, c);
+	peers_wait_until(is_closed, c);
 	wait_ms(20);
 	assert_int_equal(b.peers.count, 0);
 	assert_int_equal(ended(PS_PEER_DISCONNECTED), 1);
@@ -55,7 +55,7 @@ static void a_wrong_authorization_of_configure_ends_the_connection(void **state)
 	uint8_t nonce[PS_NONCE_SIZE] = {0};
 
 	(void)state;
-	auths[1].to_broadcaster.key[0] ^= 1;
+	peers_auths[1].to_broadcaster.key[0] ^= 1;
 	send_frame(c, &(struct ps_frame){.type = PS_FRAME_CONFIGURE,
 					 .nonce = ps_bytes(nonce, sizeof(nonce))});
 	assert_ended(c, PS_SOCKET_POLICY, "forbidden");
@@ -94,7 +94,7 @@ static void a_web_socket_that_never_opens_is_counted(void **state)
 	a.sin_port = htons(ps_server_port(b.server));
 	assert_ok(connect(fd, (struct sockaddr *)&a, sizeof(a)));
 	assert_int_equal(send(fd, request, sizeof(request) - 1, 0), sizeof(request) - 1);
-	wait_until(has_timed_out, NULL);
+	peers_wait_until(has_timed_out, NULL);
 	assert_int_equal(b.peers.last_number, 0);
 	close(fd);
 }
@@ -139,7 +139,7 @@ static void a_broadcaster_that_stops_says_so(void **state)
 	struct client *c = new_session();
 
 	(void)state;
-	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
 	ps_peers_stop(&b.peers);
 	assert_ended(c, PS_SOCKET_GOING_AWAY, "the broadcaster is being stopped");
 	assert_int_equal(ps_db_count(b.db), 0);
@@ -153,16 +153,16 @@ static void connections_share_the_rows(void **state)
 	struct client *one = new_session(), *two = new_session();
 
 	(void)state;
-	change(one, PS_FRAME_SUBSCRIBE_EXACT, "t");
-	change(two, PS_FRAME_SUBSCRIBE_EXACT, "t");
-	change(two, PS_FRAME_SUBSCRIBE_GLOB, "t*");
+	peers_change(one, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_change(two, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_change(two, PS_FRAME_SUBSCRIBE_GLOB, "t*");
 	assert_int_equal(ps_db_count(b.db), 2);
-	change(one, PS_FRAME_UNSUBSCRIBE_EXACT, "t");
+	peers_change(one, PS_FRAME_UNSUBSCRIBE_EXACT, "t");
 	assert_int_equal(ps_db_count(b.db), 2);
-	change(two, PS_FRAME_UNSUBSCRIBE_EXACT, "t");
+	peers_change(two, PS_FRAME_UNSUBSCRIBE_EXACT, "t");
 	assert_int_equal(ps_db_count(b.db), 1);
 	ps_socket_close(two->socket, PS_SOCKET_NORMAL, "");
-	wait_until(is_closed, two);
+	peers_wait_until(is_closed, two);
 	wait_ms(20);
 	assert_int_equal(ps_db_count(b.db), 0);
 	free_client(one);
@@ -176,7 +176,7 @@ static void a_row_of_an_earlier_run_is_no_hindrance(void **state)
 	(void)state;
 	assert_ok(ps_db_subscribe(b.db, PS_DB_EXACT, ps_bytes_text(b.receive_url), TEXT("t"),
 				  TEXT("")));
-	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
 	assert_int_equal(ps_db_count(b.db), 1);
 	free_client(c);
 }
@@ -198,7 +198,7 @@ static void what_cannot_be_changed_ends_the_connection(void **state)
 		struct client *c = new_session();
 
 		if (cases[i].first)
-			change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+			peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
 		send_frame(c, &(struct ps_frame){.type = cases[i].type,
 						 .key = ps_bytes_text(cases[i].key)});
 		assert_ended(c, PS_SOCKET_PROTOCOL, cases[i].why);
@@ -228,8 +228,8 @@ static void more_subscriptions_than_allowed_end_the_connection(void **state)
 	options.peers.subscriptions_max = 2;
 	reopen();
 	c = new_session();
-	change(c, PS_FRAME_SUBSCRIBE_EXACT, "a");
-	change(c, PS_FRAME_SUBSCRIBE_EXACT, "b");
+	peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "a");
+	peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "b");
 	send_frame(c, &(struct ps_frame){.type = PS_FRAME_SUBSCRIBE_EXACT, .key = TEXT("c")});
 	assert_ended(c, PS_SOCKET_FAILED, "unavailable");
 	assert_int_equal(ps_db_count(b.db), 0);
@@ -243,15 +243,15 @@ static void a_message_reaches_the_connections_that_want_it(void **state)
 	struct client *publisher = new_session(), *exact = new_session(), *glob = new_session();
 
 	(void)state;
-	change(exact, PS_FRAME_SUBSCRIBE_EXACT, "a/b");
-	change(glob, PS_FRAME_SUBSCRIBE_GLOB, "x*");
-	notify(publisher, "a/b", TEXT("hello"));
+	peers_change(exact, PS_FRAME_SUBSCRIBE_EXACT, "a/b");
+	peers_change(glob, PS_FRAME_SUBSCRIBE_GLOB, "x*");
+	peers_notify(publisher, "a/b", TEXT("hello"));
 	assert_notified(publisher, "a/b", TEXT("hello"), 1);
 	take_message(exact, TEXT("hello"));
-	notify(publisher, "xyz", TEXT("there"));
+	peers_notify(publisher, "xyz", TEXT("there"));
 	assert_notified(publisher, "xyz", TEXT("there"), 1);
 	take_message(glob, TEXT("there"));
-	notify(publisher, "nobody", TEXT(""));
+	peers_notify(publisher, "nobody", TEXT(""));
 	assert_notified(publisher, "nobody", TEXT(""), 0);
 	assert_int_equal(exact->next, exact->count);
 	assert_int_equal(glob->next, glob->count);
@@ -265,10 +265,10 @@ static void one_copy_is_enough_however_many_subscriptions_match(void **state)
 	struct client *publisher = new_session(), *one = new_session(), *other = new_session();
 
 	(void)state;
-	change(one, PS_FRAME_SUBSCRIBE_EXACT, "a/b");
-	change(one, PS_FRAME_SUBSCRIBE_GLOB, "a*");
-	change(other, PS_FRAME_SUBSCRIBE_GLOB, "*b");
-	notify(publisher, "a/b", TEXT("hello"));
+	peers_change(one, PS_FRAME_SUBSCRIBE_EXACT, "a/b");
+	peers_change(one, PS_FRAME_SUBSCRIBE_GLOB, "a*");
+	peers_change(other, PS_FRAME_SUBSCRIBE_GLOB, "*b");
+	peers_notify(publisher, "a/b", TEXT("hello"));
 	assert_notified(publisher, "a/b", TEXT("hello"), 2);
 	take_message(one, TEXT("hello"));
 	take_message(other, TEXT("hello"));
@@ -288,13 +288,13 @@ static void a_message_comes_in_parts(void **state)
 	struct ps_frame f;
 
 	(void)state;
-	change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_change(c, PS_FRAME_SUBSCRIBE_EXACT, "t");
 	for (uint64_t i = 0; i < 3; i++) {
 		f = part_of(PS_FRAME_NOTIFY_STREAM, "t", m, i, 4 * i, 4, digest);
 		send_frame(c, &f);
 		if (i == 2)
 			break;
-		f = next_frame(c, PS_FRAME_CONTINUE_NOTIFY);
+		f = peers_next_frame(c, PS_FRAME_CONTINUE_NOTIFY);
 		assert_int_equal(f.part, i);
 		assert_true(ps_bytes_equal(f.identifier, TEXT("id01")));
 		assert_authorized(c, &f, 0);
@@ -379,7 +379,7 @@ static void a_wrong_authorization_of_a_later_part_ends_the_connection(void **sta
 
 	(void)state;
 	send_frame(c, &f);
-	next_frame(c, PS_FRAME_CONTINUE_NOTIFY);
+	peers_next_frame(c, PS_FRAME_CONTINUE_NOTIFY);
 	f = part_of(PS_FRAME_NOTIFY_STREAM, "other", TEXT("hello"), 1, 3, 2, digest);
 	send_frame(c, &f);
 	assert_ended(c, PS_SOCKET_POLICY, "forbidden");
@@ -407,10 +407,10 @@ static void a_connection_lost_within_a_message_leaves_nothing(void **state)
 
 	(void)state;
 	send_frame(c, &f);
-	next_frame(c, PS_FRAME_CONTINUE_NOTIFY);
+	peers_next_frame(c, PS_FRAME_CONTINUE_NOTIFY);
 	assert_int_equal(b.budget.memory_used, 3);
 	ps_socket_close(c->socket, PS_SOCKET_NORMAL, "");
-	wait_until(is_closed, c);
+	peers_wait_until(is_closed, c);
 	wait_ms(20);
 	assert_int_equal(b.budget.memory_used, 0);
 	assert_int_equal(ended(PS_PEER_DISCONNECTED), 1);
@@ -438,8 +438,8 @@ static void messages_wait_behind_one_that_is_processed(void **state)
 
 	(void)state;
 	assert_ok(ps_db_subscribe(b.db, PS_DB_EXACT, ps_bytes_text(url), TEXT("slow"), TEXT("")));
-	notify(c, "slow", TEXT("hello"));
-	notify(c, "fast", TEXT("hello"));
+	peers_notify(c, "slow", TEXT("hello"));
+	peers_notify(c, "fast", TEXT("hello"));
 	send_frame(c, &(struct ps_frame){.type = PS_FRAME_SUBSCRIBE_EXACT, .key = TEXT("t")});
 	wait_ms(100);
 	assert_int_equal(c->next, c->count);
@@ -447,7 +447,7 @@ static void messages_wait_behind_one_that_is_processed(void **state)
 	close(fd); /* resets the delivery */
 	assert_notified(c, "slow", TEXT("hello"), 0);
 	assert_notified(c, "fast", TEXT("hello"), 0);
-	next_frame(c, PS_FRAME_CONFIRM_SUBSCRIBE_EXACT);
+	peers_next_frame(c, PS_FRAME_CONFIRM_SUBSCRIBE_EXACT);
 	free_client(c);
 }
 
@@ -462,9 +462,9 @@ static void too_many_that_wait_end_the_connection(void **state)
 	reopen();
 	c = new_session();
 	assert_ok(ps_db_subscribe(b.db, PS_DB_EXACT, ps_bytes_text(url), TEXT("slow"), TEXT("")));
-	notify(c, "slow", TEXT("hello"));
+	peers_notify(c, "slow", TEXT("hello"));
 	for (int i = 0; i < 6; i++)
-		notify(c, "fast", TEXT("hello"));
+		peers_notify(c, "fast", TEXT("hello"));
 	assert_ended(c, PS_SOCKET_POLICY, "too many messages that are not processed");
 	assert_int_equal(ended(PS_PEER_UNPROCESSED_FULL), 1);
 	close(fd);
@@ -483,9 +483,9 @@ static void much_that_waits_stops_the_reading(void **state)
 	reopen();
 	c = new_session();
 	assert_ok(ps_db_subscribe(b.db, PS_DB_EXACT, ps_bytes_text(url), TEXT("slow"), TEXT("")));
-	notify(c, "slow", TEXT("hello"));
+	peers_notify(c, "slow", TEXT("hello"));
 	for (int i = 0; i < 200; i++)
-		notify(c, "fast", ps_bytes(large, sizeof(large)));
+		peers_notify(c, "fast", ps_bytes(large, sizeof(large)));
 	wait_ms(200);
 	assert_false(c->closed);
 	assert_true(osp_list_entry(b.peers.list.next, struct ps_peer, node)->unprocessed_count < 8);

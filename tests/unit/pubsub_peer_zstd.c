@@ -64,7 +64,7 @@ static void free_zstd_client(struct zstd_client *z)
 /* The next frame enables a compressor; its number. */
 static uint64_t take_enable(struct zstd_client *z, enum ps_frame_type type)
 {
-	struct ps_frame f = next_frame(z->c, type);
+	struct ps_frame f = peers_next_frame(z->c, type);
 	struct ps_compressor *c;
 
 	assert_authorized(z->c, &f, ps_connection_count(&z->c->wire.connection, &f));
@@ -133,7 +133,7 @@ static void notify_compressed(struct zstd_client *z, uint64_t compressor, struct
 	send_frame(z->c, &f);
 	/* what the broadcaster signs after a stream is the digest of what was sent */
 	if (!off) {
-		f = next_frame(z->c, PS_FRAME_CONFIRM_NOTIFY);
+		f = peers_next_frame(z->c, PS_FRAME_CONFIRM_NOTIFY);
 		if (!as_stream)
 			assert_ok(ps_digest_of(message, digest));
 		f.key = TEXT("t");
@@ -160,13 +160,13 @@ static void long_messages_are_compressed_for_those_who_ask(void **state)
 	z = new_zstd_client((struct ps_frame){.zstd = true});
 	plain = new_session();
 	assert_int_equal(take_enable(z, PS_FRAME_ENABLE_ZSTD_PRESET), PS_COMPRESSOR_STANDARD);
-	change(z->c, PS_FRAME_SUBSCRIBE_EXACT, "t");
-	change(plain, PS_FRAME_SUBSCRIBE_EXACT, "t");
-	notify(plain, "t", long_text());
+	peers_change(z->c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_change(plain, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_notify(plain, "t", long_text());
 	take_compressed(z, PS_COMPRESSOR_STANDARD, long_text());
 	take_message(plain, long_text());
 	assert_notified(plain, "t", long_text(), 2);
-	notify(plain, "t", TEXT("short"));
+	peers_notify(plain, "t", TEXT("short"));
 	take_compressed(z, 0, TEXT("short"));
 	free_zstd_client(z);
 	free_client(plain);
@@ -183,7 +183,7 @@ static void compressed_messages_are_taken(void **state)
 	for (int as_stream = 0; as_stream < 2; as_stream++) {
 		struct client *plain = new_session();
 
-		change(plain, PS_FRAME_SUBSCRIBE_EXACT, "t");
+		peers_change(plain, PS_FRAME_SUBSCRIBE_EXACT, "t");
 		z = new_zstd_client((struct ps_frame){.zstd = true});
 		take_enable(z, PS_FRAME_ENABLE_ZSTD_PRESET);
 		notify_compressed(z, PS_COMPRESSOR_STANDARD, long_text(), 0, as_stream);
@@ -239,7 +239,7 @@ static void nothing_is_offered_that_is_not_allowed(void **state)
 	options.peers.presets = &presets;
 	reopen();
 	z = new_zstd_client((struct ps_frame){.zstd = true, .training = true, .dictionary = 2});
-	change(z->c, PS_FRAME_SUBSCRIBE_EXACT, "t"); /* its answer comes first */
+	peers_change(z->c, PS_FRAME_SUBSCRIBE_EXACT, "t"); /* its answer comes first */
 	free_zstd_client(z);
 }
 
@@ -261,9 +261,9 @@ static void a_preset_is_offered_to_who_asks_for_it(void **state)
 	take_enable(other, PS_FRAME_ENABLE_ZSTD_PRESET);
 	take_enable(z, PS_FRAME_ENABLE_ZSTD_PRESET);
 	assert_int_equal(take_enable(z, PS_FRAME_ENABLE_ZSTD_PRESET), 7);
-	change(z->c, PS_FRAME_SUBSCRIBE_EXACT, "t");
-	change(other->c, PS_FRAME_SUBSCRIBE_EXACT, "t");
-	notify(z->c, "t", ps_bytes(text, 200));
+	peers_change(z->c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_change(other->c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_notify(z->c, "t", ps_bytes(text, 200));
 	take_compressed(other, 0, ps_bytes(text, 200));
 	take_compressed(z, 7, ps_bytes(text, 200));
 	free_zstd_client(other);
@@ -283,8 +283,8 @@ static void send_samples(struct zstd_client *z, unsigned bytes)
 				 "\"text\": \"there is something to say about %u, always\"}",
 				 i * 7919, i, i * 31, i % 13, i % 17, i * 104729);
 
-		notify(z->c, "nobody", ps_bytes(message, (size_t)n));
-		next_frame(z->c, PS_FRAME_CONFIRM_NOTIFY);
+		peers_notify(z->c, "nobody", ps_bytes(message, (size_t)n));
+		peers_next_frame(z->c, PS_FRAME_CONFIRM_NOTIFY);
 		sent += (unsigned)n;
 	}
 }
@@ -306,16 +306,16 @@ static void dictionaries_are_trained_and_the_old_ones_taken_back(void **state)
 	take_enable(z, PS_FRAME_ENABLE_ZSTD_PRESET);
 	send_samples(z, 51000);
 	assert_int_equal(take_enable(z, PS_FRAME_ENABLE_ZSTD_CUSTOM), PS_COMPRESSOR_CUSTOM);
-	change(z->c, PS_FRAME_SUBSCRIBE_EXACT, "t");
-	notify(z->c, "t", m);
+	peers_change(z->c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_notify(z->c, "t", m);
 	take_compressed(z, PS_COMPRESSOR_CUSTOM, m);
-	next_frame(z->c, PS_FRAME_CONFIRM_NOTIFY);
+	peers_next_frame(z->c, PS_FRAME_CONFIRM_NOTIFY);
 	send_samples(z, 51000);
 	assert_int_equal(take_enable(z, PS_FRAME_ENABLE_ZSTD_CUSTOM), PS_COMPRESSOR_CUSTOM + 1);
-	f = next_frame(z->c, PS_FRAME_DISABLE_ZSTD_CUSTOM);
+	f = peers_next_frame(z->c, PS_FRAME_DISABLE_ZSTD_CUSTOM);
 	assert_authorized(z->c, &f, ps_connection_count(&z->c->wire.connection, &f));
 	assert_int_equal(f.compressor, PS_COMPRESSOR_CUSTOM);
-	notify(z->c, "t", m);
+	peers_notify(z->c, "t", m);
 	take_compressed(z, PS_COMPRESSOR_CUSTOM + 1, m);
 	free_zstd_client(z);
 }
@@ -339,21 +339,21 @@ static void a_dictionary_is_not_used_before_the_peer_has_it(void **state)
 	z = new_zstd_client((struct ps_frame){.zstd = true, .training = true});
 	publisher = new_session();
 	take_enable(z, PS_FRAME_ENABLE_ZSTD_PRESET);
-	change(z->c, PS_FRAME_SUBSCRIBE_EXACT, "t");
+	peers_change(z->c, PS_FRAME_SUBSCRIBE_EXACT, "t");
 	send_samples(z, 19000);
 	for (int i = 0; i < 5; i++) { /* two of them wait */
-		notify(publisher, "t", m);
+		peers_notify(publisher, "t", m);
 		assert_notified(publisher, "t", m, 1);
 	}
 	for (int i = 0; i < 10; i++)
-		notify(z->c, "nobody", ps_bytes(text, 200));
-	wait_until(has_two_compressors, NULL);
+		peers_notify(z->c, "nobody", ps_bytes(text, 200));
+	peers_wait_until(has_two_compressors, NULL);
 	for (int i = 0; i < 5; i++)
 		take_compressed(z, 0, m);
 	for (int i = 0; i < 10; i++)
-		next_frame(z->c, PS_FRAME_CONFIRM_NOTIFY);
+		peers_next_frame(z->c, PS_FRAME_CONFIRM_NOTIFY);
 	take_enable(z, PS_FRAME_ENABLE_ZSTD_CUSTOM);
-	notify(publisher, "t", m);
+	peers_notify(publisher, "t", m);
 	take_compressed(z, PS_COMPRESSOR_CUSTOM, m);
 	free_zstd_client(z);
 	free_client(publisher);

@@ -114,16 +114,16 @@ static void wrong_peers_disturb_nobody(void **state)
 
 	(void)state;
 	for (int i = 0; i < 2; i++)
-		auths[i] = (struct ps_auth){.replay = NULL};
+		peers_auths[i] = (struct ps_auth){.replay = NULL};
 	publisher = new_session();
 	subscriber = new_session();
-	change(subscriber, PS_FRAME_SUBSCRIBE_EXACT, "mine");
+	peers_change(subscriber, PS_FRAME_SUBSCRIBE_EXACT, "mine");
 	for (int i = 0; i < PEERS; i++) {
 		one_peer();
-		notify(publisher, "mine", TEXT("hello"));
+		peers_notify(publisher, "mine", TEXT("hello"));
 		take_message(subscriber, TEXT("hello"));
 		/* those who are subscribed to everything have it, too */
-		next_frame(publisher, PS_FRAME_CONFIRM_NOTIFY);
+		peers_next_frame(publisher, PS_FRAME_CONFIRM_NOTIFY);
 	}
 	wait_ms(50);
 	assert_int_equal(b.peers.count, 2);
