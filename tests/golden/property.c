@@ -106,7 +106,7 @@ static const char *const sequences[] = {
 	"bad_decompress",
 	"handle_stateful_notify received bad_sequence",
 	"stateful_deliver queued compressed sending_first_part receive_confirmed",
-	"stateful_deliver queued spooled compressor_skipped sending_first_part connection_lost",
+	"stateful_deliver queued compressor_skipped sending_first_part connection_lost",
 	"stateful_receive received body_complete sending_confirm_receive auth_accepted "
 	"decompressed handler_start handler_done handler_start handler_error no_more_handlers",
 	"stateful_receive received hash_mismatch",
