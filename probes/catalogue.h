@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "probes/role.h"
 #include "probes/rule.h"
 
 enum {
@@ -132,7 +133,8 @@ struct osp_nested {
 enum osp_key { OSP_KEY_OP, OSP_KEY_THREAD, OSP_KEY_ARG };
 
 /* The attribute that is an operation's topic: what topic patterns are held against. */
-#define OSP_CATALOGUE_TOPIC "messaging.destination.name"
+#define OSP_CATALOGUE_TOPIC	 "messaging.destination.name"
+#define OSP_CATALOGUE_TOPIC_WORD "topic" /* what options call it */
 
 /* A message of the protocol: what of it goes over the wire in an operation. */
 struct osp_message {
@@ -193,6 +195,8 @@ struct osp_catalogue {
 	size_t link_count;
 	struct osp_implementation **implementations;
 	size_t implementation_count;
+	struct osp_deliveries **deliveries; /* of the files that have them */
+	size_t deliveries_count;
 	const char **providers; /* our own (op.h) and foreign ones, as in the notes */
 	size_t provider_count;
 	const char **texts; /* the YAML text of each file, as read: stored with a session */

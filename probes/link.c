@@ -9,8 +9,8 @@
 #include "probes/automaton.h"
 #include "probes/load.h"
 
-static const struct osp_operation *find_operation(const struct osp_load *l, const char *name,
-						  size_t size)
+const struct osp_operation *osp_load_find_operation(const struct osp_load *l, const char *name,
+						    size_t size)
 {
 	for (size_t i = l->first_operation; i < l->c->operation_count; i++) {
 		const struct osp_operation *op = l->c->operations[i];
@@ -21,13 +21,21 @@ static const struct osp_operation *find_operation(const struct osp_load *l, cons
 	return NULL;
 }
 
+bool osp_point_is_called(const struct osp_point *p, const char *text, size_t size)
+{
+	size_t before = p->foreign ? strlen(p->provider) + 1 : 0;
+
+	return strlen(p->name) + before == size && !memcmp(p->name, text + before, size - before) &&
+	       (!before || !strncmp(p->provider, text, before - 1));
+}
+
 /* "operation" or "operation/span" */
 static int read_end(struct osp_load *l, const struct osp_node *n, const char *key,
 		    struct osp_side *side)
 {
 	const char *text = n->kind == OSP_NODE_SCALAR ? n->text : "", *slash = strchr(text, '/');
 	size_t size = slash ? (size_t)(slash - text) : strlen(text);
-	const struct osp_operation *op = find_operation(l, text, size);
+	const struct osp_operation *op = osp_load_find_operation(l, text, size);
 	int8_t span = -1;
 
 	if (!op)
@@ -76,16 +84,9 @@ static int read_ref(struct osp_load *l, const struct osp_node *n, const struct o
 	if (!dot)
 		return osp_load_fail(l, n, "expected POINT.ARGUMENT of %s", op->name);
 	size = (size_t)(dot - n->text);
-	for (size_t i = 0; i < op->point_count; i++) {
-		const struct osp_point *q = op->points[i];
-		size_t before = q->foreign ? strlen(q->provider) + 1 : 0;
-
-		if (strlen(q->name) + before != size)
-			continue;
-		if (!memcmp(q->name, n->text + before, size - before) &&
-		    (!before || !strncmp(q->provider, n->text, before - 1)))
-			p = q;
-	}
+	for (size_t i = 0; i < op->point_count; i++)
+		if (osp_point_is_called(op->points[i], n->text, size))
+			p = op->points[i];
 	if (!p)
 		return osp_load_fail(l, n, "%s: expected a point of %s", n->text, op->name);
 	for (size_t i = 0; i < p->arg_count; i++)
@@ -389,7 +390,7 @@ static int add_lacks(struct osp_load *l, const struct osp_node *n, struct osp_im
 {
 	const char *text = n->kind == OSP_NODE_SCALAR ? n->text : "", *dot = strchr(text, '.');
 	const struct osp_operation *op =
-		find_operation(l, text, dot ? (size_t)(dot - text) : strlen(text));
+		osp_load_find_operation(l, text, dot ? (size_t)(dot - text) : strlen(text));
 	size_t before = im->lack_count;
 
 	for (size_t i = 0; op && i < op->point_count; i++)

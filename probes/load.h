@@ -163,8 +163,16 @@ int osp_load_message_uses(struct osp_load *l, const struct osp_node *n, struct o
 int osp_load_check_messages(struct osp_load *l);
 
 /* probes/link.c */
+/* The operation of this file that is called so, or NULL. */
+const struct osp_operation *osp_load_find_operation(const struct osp_load *l, const char *name,
+						    size_t size);
+/* True if a file calls the point so: "point", a foreign one "provider:point". */
+bool osp_point_is_called(const struct osp_point *p, const char *text, size_t size);
 int osp_load_links(struct osp_load *l, const struct osp_node *n);
 int osp_load_implementations(struct osp_load *l, const struct osp_node *n);
+
+/* probes/role.c */
+int osp_load_deliveries(struct osp_load *l, const struct osp_node *n);
 
 /* probes/digest.c: the first 8 bytes of the SHA-256 of the point's signature. -EIO. */
 int osp_point_digest(const struct osp_point *p, uint64_t *out);

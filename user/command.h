@@ -15,6 +15,7 @@ int osp_cmd_ctl(int argc, char **argv);
 int osp_cmd_replay(int argc, char **argv);
 int osp_cmd_ls(int argc, char **argv);
 int osp_cmd_show(int argc, char **argv);
+int osp_cmd_deliveries(int argc, char **argv);
 int osp_cmd_losses(int argc, char **argv);
 int osp_cmd_check(int argc, char **argv);
 int osp_cmd_export(int argc, char **argv);

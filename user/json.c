@@ -83,7 +83,7 @@ static json_t *hex_value(const void *data, size_t size)
 	return json_string(text);
 }
 
-static json_t *value_json(const struct osp_value *v)
+json_t *osp_json_value(const struct osp_value *v)
 {
 	char digits[24];
 
@@ -163,7 +163,7 @@ static json_t *attributes_json(const struct osp_attribute *list, size_t count, j
 	for (size_t i = 0; i < count; i++) {
 		const struct osp_value *v = &list[i].value;
 
-		json_object_set_new(object, list[i].name, value_json(v));
+		json_object_set_new(object, list[i].name, osp_json_value(v));
 		if (!cut || v->type < OSP_VALUE_STR || v->true_size == v->size)
 			continue;
 		*cut = *cut ? *cut : json_object();

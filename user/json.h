@@ -20,6 +20,9 @@ void osp_json_add_halt(json_t *span, const struct osp_halt *h, const struct osp_
 /* All that `outspan losses` says; what books that are not counted do not know is null. */
 json_t *osp_json_books(const struct osp_books *b);
 
+/* A value of a step: bytes as hexadecimal digits, numbers that JSON has no room for as text. */
+json_t *osp_json_value(const struct osp_value *v);
+
 /* Text that JSON can carry: what is not UTF-8 is escaped as on a terminal. */
 json_t *osp_json_text(const char *text);
 

@@ -27,6 +27,8 @@ static const struct command {
 	{"replay", "make a session file from a raw capture", osp_cmd_replay},
 	{"ls", "list the traces of a session file", osp_cmd_ls},
 	{"show", "show one trace as a tree", osp_cmd_show},
+	{"deliveries", "tell to whom each message was to go, and how far it came",
+	 osp_cmd_deliveries},
 	{"losses", "show what a session misses, and what that means for its numbers",
 	 osp_cmd_losses},
 	{"check", "check whether the programs did what the catalogue says", osp_cmd_check},
@@ -42,7 +44,7 @@ static int usage(FILE *out, int status)
 		"usage: outspan COMMAND [OPTION...]\n\n"
 		"Looks at pub/sub programs from outside: traces their messages across processes.\n\n");
 	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
+		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
 	fprintf(out, "\n`outspan COMMAND --help` explains a command. Three to start with:\n"
 		     "  outspan doctor\n"
 		     "  sudo outspan record --all --for 30s -o first.db\n"

@@ -20,7 +20,7 @@ import pubsub
 NOBODY = 65534
 CAPABILITIES = ["bpf", "perfmon", "sys_ptrace", "checkpoint_restore", "lease", "dac_read_search"]
 SYSCALLS = {"x86_64": (0xC000003E, 321, 298), "aarch64": (0xC00000B7, 280, 241)}  # architecture, bpf, perf_event_open
-COMMANDS = ["probes", "record", "replay", "ls", "show", "losses", "export", "doctor"]
+COMMANDS = ["probes", "record", "replay", "ls", "show", "deliveries", "losses", "export", "doctor"]
 ENOSYS = 38
 
 
@@ -400,7 +400,7 @@ def small_session(case, name="small.db"):
 
 def readers(file):
     return [["outspan", "ls", file], ["outspan", "ls", "--json", file], ["outspan", "show", file, "last"],
-            ["outspan", "losses", file], ["outspan", "export", file]]
+            ["outspan", "deliveries", file], ["outspan", "losses", file], ["outspan", "export", file]]
 
 
 def test_a_session_of_a_newer_version_is_refused_with_both_versions(case):
@@ -523,7 +523,7 @@ def test_wrong_usage_is_told_on_stderr_and_ends_with_2(case):
     wrong = [[], ["recrod"], ["record"], ["record", "-p", "0"], ["record", "-p", "12x"], ["record", "--for", "3x", "--all"],
              ["record", "--level", "loud", "--all"], ["record", "--ring-size", "65", "--all"], ["probes"],
              ["probes", "-p", "-1"], ["ls"], ["ls", "a", "b"], ["ls", "--limit", "many", "a"], ["show", "a"],
-             ["show", "a", "b", "c"], ["losses"], ["losses", "--process", "x", "a"], ["export"], ["replay"], ["replay", "x.raw"], ["doctor", "please"]]
+             ["show", "a", "b", "c"], ["deliveries"], ["losses"], ["losses", "--process", "x", "a"], ["export"], ["replay"], ["replay", "x.raw"], ["doctor", "please"]]
     wrong += [[c, "--no-such-option"] for c in COMMANDS]
     for argv in wrong:
         p = refused(case, 2, r"\S", "outspan", *argv)

@@ -88,6 +88,17 @@ def check_all(session, shop, jobs):
         "query__start": 2 * len(jobs), "query__done": 2 * len(jobs) - failed, "query__failed": failed}, session.losses
 
 
+def check_deliveries(case, session, jobs):
+    """Its catalogue says that an order is delivered to a worker."""
+    *messages, last = stream.outspan_json(case, "deliveries", "--json", session.path)
+    told = {m["name"]: [(d["subscriber"], d["found"], d["state"], d["reason"], d["is_confirmed"]) for d in m["deliveries"]]
+            for m in messages if m["deliveries"]}
+    assert told == {f"job {number}": [(int(line["worker"]), "worker", "missing", "failed", False) if line["outcome"] == "failed" else
+                                      (int(line["worker"]), "worker", "delivered", None, True)] for number, line in jobs.items()}, told
+    failed = sum(line["outcome"] == "failed" for line in jobs.values())
+    assert (last["sums"]["messages"], last["sums"]["missing"]) == (len(jobs), failed), last
+
+
 def test_jobs_and_queries_of_a_foreign_program_are_stitched_by_its_catalogue(case):
     shop = Shop(case)
     recorder = stream.Recorder(case, "f.db", "--catalogue", CATALOGUE, pids=[shop.pid])
@@ -100,6 +111,7 @@ def test_jobs_and_queries_of_a_foreign_program_are_stitched_by_its_catalogue(cas
     assert len(pairs) == len({w for w, _ in pairs}) == len({t for _, t in pairs}), pairs  # a worker is a thread
     # nothing in the catalogue links a query to its job
     assert len(session.traces) == 2 * 53 and not session.links
+    check_deliveries(case, session, jobs)
     stream.check_untouched(shop.pid)
     shop.order(60)
     assert shop.process.wait() == 0

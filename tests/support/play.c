@@ -34,8 +34,8 @@ static struct osp_pipeline *start(const struct osp_catalogue *c, const char *tex
 	return p;
 }
 
-static void run(const struct osp_catalogue *c, const char *name, const char *text, osp_sink_fn sink,
-		void *arg)
+void play_to(const struct osp_catalogue *c, const char *name, const char *text, osp_sink_fn sink,
+	     void *arg)
 {
 	struct osp_pipeline *p = start(c, text, sink, arg);
 	struct script *s = script_new(c, name, play_push, p);
@@ -50,7 +50,7 @@ char *play_tree(const struct osp_catalogue *c, const char *name, const char *tex
 	struct tree *tree = tree_new();
 	char *result;
 
-	run(c, name, text, tree_sink, tree);
+	play_to(c, name, text, tree_sink, tree);
 	result = tree_text(tree);
 	tree_free(&tree);
 	return result;
@@ -62,7 +62,7 @@ char *play_log(const struct osp_catalogue *c, const char *name, const char *text
 	size_t size;
 	FILE *log = open_memstream(&result, &size);
 
-	run(c, name, text, tree_log, log);
+	play_to(c, name, text, tree_log, log);
 	fclose(log);
 	return result;
 }
@@ -156,7 +156,7 @@ void play_session(const struct osp_catalogue *c, const char *text, const char *p
 	for (int i = 0; i < 2; i++)
 		check(osp_batch_add(
 			batch, &(struct osp_part){.kind = OSP_PART_SESSION, .session = rows[i]}));
-	run(c, "session", text, into_batch, batch);
+	play_to(c, "session", text, into_batch, batch);
 	for (size_t i = 0; i < count; i++)
 		check(osp_batch_add(batch, &more[i]));
 	check(osp_batch_flush(batch));

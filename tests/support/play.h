@@ -7,6 +7,10 @@
 /* An osp_input_fn for scripts that feed a pipeline: arg is the pipeline. */
 int play_push(void *arg, const struct osp_input *in);
 
+/* Hands every part that comes of the script's text to the sink. Aborts on failure. */
+void play_to(const struct osp_catalogue *c, const char *name, const char *text, osp_sink_fn sink,
+	     void *arg);
+
 /* The traces that come of the script's text, as text; freed by the caller. Aborts on failure. */
 char *play_tree(const struct osp_catalogue *c, const char *name, const char *text);
 

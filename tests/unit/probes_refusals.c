@@ -51,7 +51,7 @@ static const struct row yaml_rows[] = {
 static const struct row file_rows[] = {
 	{"a list instead of a map", "[1]\n", "f:1: expected a map"},
 	{"unknown key", "provider: p\nabi: 1\nopertions: {}\n",
-	 "f:3: opertions: expected one of: provider abi doc enums maps arguments messages fragments operations links implementations"},
+	 "f:3: opertions: expected one of: provider abi doc enums maps arguments messages fragments operations links implementations deliveries"},
 	{"no provider", "abi: 1\n", "f:1: provider: expected"},
 	{"no abi", "provider: p\n", "f:1: abi: expected 1"},
 	{"unknown abi", "provider: p\nabi: 2\noperations: {}\n",
