@@ -94,6 +94,7 @@ int ps_broadcaster_open(struct ps_broadcaster *b, struct ps_loop *l, const struc
 	b->auth = a;
 	b->log = log;
 	b->budget = o->budget;
+	b->report = o->report;
 	b->relay = o->relay ? o->relay : &ps_relay_none;
 	for (size_t i = 0; i < ROUTES; i++)
 		b->routes[i] = *routes[i];

@@ -10,6 +10,7 @@
 #include "probes/pubsub/ps_db.h"
 #include "probes/pubsub/ps_log.h"
 #include "probes/pubsub/ps_message.h"
+#include "probes/pubsub/ps_report.h"
 #include "probes/pubsub/ps_server.h"
 #include "probes/pubsub/ps_peers.h"
 #include "probes/pubsub/ps_relay.h"
@@ -26,6 +27,7 @@ struct ps_broadcaster_options {
 	const char *fanout_url;
 	struct ps_peers_options peers; /* .sockets: without .path; .count_max 0: there are none */
 	struct ps_relay *relay;	       /* borrowed: instead of these; or NULL */
+	enum ps_report_mode report;
 };
 
 struct ps_broadcaster {
@@ -41,6 +43,7 @@ struct ps_broadcaster {
 	struct ps_relay *relay;		/* the peers', or the options' */
 	char *websocket_path;		/* owned */
 	char *receive_url, *missed_url; /* owned: under which it subscribes for its web sockets */
+	enum ps_report_mode report;
 	struct ps_route routes[9];
 };
 

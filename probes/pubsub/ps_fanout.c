@@ -63,7 +63,41 @@ static void unavailable(struct ps_fanout *f)
 static void no_more_subscribers(struct ps_fanout *f)
 {
 	STEP(f, scan, no_more_subscribers);
+	ps_report_add(f->report, "no_more_subscribers", NULL);
 	f->done(f);
+}
+
+/* ---- for the answer -------------------------------------------------------------------------- */
+
+static void report_missed(struct ps_fanout *f, const char *name, double next_retry_at)
+{
+	const struct ps_bytes *recovery = &f->deliver.row.recovery;
+
+	if (next_retry_at > 0)
+		ps_report_add(f->report, name, "{s:s%, s:f}", "recovery", recovery->data,
+			      recovery->size, "next_retry_at", next_retry_at);
+	else if (recovery->size)
+		ps_report_add(f->report, name, "{s:s%, s:n}", "recovery", recovery->data,
+			      recovery->size, "next_retry_at");
+	else
+		ps_report_add(f->report, name, "{s:n, s:n}", "recovery", "next_retry_at");
+}
+
+static void report_bad_auth(struct ps_fanout *f, enum ps_auth_result result)
+{
+	const char *name = result == PS_AUTH_UNAVAILABLE    ? "UNAVAILABLE"
+			   : result == PS_AUTH_UNAUTHORIZED ? "UNAUTHORIZED"
+							    : "FORBIDDEN";
+
+	ps_report_add(f->report, "bad_auth_result", "{s:s}", "result", name);
+}
+
+static void report_sending(struct ps_fanout *f)
+{
+	char text[4 * PS_IDENTIFIER_SIZE + 1];
+
+	ps_digest_to_base64url(text, ps_bytes(f->deliver.identifier, PS_IDENTIFIER_SIZE));
+	ps_report_add(f->report, "sending_receive", "{s:s}", "identifier_b64url", text);
 }
 
 /* ---- what was missed ------------------------------------------------------------------------- */
@@ -72,6 +106,7 @@ static void handle_missed_skipped(struct ps_fanout *f)
 {
 	STEP(f, handle_missed_done, handle_missed_skipped, f->deliver.row.recovery.data,
 	     f->deliver.row.recovery.size, 0.0);
+	report_missed(f, "handle_missed_skipped", 0.0);
 	next_subscriber(f);
 }
 
@@ -79,6 +114,7 @@ static void handle_missed_success(struct ps_fanout *f, double next_retry_at)
 {
 	STEP(f, handle_missed_done, handle_missed_success, f->deliver.row.recovery.data,
 	     f->deliver.row.recovery.size, next_retry_at);
+	report_missed(f, "handle_missed_success", next_retry_at);
 	next_subscriber(f);
 }
 
@@ -86,6 +122,7 @@ static void handle_missed_unavailable(struct ps_fanout *f, double next_retry_at)
 {
 	STEP(f, handle_missed_done, handle_missed_unavailable, f->deliver.row.recovery.data,
 	     f->deliver.row.recovery.size, next_retry_at);
+	report_missed(f, "handle_missed_unavailable", next_retry_at);
 	next_subscriber(f);
 }
 
@@ -97,6 +134,7 @@ static void handle_missed_start(struct ps_fanout *f)
 	int r;
 
 	STEP(f, handle_missed_start, handle_missed_start);
+	ps_report_add(f->report, "handle_missed_start", NULL);
 	if (!row->recovery.size || delay < 0) {
 		handle_missed_skipped(f);
 		return;
@@ -115,6 +153,7 @@ static void handle_missed_start(struct ps_fanout *f)
 static void network_error(struct ps_fanout *f)
 {
 	STEP(f, received_response, network_error);
+	ps_report_add(f->report, "network_error", NULL);
 	log_deliver(f, f->deliver.call.error == -ETIMEDOUT ? "timeout" : "network_error", 0);
 	handle_missed_start(f);
 }
@@ -124,11 +163,13 @@ static void response_received(struct ps_call *c)
 	struct ps_fanout *f = c->owner;
 
 	STEP(f, received_response, response_received, (uint16_t)c->status);
+	ps_report_add(f->report, "response_received", "{s:i}", "status_code", (int)c->status);
 }
 
 static void bad_receive_response(struct ps_fanout *f)
 {
 	STEP(f, response_auth_result, bad_receive_response);
+	ps_report_add(f->report, "bad_response", NULL);
 	log_deliver(f, "bad_response", 0);
 	handle_missed_start(f);
 }
@@ -136,6 +177,7 @@ static void bad_receive_response(struct ps_fanout *f)
 static void bad_receive_auth_result(struct ps_fanout *f, enum ps_auth_result result)
 {
 	STEP(f, response_auth_result, bad_receive_auth_result, result);
+	report_bad_auth(f, result);
 	log_deliver(f, "bad_auth", 0);
 	handle_missed_start(f);
 }
@@ -143,12 +185,14 @@ static void bad_receive_auth_result(struct ps_fanout *f, enum ps_auth_result res
 static void unsubscribe_immediate_success(struct ps_fanout *f)
 {
 	STEP(f, unsubscribe_immediate_done, unsubscribe_immediate_success);
+	ps_report_add(f->report, "unsubscribe_immediate_success", NULL);
 	next_subscriber(f);
 }
 
 static void unsubscribe_immediate_not_found(struct ps_fanout *f)
 {
 	STEP(f, unsubscribe_immediate_done, unsubscribe_immediate_not_found);
+	ps_report_add(f->report, "unsubscribe_immediate_not_found", NULL);
 	next_subscriber(f);
 }
 
@@ -163,6 +207,7 @@ static void unsubscribe_immediate_requested(struct ps_fanout *f)
 	int r;
 
 	STEP(f, response_auth_result, unsubscribe_immediate_requested);
+	ps_report_add(f->report, "unsubscribe_immediate_requested", NULL);
 	r = ps_db_remove(f->b->db, &f->deliver.row);
 	log_deliver(f, "unsubscribed", 0);
 	if (!r)
@@ -181,6 +226,8 @@ static void receive_confirmed(struct ps_fanout *f, const struct ps_response *a)
 
 	ps_trace_read(&context, a->tracing);
 	STEP(f, response_auth_result, receive_confirmed, &context, subscribers);
+	ps_report_add(f->report, "receive_confirmed", "{s:I}", "num_subscribers",
+		      (long long)subscribers);
 	f->subscribers = overflow ? UINT32_MAX : f->subscribers + subscribers;
 	if (ps_bytes_equal(f->deliver.row.url, ps_bytes_text(f->b->receive_url)))
 		f->relayed = true;
@@ -284,6 +331,7 @@ static void sending_receive(struct ps_fanout *f)
 	struct ps_tracing tracing;
 
 	STEP(f, sending_receive, sending_receive, d->identifier, sizeof(d->identifier), &context);
+	report_sending(f);
 	d->begin_ns = ps_system_wall_ns();
 	d->call.status = 0;
 	if (!r)
@@ -300,6 +348,8 @@ static void sending_receive(struct ps_fanout *f)
 static void exact_subscriber_found(struct ps_fanout *f)
 {
 	STEP(f, scan, exact_subscriber_found, f->deliver.row.url.data, f->deliver.row.url.size);
+	ps_report_add(f->report, "exact_subscriber_found", "{s:s%}", "url", f->deliver.row.url.data,
+		      f->deliver.row.url.size);
 	sending_receive(f);
 }
 
@@ -307,6 +357,9 @@ static void glob_subscriber_found(struct ps_fanout *f)
 {
 	STEP(f, scan, glob_subscriber_found, f->deliver.row.key.data, f->deliver.row.key.size,
 	     f->deliver.row.url.data, f->deliver.row.url.size);
+	ps_report_add(f->report, "glob_subscriber_found", "{s:s%, s:s%}", "glob",
+		      f->deliver.row.key.data, f->deliver.row.key.size, "url",
+		      f->deliver.row.url.data, f->deliver.row.url.size);
 	sending_receive(f);
 }
 

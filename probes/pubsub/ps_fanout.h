@@ -6,6 +6,7 @@
 
 #include "probes/pubsub/ps_broadcaster.h"
 #include "probes/pubsub/ps_message.h"
+#include "probes/pubsub/ps_report.h"
 #include "probes/pubsub/ps_trace.h"
 
 /* One delivery of the message to one subscriber; used again for the next. */
@@ -27,6 +28,7 @@ struct ps_fanout {
 	uint64_t length;
 	const uint8_t *digest; /* SHA-512 of the message */
 	const struct ps_spool *message;
+	struct ps_report *report;	   /* every step is added to it; NULL: to none */
 	void (*done)(struct ps_fanout *f); /* every subscriber had its turn */
 	/* What HTTP would answer; the operation has ended. */
 	void (*failed)(struct ps_fanout *f, unsigned status);

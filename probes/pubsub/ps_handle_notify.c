@@ -8,6 +8,7 @@
 
 #include "probes/pubsub/ps_answer.h"
 #include "probes/pubsub/ps_fanout.h"
+#include "probes/pubsub/ps_report.h"
 #include "probes/pubsub/ps_system.h"
 
 struct publish {
@@ -22,6 +23,7 @@ struct publish {
 	struct ps_digest digest;
 	struct ps_spool message;
 	struct ps_fanout fanout;
+	struct ps_report report; /* what the answer tells of all this */
 };
 
 static void log_notify(struct publish *p, unsigned status, const char *outcome)
@@ -75,6 +77,9 @@ static void auth_tentatively_accepted(struct publish *p)
 {
 	PS_STEP(lonelypsp_handle_notify__auth_tentatively_accepted(
 		lonelypsp_handle_notify_at_auth_result(&p->op)));
+	if (p->b->report == PS_REPORT_SIMPLE && !p->context.valid)
+		ps_report_start(&p->report, p->begin_ns);
+	ps_report_add(&p->report, "auth_tentatively_accepted", NULL);
 }
 
 static void auth_mismatch(struct publish *p)
@@ -99,8 +104,11 @@ static void sending_response(struct publish *p)
 
 	lonelypsp_handle_notify__sending_response(
 		lonelypsp_handle_notify_at_sending_response(&p->op), &context);
-	context.valid &= p->context.valid; /* answered with one only if asked with one */
-	a.tracing = s.tracing = ps_trace_bytes(&tracing, &context);
+	/* answered with one only if asked with one */
+	context.valid &= p->context.valid && p->b->report != PS_REPORT_NONE;
+	a.tracing =
+		p->report.on ? ps_report_encode(&p->report) : ps_trace_bytes(&tracing, &context);
+	s.tracing = a.tracing;
 	ps_answer_signed(p->request, &a, &p->b->auth->to_subscriber, &s);
 }
 
@@ -126,6 +134,7 @@ static void start_fanout(struct publish *p)
 				       .length = p->m.length,
 				       .digest = p->m.digest,
 				       .message = &p->message,
+				       .report = &p->report,
 				       .done = fanout_done,
 				       .failed = fanout_failed,
 				       .owner = p};
@@ -137,6 +146,7 @@ static void auth_accepted(struct publish *p)
 	PS_STEP(lonelypsp_handle_notify__auth_accepted(
 		lonelypsp_handle_notify_at_auth_verified(&p->op), p->m.topic.data, p->m.topic.size,
 		p->m.length, p->m.identifier.data, p->m.identifier.size, &p->context));
+	ps_report_add(&p->report, "auth_accepted", NULL);
 	start_fanout(p);
 }
 
@@ -264,6 +274,7 @@ static void gone(struct ps_request *r)
 	ps_digest_clear(&p->digest);
 	ps_spool_clear(&p->message);
 	osp_buffer_clear(&p->head);
+	ps_report_clear(&p->report);
 	free(p);
 }
 

@@ -36,6 +36,7 @@ enum option_key {
 	MISSED_LOCK,
 	MISSED_REMOVE,
 	STATS,
+	ANSWER_TRACING,
 };
 
 static const struct argp_option options[] = {
@@ -51,6 +52,11 @@ static const struct argp_option options[] = {
 	{"max-subscriptions", SUBSCRIPTIONS, "N", 0, "rows in the database (100000)", 1},
 	{"idle-timeout", IDLE, "TIME", 0, "a silent connection is closed (60s)", 1},
 	{"request-timeout", REQUEST, "TIME", 0, "a request must have arrived by then (300s)", 1},
+	{"answer-tracing", ANSWER_TRACING, "WHAT", 0,
+	 "what answers to publishers over HTTP tell of the fan-out: own (a trace context, if the "
+	 "request had one; default), simple (that, or else the timings that publishers with "
+	 "lonelypsp's simple tracer need), or none",
+	 1},
 	{"grace", GRACE, "TIME", 0, "how long publishes under way may take at the end (5s)", 1},
 	{"fanout-url", FANOUT_URL, "URL", 0,
 	 "how other broadcasters reach this one (http://HOST:PORT and the prefix)", 1},
@@ -198,6 +204,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case STATS:
 		p->stats = true;
 		return 0;
+	case ANSWER_TRACING:
+		if (ps_report_mode_from_str(arg, &p->o.report))
+			argp_error(state, "--answer-tracing %s: expected own, simple or none", arg);
+		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "%s: expected options only", arg);
 		return 0;
@@ -224,6 +234,7 @@ static void set_defaults(struct program *p)
 					       .lock_ns = 30000000000,
 					       .policy = PS_MISSED_POLICY_INIT};
 	ps_peers_options_init(&p->o.peers, &p->presets);
+	p->o.report = PS_REPORT_OWN;
 }
 
 /* What common options say about parts that the broadcaster opens. */
