@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """`outspan deliveries`, held against what the programs' own logs say of every delivery. Prints TAP; needs root and BPF."""
 import json
+import signal
 
 import harness
 from pubsub import OTHER_SECRET, Recorder, hmac_options, publish, start_broadcaster, start_publisher, start_subscriber
@@ -97,6 +98,42 @@ def test_a_message_that_comes_to_nobody_is_missing(case):
     assert (sums["messages"], sums["failed"], sums["deliveries"]) == (2, 1, 0), sums
     text = case.run("outspan", "deliveries", session.path).text()
     assert "nobody is subscribed" in text and "failed: retries_exhausted" in text, text
+
+
+def websocket_subscriber(case, broadcaster, *args):
+    subscriber = start_subscriber(case, broadcaster, "--ws", *args)
+    subscriber.process.wait_for("^connection receiving", "out")
+    return subscriber
+
+
+def test_web_sockets_behind_the_broadcaster_count_one_by_one(case):
+    broadcaster = start_broadcaster(case)
+    fine, both, killed = (websocket_subscriber(case, broadcaster, *wants) for wants in
+                          (["--exact", "a/b"], ["--exact", "a/b", "--glob", "a/*"], ["--glob", "a/?"]))
+    http = start_subscriber(case, broadcaster, "--exact", "a/b")
+    publisher = start_publisher(case, broadcaster, "a/b", "--ws")
+    recorder = Recorder(case, [broadcaster, fine, both, killed, http, publisher])
+    publish(publisher, "reaches all")
+    connections = {s: s.wait_log("receive")[0]["connection"] for s in (fine, both, killed)}
+    broadcaster.wait_log("stateful_deliver", 3)
+    killed.process.popen.send_signal(signal.SIGSTOP)
+    publish(publisher, "does not reach one")
+    broadcaster.wait_log("stateful_deliver", 5)
+    killed.stop(signal.SIGKILL)
+    broadcaster.wait_log("stateful_deliver", 6)
+    session = recorder.stop()
+    messages, sums = told(case, session)
+    own, reached = broadcaster.url + "/v1/receive_for_websockets", ["delivered", None, 1, "seen", True, False]
+    for message, last in zip(messages, (reached, ["missing", "connection_lost", 0, "none", False, False]), strict=True):
+        assert sorted([d[f] for f in FIELDS] + [d["relay"]] for d in message["deliveries"]) == sorted([
+            [own, "exact", *reached, True], [http.url + "/v1/receive", "exact", *reached, False],
+            *([connections[s], "websocket", *reached, False] for s in (fine, both)),
+            [connections[killed], "websocket", *last, False]]), message
+    assert (sums["messages"], sums["deliveries"], sums["relays"], sums["again"]) == (2, 8, 2, 0), sums
+    assert (sums["delivered"], sums["missing"], sums["reasons"]) == (7, 1, {"connection_lost": 1}), sums
+    missing, _ = told(case, session, "--missing", status=1)
+    assert [d["subscriber"] for m in missing for d in m["deliveries"]] == [connections[killed]], missing
+
 
 
 harness.main(globals())

@@ -5,11 +5,15 @@ import sqlite3
 import peers  # first: it shows where the others are
 
 import harness
-from pubsub import Recorder
+from pubsub import Recorder, start_broadcaster
 
 peers.require()
 
 HANDLED = [(0, "handle_notify", "ok", "200"), (1, "deliver", "ok", None), (2, "receive", "ok", "200"), (3, "handler", "ok", None)]
+
+# What a broadcaster tells of a message that its only subscriber took, in the order of the alphabet.
+TOLD = ["auth_accepted", "auth_tentatively_accepted", "exact_subscriber_found", "no_more_subscribers", "receive_confirmed",
+        "response_received", "sending_receive"]
 
 
 def publish_simply(case, broadcaster, record):
@@ -36,6 +40,19 @@ def test_a_recorded_broadcaster_answers_it_as_it_expects(case):
 def test_an_unrecorded_broadcaster_does_so_too(case):
     _, kept = publish_simply(case, peers.start_broadcaster(case), False)
     assert len(kept) == 3 and all("auth_accepted" in steps for steps in kept), kept
+
+
+def test_a_c_broadcaster_does_so_if_it_is_told_to(case):
+    tables, kept = publish_simply(case, start_broadcaster(case, "--answer-tracing", "simple", auth=[]), True)
+    assert tables == [HANDLED] * 3
+    told = [sorted(s.removeprefix("remote_") for s in steps if s.startswith("remote_")) for steps in kept]
+    assert told == [TOLD] * 3, kept
+
+
+def test_a_c_broadcaster_that_is_not_told_to_breaks_it(case):
+    publisher = peers.start_client(case, start_broadcaster(case, auth=[]), "--tracing", "simple", "--simple-db", case.path("simple.db"))
+    found = publisher.ask("publish a/b 5", r"^(published|failed) (\w+)$")
+    assert found.group(1) == b"failed", found.group()
 
 
 harness.main(globals())
