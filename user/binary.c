@@ -431,7 +431,7 @@ static int find_mapped(struct osp_binary **out, struct scan *s, const struct osp
 static int note_mapping(void *arg, const struct osp_mapping *m)
 {
 	struct scan *s = arg;
-	struct osp_binary *binary;
+	struct osp_binary *binary = NULL;
 	int r;
 
 	if (!m->execute || !m->inode || s->count == SCAN_FILES)
