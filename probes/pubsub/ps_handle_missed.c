@@ -164,11 +164,12 @@ static void end(struct ps_request *r)
 
 	n->decoded = !n->overflow &&
 		     !ps_message_decode_missed(&n->m, ps_bytes(n->body.data, n->body.size));
-	if (n->decoded)
-		ps_trace_read(&n->context, n->m.tracing);
-	if (!n->decoded)
+	if (!n->decoded) {
 		bad_request(n);
-	else if (!ps_server_is_url(r, ps_bytes_text(n->b->missed_url)))
+		return;
+	}
+	ps_trace_read(&n->context, n->m.tracing);
+	if (!ps_server_is_url(r, ps_bytes_text(n->b->missed_url)))
 		wrong_url(n);
 	else
 		check_authorization(n);

@@ -389,109 +389,110 @@ static void levels_are_read_with_their_sign(void **state)
 	}
 }
 
+static const struct {
+	enum ps_side sender;
+	const char *hex;
+	enum ps_frame_fault fault;
+	const char *header;
+} wrong[] = {
+	/* a nonce of 31 and of 33 bytes */
+	{PS_BROADCASTER,
+	 "00010001"
+	 "001f000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e"
+	 "00000000",
+	 PS_FRAME_SIZE, "x-broadcaster-nonce"},
+	{PS_BROADCASTER,
+	 "00010001"
+	 "0021" NONCE_HEX "2000000000",
+	 PS_FRAME_SIZE, "x-broadcaster-nonce"},
+	/* an identifier of 65 bytes */
+	{PS_BROADCASTER,
+	 "00010007"
+	 "0041" DIGEST_HEX "40"
+	 "000000000000",
+	 PS_FRAME_SIZE, "x-identifier"},
+	{PS_SUBSCRIBER,
+	 "00010003"
+	 "0000"
+	 "0000"
+	 "0001ff",
+	 PS_FRAME_TEXT, "x-glob"},
+	{PS_SUBSCRIBER,
+	 "00010002"
+	 "0001ff"
+	 "0000"
+	 "0000",
+	 PS_FRAME_TEXT, "authorization"},
+	/* 5 bytes for a number of at most 4; 3 for one of 2 */
+	{PS_SUBSCRIBER,
+	 "00010009"
+	 "0000"
+	 "0000"
+	 "0000"
+	 "00050000000001",
+	 PS_FRAME_SIZE, "x-num-subscribers"},
+	{PS_BROADCASTER,
+	 "00010009"
+	 "0000"
+	 "0003000001"
+	 "0000"
+	 "0000"
+	 "0000"
+	 "0000",
+	 PS_FRAME_SIZE, "x-compression-level"},
+	/* not compressed, but 5 bytes become 6 */
+	{PS_SUBSCRIBER,
+	 "00010006"
+	 "0000"
+	 "0000" ID_HEX "0000"
+	 "000100"
+	 "000105"
+	 "000106"
+	 "0040" DIGEST_HEX,
+	 PS_FRAME_LENGTHS, NULL},
+	/* expanded: no x-topic; a name beyond ASCII; more announced than there is */
+	{PS_SUBSCRIBER,
+	 "000000020002"
+	 "000d617574686f72697a6174696f6e0000"
+	 "0009782d74726163696e670000",
+	 PS_FRAME_MISSING, "x-topic"},
+	{PS_SUBSCRIBER,
+	 "000000020001"
+	 "0001ff"
+	 "0000",
+	 PS_FRAME_NAME, NULL},
+	{PS_SUBSCRIBER,
+	 "00000002ffff"
+	 "000d617574686f72697a6174696f6e0000",
+	 PS_FRAME_CUT, NULL},
+	/* part 0 needs its topic, in either form */
+	{PS_SUBSCRIBER,
+	 "00010007"
+	 "0000"
+	 "0000" ID_HEX "000100",
+	 PS_FRAME_CUT, "x-topic"},
+	{PS_SUBSCRIBER,
+	 "000000070004"
+	 "000d617574686f72697a6174696f6e0000"
+	 "0009782d74726163696e670000"
+	 "000c782d6964656e746966696572" ID_HEX "0009782d706172742d69640000",
+	 PS_FRAME_MISSING, "x-topic"},
+};
+
 static void what_is_wrong_is_named(void **state)
 {
-	static const struct {
-		enum ps_side sender;
-		const char *hex;
-		enum ps_frame_fault fault;
-		const char *header;
-	} bad[] = {
-		/* a nonce of 31 and of 33 bytes */
-		{PS_BROADCASTER,
-		 "00010001"
-		 "001f000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e"
-		 "00000000",
-		 PS_FRAME_SIZE, "x-broadcaster-nonce"},
-		{PS_BROADCASTER,
-		 "00010001"
-		 "0021" NONCE_HEX "2000000000",
-		 PS_FRAME_SIZE, "x-broadcaster-nonce"},
-		/* an identifier of 65 bytes */
-		{PS_BROADCASTER,
-		 "00010007"
-		 "0041" DIGEST_HEX "40"
-		 "000000000000",
-		 PS_FRAME_SIZE, "x-identifier"},
-		{PS_SUBSCRIBER,
-		 "00010003"
-		 "0000"
-		 "0000"
-		 "0001ff",
-		 PS_FRAME_TEXT, "x-glob"},
-		{PS_SUBSCRIBER,
-		 "00010002"
-		 "0001ff"
-		 "0000"
-		 "0000",
-		 PS_FRAME_TEXT, "authorization"},
-		/* 5 bytes for a number of at most 4; 3 for one of 2 */
-		{PS_SUBSCRIBER,
-		 "00010009"
-		 "0000"
-		 "0000"
-		 "0000"
-		 "00050000000001",
-		 PS_FRAME_SIZE, "x-num-subscribers"},
-		{PS_BROADCASTER,
-		 "00010009"
-		 "0000"
-		 "0003000001"
-		 "0000"
-		 "0000"
-		 "0000"
-		 "0000",
-		 PS_FRAME_SIZE, "x-compression-level"},
-		/* not compressed, but 5 bytes become 6 */
-		{PS_SUBSCRIBER,
-		 "00010006"
-		 "0000"
-		 "0000" ID_HEX "0000"
-		 "000100"
-		 "000105"
-		 "000106"
-		 "0040" DIGEST_HEX,
-		 PS_FRAME_LENGTHS, NULL},
-		/* expanded: no x-topic; a name beyond ASCII; more announced than there is */
-		{PS_SUBSCRIBER,
-		 "000000020002"
-		 "000d617574686f72697a6174696f6e0000"
-		 "0009782d74726163696e670000",
-		 PS_FRAME_MISSING, "x-topic"},
-		{PS_SUBSCRIBER,
-		 "000000020001"
-		 "0001ff"
-		 "0000",
-		 PS_FRAME_NAME, NULL},
-		{PS_SUBSCRIBER,
-		 "00000002ffff"
-		 "000d617574686f72697a6174696f6e0000",
-		 PS_FRAME_CUT, NULL},
-		/* part 0 needs its topic, in either form */
-		{PS_SUBSCRIBER,
-		 "00010007"
-		 "0000"
-		 "0000" ID_HEX "000100",
-		 PS_FRAME_CUT, "x-topic"},
-		{PS_SUBSCRIBER,
-		 "000000070004"
-		 "000d617574686f72697a6174696f6e0000"
-		 "0009782d74726163696e670000"
-		 "000c782d6964656e746966696572" ID_HEX "0009782d706172742d69640000",
-		 PS_FRAME_MISSING, "x-topic"},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		const char *header = "?";
 		struct ps_frame f;
 
-		assert_int_equal(decode(&f, &header, bad[i].sender, bad[i].hex), bad[i].fault);
-		if (bad[i].header)
-			assert_string_equal(header, bad[i].header);
+		assert_int_equal(decode(&f, &header, wrong[i].sender, wrong[i].hex),
+				 wrong[i].fault);
+		if (wrong[i].header)
+			assert_string_equal(header, wrong[i].header);
 		else
 			assert_null(header);
-		assert_string_not_equal(ps_frame_fault_to_str(bad[i].fault), "?");
+		assert_string_not_equal(ps_frame_fault_to_str(wrong[i].fault), "?");
 	}
 }
 
