@@ -42,8 +42,8 @@ FIGURES = [
     ("start_ms_over_bare", "start over bare libbpf, ms", "<= 50"),
 ]
 # Seconds that each part takes about on two quiet CPUs: (quick, whole). Busy ones need twice that.
-TAKES = {"detached": (20, 150), "rates": (70, 350), "losses": (50, 180), "broadcaster": (35, 280), "pipeline": (10, 250), "store": (15, 200),
-         "startstop": (10, 45)}
+TAKES = {"detached": (20, 30), "rates": (70, 435), "losses": (50, 115), "broadcaster": (35, 95), "pipeline": (10, 35), "store": (15, 145),
+         "startstop": (10, 15)}
 PARTS = {"detached": detached, "rates": rates, "losses": losses, "broadcaster": broadcaster}
 
 
