@@ -10,7 +10,7 @@ peers.require()
 MIB = 1 << 20
 PUBLISH = [(0, "notify", "ok", None), (1, "attempt", "ok", None), (2, "handle_notify", "ok", "200"), (3, "deliver", "ok", None),
            (4, "receive_for_websockets", "ok", "200")]
-SOCKET = [(5, "queue", "ok", None)]
+SOCKET = [(5, "queue", "ok", None), (6, "stateful_deliver", "ok", None)]
 SESSION = [(0, "handle_stateful_session", "ok", None)]
 CLOSED = ["accepted", "configure_accepted", "sending_confirm_configure", "disconnected", "receiver_unregistered", "closed"]
 
@@ -44,7 +44,7 @@ def run(case, auth, kind, pattern, count, size, queued):
 
 def check_message(session, size, queued):
     trace, = session.with_root("publish ")
-    deliver, receive = trace.only("deliver "), trace.only("receive ")
+    deliver, receive = trace.only("deliver http"), trace.only("receive ")
     check_link_inside(trace, deliver, receive)
     assert attribute(receive, "messaging.message.body.size") == size
     sockets = trace.find("queue ")
