@@ -74,7 +74,7 @@ def make_config(args):
         generic=GenericConfigFromValues(
             message_body_spool_size=10 << 20, outgoing_http_timeout_total=30, outgoing_http_timeout_connect=None,
             outgoing_http_timeout_sock_read=args.read_timeout, outgoing_http_timeout_sock_connect=5, websocket_accept_timeout=2,
-            websocket_max_pending_sends=255, websocket_max_unprocessed_receives=255, websocket_large_direct_send_timeout=0.3,
+            websocket_max_pending_sends=args.pending_max, websocket_max_unprocessed_receives=args.unprocessed_max, websocket_large_direct_send_timeout=0.3,
             websocket_send_max_unacknowledged=3, websocket_minimal_headers=True, sweep_missed_interval=args.sweep),
         missed=outspan.TracedMissedRetry(missed) if traced else missed,
         compression=outspan.TracedCompression(compression) if traced else compression,
@@ -115,6 +115,8 @@ def main():
     parser.add_argument("--sweep", type=float, default=3600, help="seconds between sweeps for missed messages")
     parser.add_argument("--max-retries", type=int, default=20)
     parser.add_argument("--compression", action="store_true")
+    parser.add_argument("--pending-max", type=int, default=255, help="messages that may wait to be sent over a web socket")
+    parser.add_argument("--unprocessed-max", type=int, default=255, help="messages that may wait to be handled")
     parser.add_argument("--dictionary-delay", type=float, default=0, help="seconds that it takes to look up a dictionary")
     parser.add_argument("--read-timeout", type=float, default=5)
     args = parser.parse_args()

@@ -81,6 +81,8 @@ def record(case, *parts, kind=NOTIFY_STREAM, options=(), **settings):
     span, = spans(session, "handle_stateful_notify")
     keep, = spans(session, "handle_stateful_session")
     assert span["status"] == "error" and keep["code"] == "PROTOCOL_ERROR", (span, keep)
+    refused, = [e["attributes"]["lonelypsp.message_type"] for e in keep["events"] if e["name"] == "protocol_error"]
+    assert refused == (NOTIFY_STREAM if span["code"] == "bad_sequence" else 0)
     peers.check_conforms(session)
     return span["code"], events(span)
 
@@ -223,6 +225,45 @@ def test_a_delivery_is_lost_when_its_connection_ends_for_something_else(case):
     session = recorder.stop()
     assert [(s["code"], events(s)[-1]) for s in spans(session, "stateful_deliver")] == [("connection_lost", "connection_lost")]
     assert [s["code"] for s in spans(session, "handle_stateful_notify")] == ["bad_sequence"]
+    peers.check_conforms(session)
+
+
+def test_a_connection_for_which_too_much_waits_is_ended(case):
+    broadcaster = peers.start_broadcaster(case, "--pending-max", "2")
+    recorder = Recorder(case, [broadcaster])
+    publisher = peers.start_client(case, broadcaster)
+    connection = Socket(case, broadcaster, b"a/b")
+    for size in range(1, 8):  # 3 go, and one more waits to be sent until these are confirmed
+        publisher.publish("a/b", size)
+    connection.closed()
+    recorder.read_until("SELECT 1 FROM event WHERE name = 'closed'")
+    session = recorder.stop()
+    keep, = spans(session, "handle_stateful_session")
+    assert (keep["status"], keep["code"], events(keep)[-3:]) == \
+        ("error", "PENDING_SENDS_FULL", ["pending_sends_full", "receiver_unregistered", "closed"])
+    assert [s["code"] for s in spans(session, "stateful_deliver")] == ["connection_lost"] * 7
+    peers.check_conforms(session)
+
+
+def test_a_connection_of_which_too_much_has_come_is_ended(case):
+    broadcaster, subscribers = peers.start_broadcaster(case, "--unprocessed-max", "2"), Subscribers()
+    subscribe(broadcaster, subscribers.url + "/takes-its-time", "")
+    recorder = Recorder(case, [broadcaster])
+    connection = Socket(case, broadcaster)
+    connection.send(NOTIFY, **whole(MESSAGE))
+    assert subscribers.asked.wait(harness.PATIENCE)
+    for topic in (b"1", b"2", b"3"):
+        connection.send(2, x_topic=topic)
+    connection.closed()
+    recorder.read_until("SELECT 1 FROM event WHERE name = 'closed'")
+    session = recorder.stop()
+    subscribers.patience.set()
+    subscribers.server.close()
+    keep, = spans(session, "handle_stateful_session")
+    assert (keep["status"], keep["code"], events(keep)[-3:]) == \
+        ("error", "UNPROCESSED_FULL", ["unprocessed_full", "receiver_unregistered", "closed"])
+    handle, = session.with_root("handle a/b")
+    assert handle.table() == [(0, "handle_stateful_notify", "error", None), (1, "deliver", "error", None)], handle.table()
     peers.check_conforms(session)
 
 

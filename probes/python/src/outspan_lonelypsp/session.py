@@ -3,6 +3,7 @@
 Upstream processes the messages of a connection in the order in which they came, one at a time.
 """
 import hashlib
+import sys
 from collections import deque
 from contextvars import ContextVar
 from typing import Any, Container, Deque, Dict, Mapping, Optional, Type, Union
@@ -10,6 +11,7 @@ from typing import Any, Container, Deque, Dict, Mapping, Optional, Type, Union
 from lonelypsp.auth.config import AuthResult
 from lonelypsp.stateful.constants import BroadcasterToSubscriberStatefulMessageType as Told
 from lonelypsp.stateful.constants import SubscriberToBroadcasterStatefulMessageType as Sent
+from lonelypsp.util.bounded_deque import BoundedDequeFullError
 
 from outspan_lonelypsp import broadcaster_notify, points
 from outspan_lonelypsp.broadcaster_compressors import Compressors
@@ -143,15 +145,28 @@ class Session:
             self.op.unexpected_message(kind)
         elif reason == points.CLOSE_REASON_BAD_REQUEST:
             self.op.bad_request()
+        elif reason == points.CLOSE_REASON_PENDING_SENDS_FULL:
+            self.op.pending_sends_full()
+        elif reason == points.CLOSE_REASON_UNPROCESSED_FULL:
+            self.op.unprocessed_full()
         else:
             self.op.protocol_error(kind)
+
+    def _why(self) -> int:
+        """Why upstream ends the open connection: it cleans up while it handles the exception."""
+        if not isinstance(sys.exc_info()[1], BoundedDequeFullError):
+            return points.CLOSE_REASON_PROTOCOL_ERROR
+        most = self._scope["lonelypss_config"].websocket_max_unprocessed_receives
+        if most is not None and len(self._arrived) > most:
+            return points.CLOSE_REASON_UNPROCESSED_FULL
+        return points.CLOSE_REASON_PENDING_SENDS_FULL
 
     @observer
     def unregistered(self, num_exact: int, num_globs: int) -> None:
         self.is_unregistered = True
         self.drop_change()
         if not self.reason:
-            self._fail(points.CLOSE_REASON_PROTOCOL_ERROR)
+            self._fail(self._why(), self._refused_kind())
         self.op.receiver_unregistered(num_exact, num_globs)
 
     @observer
