@@ -96,24 +96,26 @@ class Deliveries:
         self._in_flight: Dict[bytes, Delivery] = {}  # by identifier, in the order of sending
         self._is_followed = True
 
-    def _wait(self, item: I) -> Optional[I]:
+    def _has_room(self) -> bool:
         """Of a queue that is too long to be kept, no more is followed: what is sent could not be told apart."""
         if len(self._waiting) >= WAITING_MAX:
             self._is_followed = False
             self._waiting.clear()
-        if not self._is_followed:
-            return None
-        self._waiting.append(item)
-        return item
+        return self._is_followed
 
     @observer
     def queue(self, topic: bytes, length: int, sha512: bytes, source: bytes, tracing: bytes) -> Optional[Delivery]:
         """A message is about to be queued; source: the identifier of the request that brought it."""
-        return self._wait(Delivery(self.connection, topic, length, sha512, source, tracing))
+        if not self._has_room():
+            return None
+        delivery = Delivery(self.connection, topic, length, sha512, source, tracing)
+        self._waiting.append(delivery)
+        return delivery
 
     @observer
     def queue_missed(self, topic: bytes, cause: Optional[points.Operation]) -> None:
-        self._wait(News(self.connection, topic, cause))
+        if self._has_room():
+            self._waiting.append(News(self.connection, topic, cause))
 
     def _take(self, kind: Type[I], topic: bytes) -> Optional[I]:
         """The one whose turn it is."""
