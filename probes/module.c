@@ -229,6 +229,20 @@ static void print_leave(FILE *f, const struct osp_operation *op)
 		op->name, op->provider, op->name, op->name);
 }
 
+/* Whether any of its methods would do anything. */
+static void print_is_wanted(FILE *f, const struct osp_catalogue *c, const struct osp_operation *op)
+{
+	const char *separator = "";
+
+	fprintf(f, "static bool %s_is_wanted(void)\n{\n\treturn ", op->name);
+	for (size_t i = 0; i < op->point_count; i++)
+		if (has_method(c, op, op->points[i])) {
+			fprintf(f, "%sIS_WANTED(%u)", separator, op->points[i]->header);
+			separator = " ||\n\t       ";
+		}
+	fputs(";\n}\n\n", f);
+}
+
 static void print_class(FILE *f, const struct osp_catalogue *c, const struct osp_operation *op)
 {
 	char state[OSP_NAMES_BYTES];
@@ -239,6 +253,7 @@ static void print_class(FILE *f, const struct osp_catalogue *c, const struct osp
 		"\tstruct %s_%s block;\n};\n\n",
 		op->name, op->name, op->provider, op->name);
 	print_leave(f, op);
+	print_is_wanted(f, c, op);
 	for (size_t i = 0; i < op->point_count; i++)
 		if (has_method(c, op, op->points[i]))
 			print_method(f, op, op->points[i]);
@@ -248,10 +263,10 @@ static void print_class(FILE *f, const struct osp_catalogue *c, const struct osp
 		"\tstruct %s_object *self = outspan_operation_new(type, args, names);\n"
 		"\tstruct %s_%s_%s first;\n\n\tif (!self)\n\t\treturn NULL;\n"
 		"\tfirst = %s_%s_begin(&self->block);\n\t(void)first;\n"
-		"\toutspan_operation_begin(&self->base, &self->block.head, %u, %s_leave);\n"
+		"\toutspan_operation_begin(&self->base, &self->block.head, %u, %s_leave, %s_is_wanted);\n"
 		"\treturn (PyObject *)self;\n}\n\n",
 		op->name, op->name, op->provider, op->name, state, op->provider, op->name,
-		op->start, op->name);
+		op->start, op->name, op->name);
 	fprintf(f,
 		"static PyTypeObject %s_type = {\n"
 		"\tPyVarObject_HEAD_INIT(NULL, 0).tp_name = \"outspan_lonelypsp.points.%s\",\n"
@@ -356,6 +371,7 @@ int osp_module_print_types(FILE *f, const struct osp_catalogue *c)
 	      "from typing import Optional, Union\n\n"
 	      "class Operation:\n"
 	      "    @property\n    def ended(self) -> bool: ...\n"
+	      "    @property\n    def wanted(self) -> bool: ...\n"
 	      "    def leave(self, cause: int = 0, /) -> None: ...\n"
 	      "    def silence(self) -> None: ...\n",
 	      f);

@@ -19,7 +19,7 @@ from lonelypsp.tracing.stateless.notify import (
     StatelessTracingNotifyStart,
 )
 from lonelypsp.tracing.stateless.root import StatelessTracingSubscriberRoot
-from lonelypss.config.config import DBConfig, LockedMissedInfo, MissedRetryConfig, TracingConfig
+from lonelypss.config.config import CompressionConfig, DBConfig, LockedMissedInfo, MissedRetryConfig, TracingConfig
 from lonelypss.util.ws_receiver import BaseWSReceiver, FanoutWSReceiver, SimpleFanoutWSReceiver
 
 from outspan_lonelypsp import broadcaster, subscriber
@@ -44,8 +44,8 @@ def on_the_subscriber(auth: AuthConfig, receiver: PubSubClientReceiver, callback
     print(start, traced_receiver, traced_callback, client)
 
 
-def on_the_broadcaster(auth: AuthConfig, db: DBConfig, retry: MissedRetryConfig, fanout: SimpleFanoutWSReceiver,
-                       receiver: BaseWSReceiver, mark: LockedMissedInfo) -> None:
+def on_the_broadcaster(auth: AuthConfig, db: DBConfig, retry: MissedRetryConfig, compression: CompressionConfig,
+                       fanout: SimpleFanoutWSReceiver, receiver: BaseWSReceiver, mark: LockedMissedInfo) -> None:
     tracing: TracingConfig = broadcaster.TracingConfig()
     root: TracingBroadcasterRoot[None] = broadcaster.BroadcasterRoot()
     received: StatelessTracingNotifyOnReceived = HandleNotify()
@@ -53,7 +53,9 @@ def on_the_broadcaster(auth: AuthConfig, db: DBConfig, retry: MissedRetryConfig,
     traced_auth: AuthConfig = broadcaster.TracedAuth(auth)
     traced_db: DBConfig = broadcaster.TracedDB(broadcaster.SqliteDB(":memory:"))
     missed: MissedRetryConfig = broadcaster.TracedMissedRetry(retry)
+    traced_compression: CompressionConfig = broadcaster.TracedCompression(compression)
     traced_fanout: FanoutWSReceiver = broadcaster.TracedFanout(fanout)
     traced_receiver: BaseWSReceiver = TracedWSReceiver(receiver, None)
     traced_mark: LockedMissedInfo = TracedLockedMissedInfo(mark)
-    print(tracing, root, received, trusted, traced_auth, traced_db, missed, traced_fanout, traced_receiver, traced_mark)
+    print(tracing, root, received, trusted, traced_auth, traced_db, missed, traced_compression, traced_fanout,
+          traced_receiver, traced_mark)

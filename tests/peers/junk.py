@@ -12,7 +12,7 @@ def main() -> None:
     chance, calls = random.Random(1), 0
     kinds = [v for v in vars(points).values() if isinstance(v, type) and v is not points.Operation]
     for kind in kinds:
-        methods = [m for m in dir(kind) if not m.startswith("_") and m not in ("ended", "silence")]
+        methods = [m for m in dir(kind) if not m.startswith("_") and m not in ("ended", "wanted", "silence")]
         for _ in range(ROUNDS):
             op = kind()
             for _ in range(STEPS):

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import sys
 
+import zstandard
 from lonelypsp.auth.config import AuthConfig, AuthConfigFromParts
 from lonelypsp.auth.helpers import hmac_auth_config as hmac
 from lonelypsp.auth.helpers.none_auth_config import ToBroadcasterNoneAuth, ToSubscriberNoneAuth
@@ -30,6 +31,16 @@ def make_auth(text: str) -> AuthConfig:
     db = hmac.IncomingHmacAuthDBReentrantConfig(hmac.IncomingHmacAuthSqliteDBConfig(":memory:"))
     return AuthConfigFromParts(hmac.ToBroadcasterHmacAuth(secret=secret, db_config=db),
                                hmac.ToSubscriberHmacAuth(secret=secret, db_config=db))
+
+
+PRESET = 2  # the number of the dictionary that both sides have
+
+
+def dictionaries(level: int):
+    """What compresses messages of `abc...abc...` to next to nothing."""
+    preset = zstandard.ZstdCompressionDict(bytes(range(97, 123)) * 64, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    preset.precompute_compress(level=level)
+    return {PRESET: (preset, level)}
 
 
 def say(text: str) -> None:

@@ -48,8 +48,9 @@ def make_websocket(args):
         outgoing_min_reconnect_interval=1, max_websocket_message_size=3 << 20, websocket_open_timeout=5,
         websocket_close_timeout=5, websocket_heartbeat_interval=10, websocket_minimal_headers=True,
         max_sent_notifications=None, max_unsent_notifications=None, max_expected_acks=None, max_received=None,
-        max_unsent_acks=None, allow_compression=False, compression_dictionary_by_id={}, initial_compression_dict_id=None,
-        allow_training_compression=False, decompression_max_window_size=8 << 20, auth=peer.make_auth(args.auth)))
+        max_unsent_acks=None, allow_compression=args.compression, compression_dictionary_by_id=peer.dictionaries(5),
+        initial_compression_dict_id=peer.PRESET if args.compression else None, allow_training_compression=args.compression,
+        decompression_max_window_size=8 << 20, auth=peer.make_auth(args.auth)))
 
 
 async def receive(messages):
@@ -120,6 +121,7 @@ def main():
     parser.add_argument("--exact", action="append", default=[])
     parser.add_argument("--glob", action="append", default=[])
     parser.add_argument("--websocket", action="store_true")
+    parser.add_argument("--compression", action="store_true", help="over web sockets")
     parser.add_argument("--simple-db", default="simple.db")
     args = parser.parse_args()
     if not args.port:

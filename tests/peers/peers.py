@@ -3,6 +3,7 @@
 The programs (peer_*.py) run in BUILD/peers/venv, made by scripts/peers; without it every test is skipped.
 """
 import hashlib
+import json
 import os
 import sys
 
@@ -76,3 +77,17 @@ def start_client(case, broadcaster, *args, auth="none"):
 def c_auth(auth):
     """The C pair's options for the same."""
     return [] if auth == "none" else ["--auth-to-broadcaster", AUTH[auth], "--auth-to-subscriber", AUTH[auth]]
+
+
+def check_whole(session):
+    """No operation is marked. Clients are often not recorded: what came soon after the begin may have had its cause before it."""
+    assert not [t for t in session.traces if set(t.marks()) - {"may_be_cut"}], session.traces
+    session.check_no_loss()
+
+
+def check_conforms(session, *lacking):
+    """Every operation as the catalogue has it, but for these points, which upstream offers no way to."""
+    found = json.loads(session.case.run("outspan", "check", "--json", session.path).text())
+    assert found["genuine"] == 0 and found["findings"] == [], found
+    assert {f"{u['operation']}.{u['point']}" for u in found["unseen"] if u["why"] == "not provided"} == set(lacking), found
+    check_whole(session)

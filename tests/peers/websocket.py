@@ -10,7 +10,7 @@ peers.require()
 MIB = 1 << 20
 PUBLISH = [(0, "notify", "ok", None), (1, "attempt", "ok", None), (2, "handle_notify", "ok", "200"), (3, "deliver", "ok", None),
            (4, "receive_for_websockets", "ok", "200")]
-SOCKET = [(5, "queue", "ok", None)]
+SOCKET = [(5, "queue", "ok", None), (6, "stateful_deliver", "ok", None)]
 SESSION = [(0, "handle_stateful_session", "ok", None)]
 CLOSED = ["accepted", "configure_accepted", "sending_confirm_configure", "disconnected", "receiver_unregistered", "closed"]
 
@@ -36,15 +36,14 @@ def run(case, auth, kind, pattern, count, size, queued):
     tables = sorted(str(t.table()) for t in session.traces)
     subscribe = [(0, f"handle_stateful_subscribe_{kind}", "ok", None)]
     assert tables == sorted(map(str, [PUBLISH + SOCKET * count] + [SESSION] * count + [subscribe] * count)), session.traces
-    assert not [t for t in session.traces if t.marks()], session.traces
     check_message(session, size, queued)
     check_sessions(session, kind)
-    session.check_no_loss()
+    peers.check_whole(session)
 
 
 def check_message(session, size, queued):
     trace, = session.with_root("publish ")
-    deliver, receive = trace.only("deliver "), trace.only("receive ")
+    deliver, receive = trace.only("deliver http"), trace.only("receive ")
     check_link_inside(trace, deliver, receive)
     assert attribute(receive, "messaging.message.body.size") == size
     sockets = trace.find("queue ")
@@ -99,8 +98,7 @@ def test_subscriptions_change_over_a_connection(case):
     assert [value(t.spans[0], "auth_accepted", "ctr") for t in traces] == [-1, -2, -3, -4]
     assert events(traces[2].spans[0]) == ["received", "auth_accepted", "deregistered", "sending_confirm"]
     assert value(traces[2].spans[0], "deregistered", "last_on_broadcaster")
-    assert not [t for t in session.traces if t.marks()]
-    session.check_no_loss()
+    peers.check_whole(session)
 
 
 def test_a_client_with_a_wrong_secret_is_shown_as_refused(case):

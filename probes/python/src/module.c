@@ -108,10 +108,12 @@ void *outspan_operation_new(PyTypeObject *type, PyObject *args, PyObject *names)
 }
 
 void outspan_operation_begin(struct outspan_operation *self, struct outspan_op *head,
-			     unsigned int start, void (*leave)(struct outspan_operation *, int32_t))
+			     unsigned int start, void (*leave)(struct outspan_operation *, int32_t),
+			     bool (*is_wanted)(void))
 {
 	self->head = head;
 	self->leave = leave;
+	self->is_wanted = is_wanted;
 	self->state = start;
 }
 
@@ -147,6 +149,11 @@ static PyObject *operation_ended(PyObject *object, void *Py_UNUSED(closure))
 	return PyBool_FromLong(((struct outspan_operation *)object)->state == OUTSPAN_STATE_END);
 }
 
+static PyObject *operation_wanted(PyObject *object, void *Py_UNUSED(closure))
+{
+	return PyBool_FromLong(((struct outspan_operation *)object)->is_wanted());
+}
+
 static PyMethodDef operation_methods[] = {
 	{"leave", (PyCFunction)(void (*)(void))operation_leave, METH_FASTCALL,
 	 "leave($self, cause=0, /)\n--\n\nEnds the operation where it is, if it has not ended; "
@@ -159,6 +166,8 @@ static PyMethodDef operation_methods[] = {
 
 static PyGetSetDef operation_values[] = {
 	{"ended", operation_ended, NULL, "Whether the operation has ended or was left.", NULL},
+	{"wanted", operation_wanted, NULL,
+	 "Whether a tracer wants any point of this kind of operation now.", NULL},
 	{NULL, NULL, NULL, NULL, NULL},
 };
 

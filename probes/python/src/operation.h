@@ -16,7 +16,8 @@ struct outspan_operation {
 	PyObject ob_base;
 	struct outspan_op *head; /* of the block behind this */
 	void (*leave)(struct outspan_operation *self, int32_t cause);
-	unsigned int state; /* of the catalogue's automaton; 255 = ended */
+	bool (*is_wanted)(void); /* whether a tracer wants any point of this type */
+	unsigned int state;	 /* of the catalogue's automaton; 255 = ended */
 };
 
 enum { OUTSPAN_STATE_END = 255 };
@@ -34,8 +35,8 @@ extern const struct outspan_constant
 /* An object of the type, nothing of it set; NULL with an exception if arguments were given. */
 void *outspan_operation_new(PyTypeObject *type, PyObject *args, PyObject *names);
 void outspan_operation_begin(struct outspan_operation *self, struct outspan_op *head,
-			     unsigned int start,
-			     void (*leave)(struct outspan_operation *, int32_t));
+			     unsigned int start, void (*leave)(struct outspan_operation *, int32_t),
+			     bool (*is_wanted)(void));
 /* Leaves the operation if it has not ended: whoever had it has dropped it. */
 void outspan_operation_free(PyObject *object);
 

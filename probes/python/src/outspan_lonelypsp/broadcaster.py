@@ -1,7 +1,7 @@
-"""The seams of lonelypss: its tracer, authorization, store, retries, web sockets and requests.
+"""The seams of lonelypss: its tracer, authorization, store, retries, compression, web sockets and requests.
 
     config = ConfigFromParts(auth=TracedAuth(auth), db=TracedDB(SqliteDB("subs.db")), missed=TracedMissedRetry(missed),
-                             tracing=TracingConfig(), ...)
+                             compression=TracedCompression(compression), tracing=TracingConfig(), ...)
     fanout = TracedFanout(SimpleFanoutWSReceiver(..., db=config))
     app.add_middleware(TracingMiddleware)
 """
@@ -9,15 +9,17 @@ from typing import Optional
 
 from lonelypss.config.config import MissedRetryConfig
 
+from outspan_lonelypsp import broadcaster_notify
 from outspan_lonelypsp.broadcaster_auth import TracedAuth
+from outspan_lonelypsp.broadcaster_compression import TracedCompression
 from outspan_lonelypsp.broadcaster_db import SqliteDB, TracedDB
 from outspan_lonelypsp.broadcaster_fanout import TracedFanout
 from outspan_lonelypsp.broadcaster_requests import TracingMiddleware
 from outspan_lonelypsp.missed import delay_known
 from outspan_lonelypsp.notify import HandleNotify
 
-__all__ = ["BroadcasterRoot", "SqliteDB", "TracedAuth", "TracedDB", "TracedFanout", "TracedMissedRetry", "TracingConfig",
-           "TracingMiddleware"]
+__all__ = ["BroadcasterRoot", "SqliteDB", "TracedAuth", "TracedCompression", "TracedDB", "TracedFanout", "TracedMissedRetry",
+           "TracingConfig", "TracingMiddleware"]
 
 
 class StatelessBroadcasterRoot:
@@ -66,4 +68,7 @@ class TracedMissedRetry:
         delay = await self.inner.get_delay_for_next_missed_retry(receive_url=receive_url, missed_url=missed_url,
                                                                  topic=topic, attempts=attempts)
         delay_known(attempts, delay)
+        message = broadcaster_notify.find()
+        if message is not None:
+            message.delay_known(delay)
         return delay

@@ -4,9 +4,10 @@ from typing import Optional, Union
 from lonelypsp.auth.config import AuthConfig, AuthConfigFromParts, AuthResult
 from lonelypsp.auth.set_subscriptions_info import SetSubscriptionsInfo
 from lonelypsp.stateful.messages.configure import S2B_Configure
+from lonelypsp.stateful.messages.continue_receive import S2B_ContinueReceive
 from lonelypsp.stateless.make_strong_etag import StrongEtag
 
-from outspan_lonelypsp import missed, points, session
+from outspan_lonelypsp import broadcaster_notify, missed, points, session
 from outspan_lonelypsp.changes import SetExchange
 from outspan_lonelypsp.exchange import current, find, observer
 
@@ -103,6 +104,52 @@ def answering_receive(num_subscribers: int) -> None:
         op.sending_response(num_subscribers)
 
 
+def over_websocket(url: str) -> Optional[session.Session]:
+    """The connection that such a url (websocket:<nonce>:<counter>) speaks of; None if it is no such url."""
+    return session.current.get() if url.startswith("websocket:") else None
+
+
+@observer
+def signing_receive(url: str, topic: bytes, identifier: bytes, message_sha512: bytes) -> None:
+    connection, message = over_websocket(url), broadcaster_notify.find()
+    if connection is not None:
+        connection.deliveries.signing(session.counter_of(url), topic, identifier, message_sha512)
+    elif message is not None:
+        message.sending_receive(identifier)
+
+
+@observer
+def confirm_checked(url: str, identifier: bytes, num_subscribers: int, tracing: bytes, result: AuthResult) -> None:
+    connection, message = over_websocket(url), broadcaster_notify.find()
+    if connection is not None:
+        connection.confirmed(url, identifier, num_subscribers, tracing, result)
+    elif message is not None:
+        message.receive_checked(result, tracing, num_subscribers)
+
+
+@observer
+def signing_missed(recovery: str, topic: bytes) -> None:
+    connection = over_websocket(recovery)
+    if connection is not None:
+        connection.deliveries.signing_missed(session.counter_of(recovery), topic)
+    else:
+        missed.sending()
+
+
+@observer
+def enabling(url: str, identifier: int, level: int, min_size: int, max_size: int) -> None:
+    connection = session.current.get()
+    if connection is not None:
+        connection.compressors.enabling(session.counter_of(url), identifier, level, min_size, max_size)
+
+
+@observer
+def disabling(url: str, identifier: int) -> None:
+    connection = session.current.get()
+    if connection is not None:
+        connection.compressors.disabling(session.counter_of(url), identifier)
+
+
 @observer
 def answering_missed() -> None:
     op = find(points.missed_for_websockets)
@@ -179,7 +226,7 @@ class TracedAuth(AuthConfigFromParts):
                                                        num_subscribers=num_subscribers, url=url, now=now)
 
     async def authorize_missed(self, /, *, tracing: bytes, recovery: str, topic: bytes, now: float) -> Optional[str]:
-        missed.sending()
+        signing_missed(recovery, topic)
         return await super().authorize_missed(tracing=tracing, recovery=recovery, topic=topic, now=now)
 
     async def is_confirm_missed_allowed(self, /, *, tracing: bytes, topic: bytes, url: str, now: float,
@@ -215,3 +262,80 @@ class TracedAuth(AuthConfigFromParts):
             connection.confirming(broadcaster_nonce)
         return await super().authorize_stateful_confirm_configure(broadcaster_nonce=broadcaster_nonce, tracing=tracing,
                                                                   now=now)
+
+    # ---- over web sockets ----
+
+    async def is_notify_allowed(self, /, *, tracing: bytes, topic: bytes, identifier: bytes, message_sha512: bytes, now: float,
+                                authorization: Optional[str]) -> AuthResult:
+        connection = session.current.get()  # None: over HTTP, with a tracer of its own
+        if connection is not None:
+            connection.notify_received(topic, identifier, tracing)
+        result = await super().is_notify_allowed(tracing=tracing, topic=topic, identifier=identifier,
+                                                 message_sha512=message_sha512, now=now, authorization=authorization)
+        if connection is not None:
+            connection.notify_checked(result)
+        return result
+
+    async def authorize_stateful_continue_notify(self, /, *, tracing: bytes, identifier: bytes, part_id: int,
+                                                 now: float) -> Optional[str]:
+        message = broadcaster_notify.find()
+        if message is not None:
+            message.continuing(part_id)
+        return await super().authorize_stateful_continue_notify(tracing=tracing, identifier=identifier, part_id=part_id,
+                                                                now=now)
+
+    async def authorize_confirm_notify(self, /, *, tracing: bytes, identifier: bytes, subscribers: int, topic: bytes,
+                                       message_sha512: bytes, now: float) -> Optional[str]:
+        message = broadcaster_notify.find()
+        if message is not None:
+            message.confirming(subscribers)
+        return await super().authorize_confirm_notify(tracing=tracing, identifier=identifier, subscribers=subscribers,
+                                                      topic=topic, message_sha512=message_sha512, now=now)
+
+    async def authorize_receive(self, /, *, tracing: bytes, url: str, topic: bytes, message_sha512: bytes, identifier: bytes,
+                                now: float) -> Optional[str]:
+        signing_receive(url, topic, identifier, message_sha512)
+        authorization = await super().authorize_receive(tracing=tracing, url=url, topic=topic, message_sha512=message_sha512,
+                                                        identifier=identifier, now=now)
+        connection = over_websocket(url)
+        if connection is not None:
+            connection.deliveries.signed()
+        return authorization
+
+    async def is_confirm_receive_allowed(self, /, *, tracing: bytes, identifier: bytes, num_subscribers: int, url: str,
+                                         now: float, authorization: Optional[str]) -> AuthResult:
+        result = await super().is_confirm_receive_allowed(tracing=tracing, identifier=identifier,
+                                                          num_subscribers=num_subscribers, url=url, now=now,
+                                                          authorization=authorization)
+        confirm_checked(url, identifier, num_subscribers, tracing, result)
+        return result
+
+    async def is_stateful_continue_receive_allowed(self, /, *, url: str, message: S2B_ContinueReceive,
+                                                   now: float) -> AuthResult:
+        result = await super().is_stateful_continue_receive_allowed(url=url, message=message, now=now)
+        connection = over_websocket(url)
+        if connection is not None:
+            connection.continued(url, message.identifier, message.part_id, message.tracing, result)
+        return result
+
+    async def authorize_stateful_enable_zstd_preset(self, /, *, tracing: bytes, url: str, compressor_identifier: int,
+                                                    compression_level: int, min_size: int, max_size: int,
+                                                    now: float) -> Optional[str]:
+        enabling(url, compressor_identifier, compression_level, min_size, max_size)
+        return await super().authorize_stateful_enable_zstd_preset(
+            tracing=tracing, url=url, compressor_identifier=compressor_identifier, compression_level=compression_level,
+            min_size=min_size, max_size=max_size, now=now)
+
+    async def authorize_stateful_enable_zstd_custom(self, /, *, tracing: bytes, url: str, compressor_identifier: int,
+                                                    compression_level: int, min_size: int, max_size: int, sha512: bytes,
+                                                    now: float) -> Optional[str]:
+        enabling(url, compressor_identifier, compression_level, min_size, max_size)
+        return await super().authorize_stateful_enable_zstd_custom(
+            tracing=tracing, url=url, compressor_identifier=compressor_identifier, compression_level=compression_level,
+            min_size=min_size, max_size=max_size, sha512=sha512, now=now)
+
+    async def authorize_stateful_disable_zstd_custom(self, /, *, tracing: bytes, compressor_identifier: int, url: str,
+                                                     now: float) -> Optional[str]:
+        disabling(url, compressor_identifier)
+        return await super().authorize_stateful_disable_zstd_custom(tracing=tracing, url=url, now=now,
+                                                                    compressor_identifier=compressor_identifier)

@@ -6,7 +6,7 @@ from lonelypss.config.helpers.sqlite_db_config import SqliteDBConfig
 from lonelypss.config.set_subscriptions_info import SetSubscriptionsInfo
 from lonelypsp.stateless.make_strong_etag import StrongEtag
 
-from outspan_lonelypsp import missed, points
+from outspan_lonelypsp import broadcaster_notify, missed, points
 from outspan_lonelypsp.changes import SetExchange, applied
 from outspan_lonelypsp.exchange import current, find, observer
 
@@ -93,8 +93,13 @@ class TracedDB:
         return result
 
     async def unsubscribe_exact(self, /, *, url: str, exact: bytes) -> Literal["success", "not_found", "unavailable"]:
+        message = broadcaster_notify.find()
+        if message is not None:
+            message.unsubscribing(url)
         result = await self.inner.unsubscribe_exact(url=url, exact=exact)
         unsubscribed(result)
+        if message is not None:
+            message.unsubscribed(url, result)
         return result
 
     async def subscribe_glob(self, /, *, url: str, recovery: Optional[str],
@@ -104,8 +109,13 @@ class TracedDB:
         return result
 
     async def unsubscribe_glob(self, /, *, url: str, glob: str) -> Literal["success", "not_found", "unavailable"]:
+        message = broadcaster_notify.find()
+        if message is not None:
+            message.unsubscribing(url)
         result = await self.inner.unsubscribe_glob(url=url, glob=glob)
         unsubscribed(result)
+        if message is not None:
+            message.unsubscribed(url, result)
         return result
 
     async def check_subscriptions(self, /, *, url: str) -> StrongEtag:
@@ -125,10 +135,14 @@ class TracedDB:
         return result
 
     def get_subscribers(self, /, *, topic: bytes) -> AsyncIterable[SubscriberInfo]:
-        return self.inner.get_subscribers(topic=topic)
+        message, subscribers = broadcaster_notify.find(), self.inner.get_subscribers(topic=topic)
+        return subscribers if message is None else message.serve(subscribers)
 
     async def upsert_missed(self, /, *, info: MissedInfo) -> Literal["success", "unavailable"]:
-        return await self.inner.upsert_missed(info=info)
+        message, result = broadcaster_notify.find(), await self.inner.upsert_missed(info=info)
+        if message is not None:
+            message.noted(result, info.next_retry_at)
+        return result
 
     async def get_overdue_missed_with_lock(self, /, *, now: float) -> AsyncIterator[LockedMissedInfo]:
         op = points.sweep_missed()

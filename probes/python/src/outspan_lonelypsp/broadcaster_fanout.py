@@ -7,6 +7,7 @@ from lonelypss.util.sync_io import SyncReadableBytesIO
 from lonelypss.util.ws_receiver import BaseWSReceiver, SimpleFanoutWSReceiver
 
 from outspan_lonelypsp import points, session
+from outspan_lonelypsp.broadcaster_deliveries import Delivery
 from outspan_lonelypsp.exchange import current, find, observer
 
 
@@ -46,6 +47,12 @@ class TracedWSReceiver:
         if op is not None:
             op.websocket_matched(self.connection.connection if self.connection else None)
 
+    def _queue(self, topic: bytes, length: int, sha512: bytes) -> Optional[Delivery]:
+        exchange = current.get()
+        if self.connection is None or exchange is None:
+            return None
+        return self.connection.deliveries.queue(topic, length, sha512, exchange.identifier, exchange.tracing)
+
     def is_relevant(self, topic: bytes) -> bool:
         return self.inner.is_relevant(topic)
 
@@ -55,14 +62,28 @@ class TracedWSReceiver:
         op = find(points.receive_for_websockets)
         if op is not None:
             op.queued_large()
-        count = await self.inner.on_large_exclusive_incoming(stream, topic=topic, sha512=sha512, length=length)
+        delivery = self._queue(topic, length, sha512)
+        try:
+            count = await self.inner.on_large_exclusive_incoming(stream, topic=topic, sha512=sha512, length=length)
+        except BaseException as error:
+            if delivery is not None:
+                delivery.withdraw(error)
+            raise
+        if delivery is not None and self.connection is not None and not self.connection.is_unregistered:
+            delivery.released()
         if op is not None:
             op.large_released()
         return count
 
     async def on_small_incoming(self, data: bytes, /, *, topic: bytes, sha512: bytes) -> int:
         self._matched()
-        count = await self.inner.on_small_incoming(data, topic=topic, sha512=sha512)
+        delivery = self._queue(topic, len(data), sha512)
+        try:
+            count = await self.inner.on_small_incoming(data, topic=topic, sha512=sha512)
+        except BaseException as error:
+            if delivery is not None:
+                delivery.withdraw(error)
+            raise
         op = find(points.receive_for_websockets)
         if op is not None:
             op.queued_small()
@@ -70,6 +91,8 @@ class TracedWSReceiver:
 
     async def on_missed(self, /, *, topic: bytes) -> int:
         self._matched()
+        if self.connection is not None:
+            self.connection.deliveries.queue_missed(topic, find(points.missed_for_websockets))
         return await self.inner.on_missed(topic=topic)
 
 

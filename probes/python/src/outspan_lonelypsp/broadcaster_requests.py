@@ -107,7 +107,7 @@ class TracingMiddleware:
             exchange.operation.leave()
 
     async def websocket(self, scope: Message, receive: Receive, send: Send) -> None:
-        connection = session.Session()
+        connection = session.Session(scope)
 
         async def traced_receive() -> Message:
             message = await receive()
@@ -118,13 +118,19 @@ class TracingMiddleware:
             return message
 
         async def traced_send(message: Message) -> None:
+            data = message.get("bytes") or b""
+            connection.sending(data)
             await send(message)
+            connection.sent(data)
             if message["type"] == "websocket.accept":
                 connection.opened()
 
         token = session.current.set(connection)
         try:
             await self.app(scope, traced_receive, traced_send)
+        except BaseException as error:
+            connection.failed(error)
+            raise
         finally:
             session.current.reset(token)
             connection.ended()

@@ -6,11 +6,11 @@ thread: one event loop handles many requests at a time.
 import errno
 import functools
 from contextvars import ContextVar
-from typing import Callable, List, Optional, Tuple, Type, TypeVar
+from typing import Any, Callable, List, Optional, Tuple, Type, TypeVar
 
 from outspan_lonelypsp.points import Operation
 
-C = TypeVar("C", bound=Callable[..., None])
+C = TypeVar("C", bound=Callable[..., Any])
 O = TypeVar("O", bound=Operation)
 
 Headers = List[Tuple[bytes, bytes]]
@@ -62,13 +62,13 @@ def cause_of(error: BaseException) -> int:
 
 
 def observer(function: C) -> C:
-    """Makes a function that only looks on: whatever it raises is its own affair, not the application's."""
+    """Makes a function that only looks on: whatever it raises is its own affair, not the application's; it gives None then."""
 
     @functools.wraps(function)
-    def safely(*args: object, **names: object) -> None:
+    def safely(*args: object, **names: object) -> Any:
         try:
-            function(*args, **names)
+            return function(*args, **names)
         except Exception:  # noqa: BLE001 - a trace point may not fail its application
-            pass
+            return None
 
     return safely  # type: ignore[return-value]
