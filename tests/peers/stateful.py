@@ -10,6 +10,8 @@ from pubsub import Recorder, attribute, check_link, events, identifier, start_br
 peers.require()
 
 CONTEXT = ("trace_context", "exact")
+# How the other side of a message is found: C sends a context with it, Python does not. What agrees with it stands last.
+EVIDENCE = {"c": (*CONTEXT, "connection_message"), "python": ("connection_message", "strong", None)}
 DICTIONARY, PRESET = bytes(range(97, 123)) * 64, 2  # as the Python programs have them
 # After the one in parts comes a small one: its counter shows whether both sides count alike.
 MESSAGES = [b"", DICTIONARY[:1024], text(8 * MIB, 2), DICTIONARY[3:1027]]
@@ -97,19 +99,23 @@ def check_published(session, publisher, how):
             assert sorted(steps[1:-1]) == ["continue_notify"] * 2 + ["sending_part"] * 2, steps
 
 
-def check_handled(session, publisher, count, subscriber):
-    """By a C broadcaster, from a publisher whose context it has or not, to subscribers that show theirs or not."""
+def check_joined(session, sender, sent, taken):
+    """Both sides of a message are one trace, where both are seen."""
+    if not spans_of(session, sent):
+        return
+    for trace, span in spans_of(session, taken):
+        parent = trace.by_id[span["parent_id"]]
+        assert parent["operation"] == sent and identifier(span) == identifier(parent), trace
+        check_link(trace, parent, span, *EVIDENCE[sender])
+
+
+def check_handled(session, count, subscriber):
+    """By a C broadcaster, and by C subscribers below it."""
     taken = spans_of(session, "handle_stateful_notify")
     assert len(taken) == len(MESSAGES)
     for number, (trace, span) in enumerate(taken):
         assert trace.table(span, is_c) == handled(count, subscriber), trace
         assert attribute(span, "messaging.message.body.size") == len(MESSAGES[number])
-        if isinstance(publisher, CPublisher):
-            check_link(trace, trace.only("attempt"), span, *CONTEXT, "connection_message")
-        for deliver in trace.find(operation="stateful_deliver"):
-            for receive in filter(is_c, trace.children(deliver)):
-                check_link(trace, deliver, receive, *CONTEXT, "connection_message")
-                assert identifier(receive) == identifier(deliver)
         assert trace.marks() == [], trace
 
 
@@ -192,9 +198,11 @@ def run(case, publisher, broadcaster, subscriber, auth, kind, count, how, form):
         check_published(session, p, how)
         check_connection(session, p)
     if broadcaster == "c":
-        check_handled(session, p, count, subscriber)
+        check_handled(session, count, subscriber)
         check_log(b, how)
     check_relayed(session, count)
+    check_joined(session, publisher, "stateful_notify", "handle_stateful_notify")
+    check_joined(session, broadcaster, "stateful_deliver", "stateful_receive")
     if subscriber == "c":
         for s in subscribers:
             check_received(session, s, how)
