@@ -205,15 +205,18 @@ class Trace:
     def roots(self):
         return [s for s in self.spans if s["parent_id"] not in self.by_id]
 
-    def table(self):
-        """(depth, operation or nested span, status, code) of each span, as a tree from top to bottom"""
+    def table(self, top=None, wanted=lambda span: True):
+        """
+        (depth, operation or nested span, status, code) of each span, as a tree from top to bottom; or
+        of one span and those below it, without those that are not wanted and what is below them.
+        """
         def rows(span, depth):
             parent = self.by_id.get(span["parent_id"])
             nested = parent and (parent["process"], parent["operation"]) == (span["process"], span["operation"])
             yield depth, span["name"].split(" ")[0] if nested else span["operation"], span["status"], span["code"]
-            for child in self.children(span):
+            for child in filter(wanted, self.children(span)):
                 yield from rows(child, depth + 1)
-        return [row for root in self.roots() for row in rows(root, 0)]
+        return [row for root in ([top] if top else self.roots()) for row in rows(root, 0)]
 
     def marks(self):
         return sorted({m for s in self.spans for m in s["marks"]} | set(self.line["marks"]))

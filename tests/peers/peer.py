@@ -19,6 +19,7 @@ def options(doc: str) -> argparse.ArgumentParser:
     parser.add_argument("--auth", default="none", help="none, token:SECRET or hmac:SECRET, in both directions")
     parser.add_argument("--tracing", default="outspan", choices=["outspan", "simple"])
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--expanded-headers", action="store_true", help="send headers with their names over web sockets")
     return parser
 
 

@@ -75,7 +75,7 @@ def make_config(args):
             message_body_spool_size=10 << 20, outgoing_http_timeout_total=30, outgoing_http_timeout_connect=None,
             outgoing_http_timeout_sock_read=args.read_timeout, outgoing_http_timeout_sock_connect=5, websocket_accept_timeout=2,
             websocket_max_pending_sends=args.pending_max, websocket_max_unprocessed_receives=args.unprocessed_max, websocket_large_direct_send_timeout=0.3,
-            websocket_send_max_unacknowledged=3, websocket_minimal_headers=True, sweep_missed_interval=args.sweep),
+            websocket_send_max_unacknowledged=3, websocket_minimal_headers=not args.expanded_headers, sweep_missed_interval=args.sweep),
         missed=outspan.TracedMissedRetry(missed) if traced else missed,
         compression=outspan.TracedCompression(compression) if traced else compression,
         tracing=outspan.TracingConfig() if traced else TracingConfigSimple(),

@@ -1,9 +1,9 @@
 """The real lonelypsc: subscribes, and publishes what it is told to on standard input.
 
-`publish TOPIC SIZE` publishes so many bytes, answered by `published N` (subscribers) or `failed ERROR`; `set N` makes
-t/0 ... t/N-1 all its subscriptions, answered by `set ETAG`; `check` is answered by `etag HEX`; `subscribe_exact TOPIC`,
-`unsubscribe_glob GLOB` and so on by `done` or `failed ERROR`; `quit`. Of each message that comes it
-says `received TOPIC SIZE SHA512`.
+`publish TOPIC SIZE` publishes so many zeros, `publish TOPIC @FILE` what is in the file, answered by `published N`
+(subscribers) or `failed ERROR`; `set N` makes t/0 ... t/N-1 all its subscriptions, answered by `set ETAG`; `check` is
+answered by `etag HEX`; `subscribe_exact TOPIC`, `unsubscribe_glob GLOB` and so on by `done` or `failed ERROR`; `quit`. Of
+each message that comes it says `received TOPIC SIZE SHA512`.
 """
 import asyncio
 import hashlib
@@ -46,7 +46,7 @@ def make_websocket(args):
     return WebsocketPubSubClient(make_websocket_pub_sub_config(
         broadcasters=[{"host": args.broadcaster}], outgoing_initial_connect_retries=2,
         outgoing_min_reconnect_interval=1, max_websocket_message_size=3 << 20, websocket_open_timeout=5,
-        websocket_close_timeout=5, websocket_heartbeat_interval=10, websocket_minimal_headers=True,
+        websocket_close_timeout=5, websocket_heartbeat_interval=10, websocket_minimal_headers=not args.expanded_headers,
         max_sent_notifications=None, max_unsent_notifications=None, max_expected_acks=None, max_received=None,
         max_unsent_acks=None, allow_compression=args.compression, compression_dictionary_by_id=peer.dictionaries(5),
         initial_compression_dict_id=peer.PRESET if args.compression else None, allow_training_compression=args.compression,
@@ -59,9 +59,17 @@ async def receive(messages):
         peer.say(f"received {message.topic.decode()} {len(data)} {hashlib.sha512(data).hexdigest()}")
 
 
+def read_message(size):
+    """So many zeros; @FILE: what is in the file."""
+    if not size.startswith("@"):
+        return bytes(int(size))
+    with open(size[1:], "rb") as f:
+        return f.read()
+
+
 async def publish(client, topic, size):
     try:
-        result = await client.notify(trace_initializer=None, topic=topic.encode(), data=bytes(int(size)))
+        result = await client.notify(trace_initializer=None, topic=topic.encode(), data=read_message(size))
         peer.say(f"published {result.notified}")
     except Exception as error:
         peer.say(f"failed {type(error).__name__}")

@@ -2,9 +2,11 @@
 
 The programs (peer_*.py) run in BUILD/peers/venv, made by scripts/peers; without it every test is skipped.
 """
+import glob
 import hashlib
 import json
 import os
+import signal
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -17,6 +19,12 @@ VENV = os.path.join(harness.BUILD, "peers", "venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 HTTP, WEBSOCKET = [], ["--websocket"]
 AUTH = {"none": "none", "token": "token:a-secret", "hmac": "hmac:" + SECRET}
+
+
+def module():
+    """The module that has the points: a recorder that is given it with -e sees programs from their start."""
+    found, = glob.glob(os.path.join(VENV, "lib", "*", "site-packages", "outspan_lonelypsp", "points*.so"))
+    return found
 
 
 def require():
@@ -62,8 +70,8 @@ class Peer:
         self.process.line("quit")
         assert self.process.wait() == 0, self.process.err
 
-    def stop(self):
-        return self.process.stop()
+    def stop(self, number=signal.SIGTERM):
+        return self.process.stop(number)
 
 
 def start_broadcaster(case, *args, auth="none"):
