@@ -141,8 +141,9 @@ static void print_head(const struct osp_inventory_binary *b)
 	const struct osp_elf *e = b->binary->elf;
 	char text[512], id[2 * OSP_ELF_BUILD_ID + 1];
 
-	printf("%s\n  build id %s, %zu sites, %zu known\n", escaped(text, b->binary->path),
-	       e->build_id_size ? build_id_of(id, e) : "none", b->binary->count, b->binary->known);
+	printf("%s\n  build id %s, %zu site%s, %zu known\n", escaped(text, b->binary->path),
+	       e->build_id_size ? build_id_of(id, e) : "none", b->binary->count,
+	       osp_text_plural(b->binary->count), b->binary->known);
 	for (size_t i = 0; i < b->count; i++)
 		printf("  process %u %s%s\n", b->processes[i].pid,
 		       escaped(text, b->processes[i].comm),
