@@ -52,7 +52,7 @@ static const struct argp_option option_table[] = {
 static const char help[] =
 	"Ask a running recorder how it does, or tell it what to do.\v"
 	"Orders:\n"
-	"  status      rates, losses, level and the recorder's own cost\n"
+	"  status      rates, losses, what is left out as asked, level and the recorder's own cost\n"
 	"  save [NEW]  save a copy of the session now, as NEW or beside it\n"
 	"  level LEVEL [POINT...]\n"
 	"              record up to this level from here on: essential, detail or debug; of all\n"

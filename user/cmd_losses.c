@@ -34,13 +34,14 @@ static const struct argp_option option_table[] = {
 };
 
 static const char help[] =
-	"Show what a session misses: whether hits = stored + lost holds for every point of every "
-	"process, losses by reason, place and time, the traces they touched, and what that means for "
-	"the numbers. A session without loss gives one line. What record --keep-last has forgotten again "
-	"is no loss: hits = stored + forgotten + lost.\v"
-	"Steps that are counted as lost without being missed (of points that nobody asked for, of "
-	"copies made by fork) are shown, too, but no reason for --check to end with 1. Without "
-	"--check the exit status tells only whether the session could be read.\n\n"
+	"Show what a session misses: whether hits = stored + left out + lost holds for every point of "
+	"every process, losses by reason, place and time, the traces they touched, and what that means "
+	"for the numbers. A session without loss gives one line. What record --keep-last has forgotten "
+	"again is no loss, either.\v"
+	"Left out is what nobody misses: what --sample, --match-topic, --where, --limit, --level or "
+	"--aggregate asked for, and what is not needed (copies made by fork, steps that came twice). It "
+	"is shown apart, and no reason for --check to end with 1. Without --check the exit status tells "
+	"only whether the session could be read.\n\n"
 	"Examples:\n"
 	"  outspan losses session.db\n"
 	"  outspan losses --process 1234 --utc session.db\n"
