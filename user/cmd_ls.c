@@ -9,6 +9,7 @@
 
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
+#include "user/columns.h"
 #include "user/json.h"
 #include "user/latency.h"
 #include "user/output.h"
@@ -33,7 +34,8 @@ static const struct argp_option option_table[] = {
 static const char help[] =
 	"List the traces of a session, newest last.\v"
 	"The first column begins the trace's id; `outspan show FILE ID` shows that trace. "
-	"Letters under MARKS are explained below the list.\n\n"
+	"Letters under MARKS are explained below the list; behind the name of a trace that failed stands "
+	"why. Names are cut where the terminal is too narrow, in a pipe or a file they are whole.\n\n"
 	"Examples:\n"
 	"  outspan ls session.db\n"
 	"  outspan ls --limit 20 --utc session.db\n"
@@ -111,6 +113,7 @@ int osp_cmd_ls(int argc, char **argv)
 	if (r)
 		return osp_reader_exit(r);
 	render.out = out.file;
+	render.columns = osp_columns_find(out.file);
 	render.session = s;
 	render.books = books;
 	r = list(s, &o, &render);

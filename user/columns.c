@@ -6,8 +6,21 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "user/base/text.h"
+
+enum { USUAL = 100 }; /* columns of a terminal that does not tell how many it has */
+
+size_t osp_columns_find(FILE *f)
+{
+	struct winsize size = {.ws_col = 0};
+
+	if (!isatty(fileno(f)))
+		return SIZE_MAX;
+	return ioctl(fileno(f), TIOCGWINSZ, &size) || !size.ws_col ? USUAL : size.ws_col;
+}
 
 size_t osp_columns_count(const char *text, size_t size)
 {

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -154,8 +155,33 @@ static void listing_looks_as_checked_by_hand(void **state)
 {
 	(void)state;
 	expect_golden("ls @", "ls.txt");
-	expect_narrow();
 	expect_golden("ls --utc --limit 2 @", "ls_newest.txt");
+}
+
+/* What the command shows on a terminal that is so many columns wide. */
+static void run_on_terminal(const char *line, unsigned short columns)
+{
+	struct winsize size = {.ws_row = 24, .ws_col = columns};
+	int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+	ssize_t n;
+
+	assert_true(terminal >= 0 && !grantpt(terminal) && !unlockpt(terminal));
+	assert_int_equal(ioctl(terminal, TIOCSWINSZ, &size), 0);
+	assert_int_equal(run_to(line, ptsname(terminal)), 0);
+	n = read(terminal, output, sizeof(output) - 1);
+	assert_true(n > 0);
+	output[n] = 0;
+	close(terminal);
+}
+
+static void names_are_cut_where_the_terminal_is_too_narrow(void **state)
+{
+	(void)state;
+	run_on_terminal("ls --color=never @", 100);
+	assert_non_null(strstr(output, " sort \\x1b[2Jx..aez\r\n"));
+	run_on_terminal("ls --color=never @", 130);
+	assert_non_null(strstr(output, " sort \\x1b[2Jx\\x0ay\\xe2\\x80\\xaez\r\n"));
+	assert_non_null(strstr(output, " send south/1: refused\r\n"));
 }
 
 static void trees_look_as_checked_by_hand(void **state)
@@ -294,7 +320,8 @@ static void books_look_as_checked_by_hand(void **state)
 				    "forgotten as asked: 7\n");
 	use_session(sample_killed(), "killed");
 	assert_int_equal(run("losses @"), 0);
-	assert_non_null(strstr(output, "no step is missing: 4 hits of 1 point in 1 process\n"));
+	assert_non_null(strstr(output, "no step is missing: 4 hits of 1 point in 1 process; "
+				       "cut: later hits are unknown\n"));
 	assert_non_null(strstr(output, "\ncut at 2025-03-01T13:00:00.003000+01:00: "));
 }
 
@@ -318,17 +345,30 @@ static void broken_books_are_told(void **state)
 	assert_string_equal(output, expected);
 	/* no trace has a mark of its own, and nobody looked for the lost partners of the first two */
 	assert_int_equal(run("ls @"), 0);
-	assert_non_null(strstr(output, "1.00 ms    1     1  ok     C\n"));
+	assert_non_null(strstr(output, "1.00 ms    1     1  ok     C     sort north/7\n"));
 	assert_non_null(strstr(
-		output, ":03.000+01:00  sort north/7             0 ns    1     1  ok     C\n"));
-	assert_non_null(
-		strstr(output, ":08.000+01:00  sort north/7             0 ns    1     1  ok\n"));
+		output, ":03.000000+01:00      0 ns    1     1  ok     C     sort north/7\n"));
+	assert_non_null(strstr(
+		output, ":08.000000+01:00      0 ns    1     1  ok           sort north/7\n"));
 	assert_int_equal(run("ls --json @"), 0);
 	assert_non_null(strstr(output, "\"may_be_cut\":true"));
 	assert_int_equal(run("show @ #1"), 0);
 	assert_non_null(strstr(
 		output,
 		"\n! may be cut: 1 step of process #99 was lost meanwhile (eaten\\x1b[31m)\n"));
+}
+
+/* No loss is known, yet nobody may read that nothing is missing. */
+static void books_that_do_not_close_are_not_called_whole(void **state)
+{
+	(void)state;
+	use_session(sample_open(), "open");
+	assert_int_equal(run("losses @"), 0);
+	assert_memory_equal(output, "books do not close: 1 of 1 point\n", 33);
+	assert_non_null(strstr(output, "5 hits, 4 stored, 0 left out, 0 lost\n"));
+	assert_null(strstr(output, "no step is missing"));
+	assert_int_equal(run("ls @"), 0);
+	assert_non_null(strstr(output, "\nthe books do not close; outspan losses tells where"));
 }
 
 static void losses_at_impossible_times_do_no_harm(void **state)
@@ -356,14 +396,12 @@ static void check_ends_with_what_a_script_wants(void **state)
 		struct sample *(*make)(void);
 		const char *name;
 		int status;
-	} sessions[] = {{sample_lossless, "lossless", 0},
-			{sample_spare, "spare", 0},
-			{sample_lossy, "lossy", 1},
-			{sample_killed, "killed", 1},
-			{sample_broken, "broken", 1}};
+	} sessions[] = {{sample_lossless, "lossless", 0}, {sample_spare, "spare", 0},
+			{sample_lossy, "lossy", 1},	  {sample_killed, "killed", 1},
+			{sample_open, "open", 1},	  {sample_broken, "broken", 1}};
 
 	(void)state;
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 6; i++) {
 		use_session(sessions[i].make(), sessions[i].name);
 		assert_int_equal(run("losses --check @"), sessions[i].status);
 		assert_ptr_equal(strchr(output, '\n'), output + strlen(output) - 1);
@@ -517,6 +555,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(listing_looks_as_checked_by_hand, use_first_session),
+		cmocka_unit_test_setup(names_are_cut_where_the_terminal_is_too_narrow,
+				       use_first_session),
 		cmocka_unit_test_setup(trees_look_as_checked_by_hand, use_first_session),
 		cmocka_unit_test_setup(last_and_prefix_name_the_same_trace, use_first_session),
 		cmocka_unit_test_setup(json_has_the_promised_shapes, use_first_session),
@@ -525,6 +565,7 @@ int main(void)
 		cmocka_unit_test_setup(findings_look_as_checked_by_hand, use_first_session),
 		cmocka_unit_test_setup(books_look_as_checked_by_hand, use_first_session),
 		cmocka_unit_test_setup(broken_books_are_told, use_first_session),
+		cmocka_unit_test(books_that_do_not_close_are_not_called_whole),
 		cmocka_unit_test_setup(losses_at_impossible_times_do_no_harm, use_first_session),
 		cmocka_unit_test_setup(check_ends_with_what_a_script_wants, use_first_session),
 		cmocka_unit_test_setup(export_is_what_otlp_wants, use_first_session),
