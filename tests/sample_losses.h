@@ -158,8 +158,12 @@ static inline void sample_cut_off(struct sample *s)
 static inline struct sample *sample_killed(void)
 {
 	struct sample *s = sample_lossless();
+	static char committed[24];
 
 	sample_cut_off(s);
+	snprintf(committed, sizeof(committed), "%lld", (long long)sample_time(3));
+	sample_add(s, OSP_PART_SESSION)->session =
+		(struct osp_session_row){OSP_SESSION_COMMITTED, committed};
 	return s;
 }
 

@@ -70,6 +70,11 @@ static const char help[] =
 	"  sudo outspan ctl run.db level essential\n"
 	"  sudo outspan ctl -p 1234 stop";
 
+static const char *order_at(size_t i)
+{
+	return i < ORDERS ? orders[i].name : NULL;
+}
+
 static const struct order *find_order(const char *name)
 {
 	for (size_t i = 0; i < ORDERS; i++)
@@ -365,13 +370,21 @@ static int run(const struct options *o)
 	return r;
 }
 
-int osp_cmd_ctl(int argc, char **argv)
+static const struct argp argp = {option_table, parse, "[FILE] ORDER [WORD...]", help, NULL,
+				 NULL,	       NULL};
+
+static int command(int argc, char **argv)
 {
-	static const struct argp argp = {option_table, parse, "[FILE] ORDER [WORD...]", help, NULL,
-					 NULL,	       NULL};
 	struct options o = {0};
 
-	argp_err_exit_status = OSP_EXIT_USAGE;
-	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	osp_command_parse(&osp_cmd_ctl, 0, argc, argv, &o);
 	return osp_exit_status(run(&o));
 }
+
+const struct osp_command osp_cmd_ctl = {
+	.name = "ctl",
+	.brief = "ask a running recorder how it does, or tell it what to do",
+	.argp = &argp,
+	.run = command,
+	.word = order_at,
+};

@@ -286,14 +286,20 @@ static int list_points(const struct options *o)
 	return r ? r : osp_output_flush();
 }
 
-int osp_cmd_probes(int argc, char **argv)
+static const struct argp argp = {option_table, parse_option, "[-p PID | FILE | --all]", doc, NULL,
+				 NULL,	       NULL};
+
+static int command(int argc, char **argv)
 {
-	static const struct argp argp = {
-		option_table, parse_option, "[-p PID | FILE | --all]", doc, NULL, NULL, NULL};
 	struct options o = {0};
 
-	argp_err_exit_status = OSP_EXIT_USAGE;
-	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
-		return OSP_EXIT_USAGE;
+	osp_command_parse(&osp_cmd_probes, 0, argc, argv, &o);
 	return osp_exit_status(list_points(&o));
 }
+
+const struct osp_command osp_cmd_probes = {
+	.name = "probes",
+	.brief = "list the trace points of a process, a file or the whole machine",
+	.argp = &argp,
+	.run = command,
+};

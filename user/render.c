@@ -38,19 +38,13 @@ enum {
 static const char *const RED = "\x1b[31m", *const YELLOW = "\x1b[33m", *const DIM = "\x1b[2m",
 			 *const BOLD = "\x1b[1m";
 
-int osp_render_colour(const char *when, FILE *out, bool *colour)
+bool osp_render_colour(const char *when, FILE *out)
 {
 	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
 
-	if (!strcmp(when, "always"))
-		*colour = true;
-	else if (!strcmp(when, "never"))
-		*colour = false;
-	else if (!strcmp(when, "auto"))
-		*colour = isatty(fileno(out)) && !(no && *no) && (!term || strcmp(term, "dumb"));
-	else
-		return -EINVAL;
-	return 0;
+	if (when && strcmp(when, "auto") != 0)
+		return !strcmp(when, "always");
+	return isatty(fileno(out)) && !(no && *no) && (!term || strcmp(term, "dumb"));
 }
 
 /* ---- pieces ---- */

@@ -23,8 +23,8 @@ struct osp_render {
 	bool verbose; /* events and attributes, too */
 };
 
-/* Colour for `when` = auto, always or never: auto asks the terminal and NO_COLOR. -EINVAL. */
-int osp_render_colour(const char *when, FILE *out, bool *colour);
+/* Whether to colour; `when` is always, never, or auto (as NULL): asks the terminal and NO_COLOR. */
+bool osp_render_colour(const char *when, FILE *out);
 
 /* One line of the listing; the heading comes before the first. */
 void osp_render_heading(const struct osp_render *r);

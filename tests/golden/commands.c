@@ -89,11 +89,7 @@ static int run_to(const char *line, const char *to)
 
 		dup2(out, 1);
 		dup2(err, 2);
-		exit(!strcmp(argv[0], "ls")	  ? osp_cmd_ls(argc, argv)
-		     : !strcmp(argv[0], "show")	  ? osp_cmd_show(argc, argv)
-		     : !strcmp(argv[0], "losses") ? osp_cmd_losses(argc, argv)
-		     : !strcmp(argv[0], "check")  ? osp_cmd_check(argc, argv)
-						  : osp_cmd_export(argc, argv));
+		exit(osp_command_find(argv[0])->run(argc, argv));
 	}
 	waitpid(pid, &status, 0);
 	read_file(err_path, errors, sizeof(errors));
@@ -323,6 +319,9 @@ static void books_look_as_checked_by_hand(void **state)
 	assert_non_null(strstr(output, "no step is missing: 4 hits of 1 point in 1 process; "
 				       "cut: later hits are unknown\n"));
 	assert_non_null(strstr(output, "\ncut at 2025-03-01T13:00:00.003000+01:00: "));
+	assert_non_null(strstr(errors, ": cut at 2025-03-01T13:00:00.003000+01:00: "));
+	assert_int_equal(run("losses --utc @"), 0);
+	assert_non_null(strstr(errors, ": cut at 2025-03-01T12:00:00.003000Z: "));
 }
 
 /* What cannot be right is told, and what is not known is not claimed. */
@@ -511,7 +510,7 @@ static void closed_pipe_stops_silently(void **state)
 			signal(SIGPIPE, ignored ? SIG_IGN : SIG_DFL);
 			dup2(ends[1], 1);
 			dup2(err, 2);
-			exit(osp_cmd_ls(2, argv));
+			exit(osp_cmd_ls.run(2, argv));
 		}
 		close(ends[1]);
 		wait(&status);
