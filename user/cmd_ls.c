@@ -92,6 +92,7 @@ static int command(int argc, char **argv)
 	struct options o = {.limit = -1};
 	struct osp_render render;
 	struct osp_output out;
+	bool aggregated;
 	int r, closed;
 
 	osp_command_parse(&osp_cmd_ls, 0, argc, argv, &o);
@@ -106,8 +107,10 @@ static int command(int argc, char **argv)
 	render.columns = osp_columns_find(out.file);
 	render.session = s;
 	render.books = books;
-	r = list(s, &o, &render);
-	r = r ? r : osp_latency_list(s, out.file, o.reader.json);
+	r = osp_latency_find(s, &aggregated);
+	r = r		 ? r
+	    : aggregated ? osp_latency_list(s, out.file, o.reader.json)
+			 : list(s, &o, &render);
 	closed = osp_output_close(&out);
 	return osp_reader_exit(r ? r : closed);
 }

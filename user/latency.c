@@ -147,17 +147,12 @@ int osp_latency_list(struct osp_session *s, FILE *out, bool json)
 	_cleanup_(osp_timetable_free) struct osp_timetable *table = NULL;
 	_cleanup_(osp_cursor_close) struct osp_cursor *c = NULL;
 	struct osp_part part;
-	bool any = false;
 	int r = osp_timetable_new(&table);
 
 	r = r ? r : osp_store_parts(s->store, OSP_PART_SESSION, &c);
-	while (!r && !(r = osp_cursor_next_part(c, &part))) {
-		if (!is_row(&part))
-			continue;
-		any = true;
-		r = take_row(&part, table, json ? out : NULL);
-	}
-	if (r < 0 || json || !any)
+	while (!r && !(r = osp_cursor_next_part(c, &part)))
+		r = is_row(&part) ? take_row(&part, table, json ? out : NULL) : 0;
+	if (r < 0 || json)
 		return r < 0 ? r : 0;
 	fputs("This session holds aggregates only. Times of an operation are those from its first "
 	      "step, of a point\nthose from the step before it; they are known to 3 % and shown with "

@@ -22,5 +22,5 @@ int osp_latency_tell(struct osp_loader *l, struct osp_feed *f, const struct osp_
 /* Whether a session has any: then it has no traces. A store's error. */
 int osp_latency_find(const struct osp_session *s, bool *found);
 
-/* Prints those of a session, if it has any: lines for people, or a JSON object a line. */
+/* Prints those of a session: lines for people, or a JSON object a line. */
 int osp_latency_list(struct osp_session *s, FILE *out, bool json);
