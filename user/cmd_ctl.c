@@ -65,8 +65,7 @@ static const char help[] =
 	"FILE, the session it writes, or -p says which recorder is meant when there are several. "
 	"Only root and the user who started it may order a recorder.\n\n"
 	"Examples:\n"
-	"  outspan ctl status\n"
-	"  outspan ctl run.db status --json\n"
+	"  outspan ctl run.db status\n"
 	"  sudo outspan ctl run.db level essential\n"
 	"  sudo outspan ctl -p 1234 stop";
 

@@ -530,23 +530,26 @@ static void colour_is_only_for_those_who_want_it(void **state)
 	assert_non_null(strstr(output, "\x1b[31merror 503\x1b[0m"));
 }
 
-static void help_ends_with_examples(void **state)
+/* Those that a line continues are one. */
+static void help_ends_with_three_examples(void **state)
 {
-	static const char *const commands[] = {"ls --help", "show --help", "losses --help",
-					       "export --help"};
+	const struct osp_command *c;
 
 	(void)state;
-	for (int i = 0; i < 4; i++) {
+	for (size_t i = 0; (c = osp_command_at(i)); i++) {
 		const char *examples;
+		char line[40];
 		int n = 0;
 
-		assert_int_equal(run(commands[i]), 0);
+		snprintf(line, sizeof(line), "%s --help", c->name);
+		assert_int_equal(run(line), 0);
 		assert_string_equal(errors, "");
 		examples = strstr(output, "\nExamples:\n");
 		assert_non_null(examples);
-		for (; (examples = strstr(examples, "\n  outspan ")); examples++)
-			n++;
-		assert_true(n == 3 || (n == 2 && strstr(output, "\n  curl ")));
+		for (; (examples = strstr(examples, "\n  ")); examples++)
+			n += examples[3] != ' ';
+		if (n != 3)
+			fail_msg("%s: %d examples", line, n);
 	}
 }
 
@@ -573,7 +576,7 @@ int main(void)
 		cmocka_unit_test_setup(full_disk_fails_with_a_name, use_first_session),
 		cmocka_unit_test_setup(closed_pipe_stops_silently, use_first_session),
 		cmocka_unit_test_setup(colour_is_only_for_those_who_want_it, use_first_session),
-		cmocka_unit_test_setup(help_ends_with_examples, use_first_session),
+		cmocka_unit_test_setup(help_ends_with_three_examples, use_first_session),
 	};
 
 	return cmocka_run_group_tests(tests, make_session, remove_session);
