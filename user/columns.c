@@ -107,7 +107,7 @@ void osp_columns_process(const struct osp_session *s, uint32_t key, char out[64]
 	const struct osp_process_row *p = osp_session_process(s, key);
 
 	if (p)
-		snprintf(out, 64, "%.40s/%u", p->comm, p->pid);
+		snprintf(out, 64, "%.40s/%u", *p->comm ? p->comm : "?", p->pid);
 	else
 		snprintf(out, 64, "process #%u", key);
 }

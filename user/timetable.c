@@ -92,7 +92,7 @@ int osp_timetable_add(struct osp_timetable *t, const char *place, json_t *row)
 	r = &t->rows[t->count++];
 	*r = (struct row){.process = get(row, "process"), .pid = get(row, "pid")};
 	r->value = json_incref(row);
-	comm = comm ? comm : "?";
+	comm = comm && *comm ? comm : "?";
 	osp_text_escape(r->comm, sizeof(r->comm), comm, strlen(comm));
 	snprintf(r->place, sizeof(r->place), "%s", place);
 	return 0;
