@@ -4,6 +4,8 @@ O      ?= build
 V      ?= 0
 SAN    ?=
 COVERAGE ?=
+PREFIX ?= /usr/local
+TO      = $(DESTDIR)$(PREFIX)
 CC     ?= gcc
 CLANG  ?= clang
 BPFTOOL ?= $(or $(shell command -v bpftool),/usr/sbin/bpftool)
@@ -29,7 +31,7 @@ ALL_LDFLAGS = $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage) -Wl,--
 base_SRC   := $(wildcard user/base/*.c)
 probes_SRC := $(filter-out probes/generate.c,$(wildcard probes/*.c))
 store_SRC  := $(wildcard store/*.c)
-user_SRC   := $(filter-out user/main.c,$(wildcard user/*.c))
+user_SRC   := $(filter-out user/main.c user/generate.c,$(wildcard user/*.c))
 PUBSUB_MAINS := $(patsubst %,probes/pubsub/psp-%.c,broadcaster subscriber notify train)
 pubsub_SRC := $(filter-out $(PUBSUB_MAINS),$(wildcard probes/pubsub/*.c))
 
@@ -86,7 +88,7 @@ $(O)/gen/outspan.skel.h: $(O)/bpf/outspan.bpf.o
 # ---- objects -----------------------------------------------------------------------------------
 
 # (explicit targets: a pattern rule without a recipe adds no prerequisites)
-$(user_OBJ) $(O)/obj/user/main.o: | $(SKELETON)
+$(user_OBJ) $(O)/obj/user/main.o $(O)/obj/user/generate.o: | $(SKELETON)
 $(pubsub_OBJ) $(patsubst %.c,$(O)/obj/%.o,$(PUBSUB_MAINS)): | $(PROBE_HEADERS)
 $(patsubst %.c,$(O)/obj/%.o,$(wildcard tests/*/*.c)): | $(PROBE_HEADERS) $(SKELETON)
 $(O)/obj/store/sqlite.o: store/schema.sql
@@ -107,9 +109,10 @@ $(O)/outspan: $(O)/obj/user/main.o $(call lib,user store probes base)
 $(O)/psp-%: $(O)/obj/probes/pubsub/psp-%.o $(call lib,pubsub base)
 	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PUBSUB_LIBS)
 
-# ---- the reference page of the trace points, made from the catalogue ----------------------------
+# ---- pages: of the trace points from the catalogue, of the commands from their tables ------------
 
-DOCS := $(O)/docs/trace-points.md $(O)/docs/outspan-trace-points.7
+DOCS := $(O)/docs/trace-points.md $(O)/docs/outspan-trace-points.7 $(O)/docs/man/outspan.1 \
+	$(O)/docs/completion/outspan
 
 $(O)/docs/trace-points.md: probes/catalogue/lonelypsp.yaml $(O)/outspan-generate
 	$(call say,GEN,$@)mkdir -p $(@D) && $(O)/outspan-generate docs $< > $@
@@ -117,10 +120,30 @@ $(O)/docs/trace-points.md: probes/catalogue/lonelypsp.yaml $(O)/outspan-generate
 $(O)/docs/outspan-trace-points.7: probes/catalogue/lonelypsp.yaml $(O)/outspan-generate
 	$(call say,GEN,$@)mkdir -p $(@D) && $(O)/outspan-generate man $< > $@
 
-.PHONY: all docs help setup demo check unit golden clean format measure
+$(O)/outspan-manual: $(O)/obj/user/generate.o $(call lib,user store probes base)
+	$(call say,LD,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(USER_LIBS)
+
+# outspan.1 is written last, behind those of the commands.
+$(O)/docs/man/outspan.1: $(O)/outspan-manual
+	$(call say,GEN,$@)rm -rf $(@D) && mkdir -p $(@D) && $(O)/outspan-manual pages $(@D)
+
+$(O)/docs/completion/outspan: $(O)/outspan-manual
+	$(call say,GEN,$@)mkdir -p $(@D) && $(O)/outspan-manual completion > $@
+
+.PHONY: all docs help setup demo check unit golden clean format measure install
 all: $(PROGRAMS) docs ## build every program and the generated pages
 
-docs: $(DOCS) ## the trace points, for people: markdown and a man page
+docs: $(DOCS) ## man pages, completion, and the trace points for people
+
+# The headers are for programs with trace points of their own.
+install: all ## into PREFIX (/usr/local): programs, man pages, completion, headers; DESTDIR as usual
+	$(Q)install -d $(TO)/bin $(TO)/share/man/man1 $(TO)/share/man/man7 $(TO)/include/outspan \
+		$(TO)/share/bash-completion/completions
+	$(Q)install $(PROGRAMS) $(TO)/bin
+	$(Q)install -m 644 $(O)/docs/man/*.1 $(TO)/share/man/man1
+	$(Q)install -m 644 $(O)/docs/outspan-trace-points.7 $(TO)/share/man/man7
+	$(Q)install -m 644 $(PROBE_HEADERS) $(TO)/include/outspan
+	$(Q)install -m 644 $(O)/docs/completion/outspan $(TO)/share/bash-completion/completions
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s'|'

@@ -13,11 +13,13 @@ static void print_text(FILE *f, const char *text)
 	}
 }
 
-static void begin(FILE *f, const char *name, const char *brief)
+static void begin(FILE *f, const struct osp_markup_head *head)
 {
-	fprintf(f, "# %s\n\n", name);
-	print_text(f, brief);
+	fprintf(f, "# %s\n\n", head->name);
+	print_text(f, head->brief);
 	fputs("\n\n", f);
+	if (head->synopsis)
+		fprintf(f, "    %s\n\n", head->synopsis);
 }
 
 static void heading(FILE *f, int level, const char *text)

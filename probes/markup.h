@@ -7,10 +7,16 @@
 #include <stddef.h>
 #include <stdio.h>
 
+struct osp_markup_head {
+	const char *name;     /* of the page, one word */
+	int section;	      /* of the manual */
+	const char *brief;    /* what it is, one line */
+	const char *synopsis; /* how it is called; NULL = it is not */
+};
+
 struct osp_markup {
-	/* First. name: of the page, one word; brief: what it is, one line. */
-	void (*begin)(FILE *f, const char *name, const char *brief);
-	void (*heading)(FILE *f, int level, const char *text); /* level 1 or 2 */
+	void (*begin)(FILE *f, const struct osp_markup_head *head); /* first */
+	void (*heading)(FILE *f, int level, const char *text);	    /* level 1 or 2 */
 	void (*paragraph)(FILE *f, const char *text);
 	/* "label: text" */
 	void (*field)(FILE *f, const char *label, const char *text);
@@ -25,4 +31,4 @@ struct osp_markup {
 };
 
 extern const struct osp_markup osp_markdown; /* as GitHub reads it */
-extern const struct osp_markup osp_roff;     /* a man page of section 7 */
+extern const struct osp_markup osp_roff;     /* a man page */

@@ -433,7 +433,10 @@ static void print_implementations(struct page *p)
 
 static void print_page(struct page *p)
 {
-	p->form->begin(p->f, "outspan-trace-points", "what the trace points of a program tell");
+	p->form->begin(p->f, &(struct osp_markup_head){
+				     .name = "outspan-trace-points",
+				     .section = 7,
+				     .brief = "what the trace points of a program tell"});
 	if (p->c->docs[0])
 		p->form->paragraph(p->f, p->c->docs[0]);
 	print_guide(p);

@@ -16,15 +16,19 @@ static void print_text(FILE *f, const char *text)
 		fputs(*p == '\\' ? "\\e" : *p == '-' ? "\\-" : (char[]){*p, 0}, f);
 }
 
-static void begin(FILE *f, const char *name, const char *brief)
+static void begin(FILE *f, const struct osp_markup_head *head)
 {
 	fputs(".TH ", f);
-	for (const char *p = name; *p; p++)
+	for (const char *p = head->name; *p; p++)
 		fputc(toupper((unsigned char)*p), f);
-	fputs(" 7 \"\" outspan \"outspan reference\"\n.SH NAME\n", f);
-	print_text(f, name);
+	fprintf(f, " %d \"\" outspan \"outspan reference\"\n.SH NAME\n", head->section);
+	print_text(f, head->name);
 	fputs(" \\- ", f);
-	print_text(f, brief);
+	print_text(f, head->brief);
+	if (head->synopsis) {
+		fputs("\n.SH SYNOPSIS\n", f);
+		print_text(f, head->synopsis);
+	}
 	fputs("\n.SH DESCRIPTION\n", f);
 }
 
@@ -49,11 +53,31 @@ static void field(FILE *f, const char *label, const char *text)
 	fputs("\n", f);
 }
 
+/* What can be copied into a shell: roff has signs of its own for some of them. */
+static void print_code(FILE *f, char c)
+{
+	static const struct {
+		char sign;
+		const char *name;
+	} signs[] = {{'\\', "\\e"},  {'-', "\\-"},   {'\'', "\\(aq"},
+		     {'`', "\\(ga"}, {'^', "\\(ha"}, {'~', "\\(ti"}};
+
+	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
+		if (signs[i].sign == c) {
+			fputs(signs[i].name, f);
+			return;
+		}
+	fputc(c, f);
+}
+
 static void drawing(FILE *f, const char *text)
 {
 	fputs(".PP\n.nf\n", f);
-	for (const char *p = text; *p; p++)
-		fputs(*p == '\\' ? "\\e" : *p == '-' ? "\\-" : (char[]){*p, 0}, f);
+	for (const char *p = text; *p; p++) {
+		if (*p == '.' && (p == text || p[-1] == '\n'))
+			fputs("\\&", f);
+		print_code(f, *p);
+	}
 	fputs(".fi\n", f);
 }
 

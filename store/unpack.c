@@ -12,6 +12,8 @@
 #include "user/base/cleanup.h"
 #include "user/base/map.h"
 
+enum { CAUSES_MAX = 64 }; /* spans in error that lie below each other */
+
 /* The work on one trace. The arrays run parallel to the rows' spans, row after row. */
 struct job {
 	const struct osp_unpack_input *in;
@@ -365,6 +367,33 @@ int osp_unpack_spans(struct osp_span **spans, size_t *count, const struct osp_un
 	return r;
 }
 
+/* The last of its children that is in error, or NULL; children come after their parents. */
+static const struct osp_span *find_failed_child(const struct osp_span *parent,
+						const struct osp_span *end)
+{
+	const struct osp_span *last = NULL;
+
+	for (const struct osp_span *s = parent + 1; s < end; s++)
+		if (s->status == OSP_SPAN_ERROR && s->parent_id == parent->id)
+			last = s;
+	return last;
+}
+
+/* Why a trace failed: down from its first span in error, the code of the deepest that has one. */
+static const char *find_code(const struct osp_span *spans, size_t count)
+{
+	const struct osp_span *s = spans, *end = spans + count;
+	const char *code = NULL;
+
+	while (s < end && s->status != OSP_SPAN_ERROR)
+		s++;
+	for (int depth = 0; s && s < end && depth < CAUSES_MAX; depth++) {
+		code = s->code ? s->code : code;
+		s = find_failed_child(s, end);
+	}
+	return code;
+}
+
 void osp_unpack_trace(struct osp_trace *out, const struct osp_span *spans, size_t count, bool ended)
 {
 	struct osp_trace t = {.key = spans[0].trace,
@@ -389,5 +418,6 @@ void osp_unpack_trace(struct osp_trace *out, const struct osp_span *spans, size_
 			t.links += s->links[k].incoming;
 	}
 	t.spans = (uint32_t)count;
+	t.code = find_code(spans, count);
 	*out = t;
 }

@@ -57,5 +57,6 @@ struct osp_trace {
 	int64_t start_ns, end_ns;	  /* first start and last end of its spans */
 	uint32_t processes, spans, links; /* links: edges that lead to one of its spans */
 	enum osp_span_status status;	  /* error if any span has it, else the root's */
+	const char *code;		  /* of the span that made it fail, or NULL */
 	uint32_t marks;
 };

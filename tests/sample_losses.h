@@ -135,6 +135,16 @@ static inline struct sample *sample_forgetful(void)
 	return s;
 }
 
+/* Nothing is known to be lost, and yet a hit is not stored. */
+static inline struct sample *sample_open(void)
+{
+	struct sample *s = sample_begin();
+
+	sample_sorted(s, 1, 0, (double[]){0, 1, 2, 3}, 4);
+	sample_page(s, SAMPLE_DEPOT, "sort__accepted", 5, 4, NULL, 0, NULL, 0);
+	return s;
+}
+
 /* Takes the last word away. */
 static inline void sample_cut_off(struct sample *s)
 {
@@ -148,8 +158,12 @@ static inline void sample_cut_off(struct sample *s)
 static inline struct sample *sample_killed(void)
 {
 	struct sample *s = sample_lossless();
+	static char committed[24];
 
 	sample_cut_off(s);
+	snprintf(committed, sizeof(committed), "%lld", (long long)sample_time(3));
+	sample_add(s, OSP_PART_SESSION)->session =
+		(struct osp_session_row){OSP_SESSION_COMMITTED, committed};
 	return s;
 }
 

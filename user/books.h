@@ -31,7 +31,8 @@ struct osp_books_share {
 struct osp_books_page {
 	uint32_t process;
 	const char *provider, *probe;
-	uint64_t hits, stored, lost;
+	uint64_t hits, stored;
+	uint64_t lost;	  /* all that are not stored */
 	uint64_t missing; /* of the lost ones: those that somebody misses */
 	const struct osp_books_share *losses;
 	size_t loss_count;

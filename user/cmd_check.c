@@ -17,17 +17,17 @@
 enum { FINDINGS_MAX = 10000, PASSINGS_MAX = 1 << 24 };
 
 struct options {
-	const char *file, *operation, *rules;
-	bool json, utc, verbose;
+	struct osp_reader_options reader;
+	const char *operation, *rules;
 };
 
 static const struct argp_option option_table[] = {
 	{"operation", 'O', "NAME", 0, "check only the operations of this name", 0},
 	{"rules", 'r', "FILE", 0,
 	 "check the rules of this file, too: what has to follow what, and what never may", 0},
-	{"verbose", 'v', NULL, 0, "list what is explained, too", 0},
-	{"json", 'j', NULL, 0, "one JSON object with everything; *_ns are wall-clock times", 0},
-	{"utc", 'u', NULL, 0, "times in UTC", 0},
+	OSP_READER_VERBOSE("list what is explained, too"),
+	OSP_READER_JSON("one JSON object with everything; *_ns are wall-clock times"),
+	OSP_READER_UTC,
 	{0},
 };
 
@@ -57,17 +57,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'r':
 		o->rules = arg;
 		return 0;
-	case 'v':
-		o->verbose = true;
-		return 0;
-	case 'j':
-		o->json = true;
-		return 0;
-	case 'u':
-		o->utc = true;
-		return 0;
 	default:
-		return osp_reader_take_file(key, arg, state, &o->file);
+		return osp_reader_take(key, arg, state, &o->reader);
 	}
 }
 
@@ -119,23 +110,24 @@ static int run(struct osp_check **c, const struct osp_books *books, const struct
 
 static int print(const struct osp_check *c, const struct options *o)
 {
-	struct osp_verdict v = {.check = c, .utc = o->utc, .explained = o->verbose};
+	struct osp_verdict v = {.check = c, .utc = o->reader.utc, .explained = o->reader.verbose};
 	struct osp_output out;
 	int closed, r = osp_output_open(&out, NULL);
 
 	if (r)
 		return r;
 	v.out = out.file;
-	r = o->json ? osp_json_print(out.file, osp_verdict_json(&v)) : osp_verdict_write(&v);
+	r = o->reader.json ? osp_json_print(out.file, osp_verdict_json(&v)) : osp_verdict_write(&v);
 	if (r)
 		osp_err(0, "%s", r == -ENOMEM ? "no memory" : osp_store_error(c->session->store));
 	closed = osp_output_close(&out);
 	return r ? r : closed;
 }
 
-int osp_cmd_check(int argc, char **argv)
+static const struct argp argp = {option_table, parse, "FILE", help, NULL, NULL, NULL};
+
+static int command(int argc, char **argv)
 {
-	static const struct argp argp = {option_table, parse, "FILE", help, NULL, NULL, NULL};
 	_cleanup_(osp_session_close) struct osp_session *s = NULL;
 	_cleanup_(osp_books_free) struct osp_books *books = NULL;
 	_cleanup_(osp_watch_free) struct osp_watch *watch = NULL;
@@ -144,10 +136,10 @@ int osp_cmd_check(int argc, char **argv)
 	struct options o = {0};
 	int r;
 
-	osp_reader_parse(&argp, "outspan check", argc, argv, &o);
-	r = osp_reader_open(&s, o.file);
+	osp_command_parse(&osp_cmd_check, 0, argc, argv, &o);
+	r = osp_reader_open(&s, &o.reader);
 	r = r ? r : osp_reader_read_books(&books, s, 0);
-	r = r ? r : read_watch(&watch, s, o.file);
+	r = r ? r : read_watch(&watch, s, o.reader.file);
 	r = r ? r : read_rules(&rules, watch, o.rules);
 	r = r ? r : run(&check, books, watch, rules, &o);
 	r = r ? r : print(check, &o);
@@ -155,3 +147,10 @@ int osp_cmd_check(int argc, char **argv)
 		return OSP_EXIT_FAILED;
 	return osp_reader_exit(r);
 }
+
+const struct osp_command osp_cmd_check = {
+	.name = "check",
+	.brief = "check whether the programs did what the catalogue says",
+	.argp = &argp,
+	.run = command,
+};

@@ -52,7 +52,7 @@ static const struct argp_option option_table[] = {
 static const char help[] =
 	"Ask a running recorder how it does, or tell it what to do.\v"
 	"Orders:\n"
-	"  status      rates, losses, level and the recorder's own cost\n"
+	"  status      rates, losses, what is left out as asked, level and the recorder's own cost\n"
 	"  save [NEW]  save a copy of the session now, as NEW or beside it\n"
 	"  level LEVEL [POINT...]\n"
 	"              record up to this level from here on: essential, detail or debug; of all\n"
@@ -65,10 +65,14 @@ static const char help[] =
 	"FILE, the session it writes, or -p says which recorder is meant when there are several. "
 	"Only root and the user who started it may order a recorder.\n\n"
 	"Examples:\n"
-	"  outspan ctl status\n"
-	"  outspan ctl run.db status --json\n"
+	"  outspan ctl run.db status\n"
 	"  sudo outspan ctl run.db level essential\n"
 	"  sudo outspan ctl -p 1234 stop";
+
+static const char *order_at(size_t i)
+{
+	return i < ORDERS ? orders[i].name : NULL;
+}
 
 static const struct order *find_order(const char *name)
 {
@@ -365,13 +369,21 @@ static int run(const struct options *o)
 	return r;
 }
 
-int osp_cmd_ctl(int argc, char **argv)
+static const struct argp argp = {option_table, parse, "[FILE] ORDER [WORD...]", help, NULL,
+				 NULL,	       NULL};
+
+static int command(int argc, char **argv)
 {
-	static const struct argp argp = {option_table, parse, "[FILE] ORDER [WORD...]", help, NULL,
-					 NULL,	       NULL};
 	struct options o = {0};
 
-	argp_err_exit_status = OSP_EXIT_USAGE;
-	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	osp_command_parse(&osp_cmd_ctl, 0, argc, argv, &o);
 	return osp_exit_status(run(&o));
 }
+
+const struct osp_command osp_cmd_ctl = {
+	.name = "ctl",
+	.brief = "ask a running recorder how it does, or tell it what to do",
+	.argp = &argp,
+	.run = command,
+	.word = order_at,
+};

@@ -18,8 +18,9 @@
 enum { KEY_TOPIC = 0x100, KEY_MISSING };
 
 struct options {
-	const char *file, *topic;
-	bool missing, json, utc;
+	struct osp_reader_options reader;
+	const char *topic;
+	bool missing;
 };
 
 static const struct argp_option option_table[] = {
@@ -27,8 +28,8 @@ static const struct argp_option option_table[] = {
 	 "only messages whose topic matches (lonelypsp's globs)", 0},
 	{"missing", KEY_MISSING, NULL, 0,
 	 "only what did not arrive; the exit status is 1 if anything did not", 0},
-	{"json", 'j', NULL, 0, "one JSON object per message and line, then one with the sums", 0},
-	{"utc", 'u', NULL, 0, "times in UTC", 0},
+	OSP_READER_JSON("one JSON object per message and line, then one with the sums"),
+	OSP_READER_UTC,
 	{0},
 };
 
@@ -56,14 +57,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_MISSING:
 		o->missing = true;
 		return 0;
-	case 'j':
-		o->json = true;
-		return 0;
-	case 'u':
-		o->utc = true;
-		return 0;
 	default:
-		return osp_reader_take_file(key, arg, state, &o->file);
+		return osp_reader_take(key, arg, state, &o->reader);
 	}
 }
 
@@ -153,9 +148,10 @@ static int run(struct walk *w, const struct options *o)
 	return fail(w, r);
 }
 
-int osp_cmd_deliveries(int argc, char **argv)
+static const struct argp argp = {option_table, parse, "FILE", help, NULL, NULL, NULL};
+
+static int command(int argc, char **argv)
 {
-	static const struct argp argp = {option_table, parse, "FILE", help, NULL, NULL, NULL};
 	_cleanup_(osp_session_close) struct osp_session *s = NULL;
 	_cleanup_(osp_books_free) struct osp_books *books = NULL;
 	struct options o = {0};
@@ -163,16 +159,19 @@ int osp_cmd_deliveries(int argc, char **argv)
 	struct osp_output out;
 	int r, closed;
 
-	osp_reader_parse(&argp, "outspan deliveries", argc, argv, &o);
-	r = osp_reader_open(&s, o.file);
+	osp_command_parse(&osp_cmd_deliveries, 0, argc, argv, &o);
+	r = osp_reader_open(&s, &o.reader);
 	r = r ? r : osp_reader_read_books(&books, s, 0);
 	r = r ? r : osp_output_open(&out, NULL);
 	if (r)
 		return osp_reader_exit(r);
 	w.session = s;
 	w.books = books;
-	w.manifest = (struct osp_manifest){
-		.out = out.file, .session = s, .utc = o.utc, .json = o.json, .missing = o.missing};
+	w.manifest = (struct osp_manifest){.out = out.file,
+					   .session = s,
+					   .utc = o.reader.utc,
+					   .json = o.reader.json,
+					   .missing = o.missing};
 	r = run(&w, &o);
 	osp_delivery_free(&w.finder);
 	osp_pattern_free(&w.patterns);
@@ -183,3 +182,10 @@ int osp_cmd_deliveries(int argc, char **argv)
 		return OSP_EXIT_FAILED;
 	return osp_reader_exit(r);
 }
+
+const struct osp_command osp_cmd_deliveries = {
+	.name = "deliveries",
+	.brief = "tell to whom each message was to go, and how far it came",
+	.argp = &argp,
+	.run = command,
+};

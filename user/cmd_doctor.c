@@ -73,17 +73,23 @@ static void print_json(void *arg, const struct osp_doctor_check *c)
 	json_decref(o);
 }
 
-int osp_cmd_doctor(int argc, char **argv)
+static const struct argp argp = {option_table, parse_option, NULL, doc, NULL, NULL, NULL};
+
+static int command(int argc, char **argv)
 {
-	static const struct argp argp = {option_table, parse_option, NULL, doc, NULL, NULL, NULL};
 	struct options o = {0};
 	int r;
 
-	argp_err_exit_status = OSP_EXIT_USAGE;
-	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
-		return OSP_EXIT_USAGE;
+	osp_command_parse(&osp_cmd_doctor, 0, argc, argv, &o);
 	r = osp_doctor_run(o.json ? print_json : print_text, NULL);
 	if (osp_output_flush())
 		return OSP_EXIT_FAILED;
 	return osp_exit_status(r);
 }
+
+const struct osp_command osp_cmd_doctor = {
+	.name = "doctor",
+	.brief = "try what this kernel and user can do, and say how to mend the rest",
+	.argp = &argp,
+	.run = command,
+};

@@ -15,7 +15,8 @@
 #include "user/reader.h"
 
 struct options {
-	const char *file, *format, *output, *trace;
+	struct osp_reader_options reader;
+	const char *format, *output, *trace;
 };
 
 typedef int export_fn(struct osp_session *s, uint64_t trace, FILE *f);
@@ -51,7 +52,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->trace = arg;
 		return 0;
 	default:
-		return osp_reader_take_file(key, arg, state, &o->file);
+		return osp_reader_take(key, arg, state, &o->reader);
 	}
 }
 
@@ -103,9 +104,10 @@ static export_fn *find_format(const char *name)
 	return NULL;
 }
 
-int osp_cmd_export(int argc, char **argv)
+static const struct argp argp = {option_table, parse, "FILE", help, NULL, NULL, NULL};
+
+static int command(int argc, char **argv)
 {
-	static const struct argp argp = {option_table, parse, "FILE", help, NULL, NULL, NULL};
 	_cleanup_(osp_session_close) struct osp_session *s = NULL;
 	struct options o = {.format = "otlp-json"};
 	struct osp_output out;
@@ -113,11 +115,11 @@ int osp_cmd_export(int argc, char **argv)
 	export_fn *run;
 	int r, closed;
 
-	osp_reader_parse(&argp, "outspan export", argc, argv, &o);
+	osp_command_parse(&osp_cmd_export, 0, argc, argv, &o);
 	run = find_format(o.format);
 	if (!run)
 		return osp_err(0, "--format %s: unknown - use otlp-json", o.format), 2;
-	r = osp_reader_open(&s, o.file);
+	r = osp_reader_open(&s, &o.reader);
 	if (!r && o.trace)
 		r = osp_reader_find_trace(s, o.trace, &trace);
 	r = r ? r : osp_output_open(&out, o.output);
@@ -129,3 +131,10 @@ int osp_cmd_export(int argc, char **argv)
 	closed = osp_output_close(&out);
 	return osp_reader_exit(r ? r : closed);
 }
+
+const struct osp_command osp_cmd_export = {
+	.name = "export",
+	.brief = "write a session file in another format",
+	.argp = &argp,
+	.run = command,
+};

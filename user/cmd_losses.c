@@ -18,15 +18,15 @@
 enum { KEY_CHECK = 256 };
 
 struct options {
-	const char *file;
+	struct osp_reader_options reader;
 	uint32_t pid;
-	bool json, utc, check;
+	bool check;
 };
 
 static const struct argp_option option_table[] = {
 	{"process", 'p', "PID", 0, "only the losses of this process", 0},
-	{"json", 'j', NULL, 0, "one JSON object with everything; *_ns are wall-clock times", 0},
-	{"utc", 'u', NULL, 0, "times in UTC", 0},
+	OSP_READER_JSON("one JSON object with everything; *_ns are wall-clock times"),
+	OSP_READER_UTC,
 	{"check", KEY_CHECK, NULL, 0,
 	 "for scripts: print one line, end with 1 if a step is missing, if the books do not close or if the recording has no end",
 	 0},
@@ -34,13 +34,14 @@ static const struct argp_option option_table[] = {
 };
 
 static const char help[] =
-	"Show what a session misses: whether hits = stored + lost holds for every point of every "
-	"process, losses by reason, place and time, the traces they touched, and what that means for "
-	"the numbers. A session without loss gives one line. What record --keep-last has forgotten again "
-	"is no loss: hits = stored + forgotten + lost.\v"
-	"Steps that are counted as lost without being missed (of points that nobody asked for, of "
-	"copies made by fork) are shown, too, but no reason for --check to end with 1. Without "
-	"--check the exit status tells only whether the session could be read.\n\n"
+	"Show what a session misses: whether hits = stored + left out + lost holds for every point of "
+	"every process, losses by reason, place and time, the traces they touched, and what that means "
+	"for the numbers. A session without loss gives one line. What record --keep-last has forgotten "
+	"again is no loss, either.\v"
+	"Left out is what nobody misses: what --sample, --match-topic, --where, --limit, --level or "
+	"--aggregate asked for, and what is not needed (copies made by fork, steps that came twice). It "
+	"is shown apart, and no reason for --check to end with 1. Without --check the exit status tells "
+	"only whether the session could be read.\n\n"
 	"Examples:\n"
 	"  outspan losses session.db\n"
 	"  outspan losses --process 1234 --utc session.db\n"
@@ -60,24 +61,18 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--process %s: expected a process id", arg);
 		o->pid = (uint32_t)pid;
 		return 0;
-	case 'j':
-		o->json = true;
-		return 0;
-	case 'u':
-		o->utc = true;
-		return 0;
 	case KEY_CHECK:
 		o->check = true;
 		return 0;
 	default:
-		return osp_reader_take_file(key, arg, state, &o->file);
+		return osp_reader_take(key, arg, state, &o->reader);
 	}
 }
 
 /* One line needs no walk through all traces. */
 static bool needs_count(const struct osp_books *b, const struct options *o)
 {
-	return !o->check && (o->json || b->lost || b->forgotten || !osp_books_are_whole(b));
+	return !o->check && (o->reader.json || b->lost || b->forgotten || !osp_books_are_whole(b));
 }
 
 static int read_books(struct osp_books **b, const struct osp_session *s, const struct options *o)
@@ -94,9 +89,9 @@ static int read_books(struct osp_books **b, const struct osp_session *s, const s
 
 static int print(const struct osp_books *b, const struct options *o, FILE *f)
 {
-	struct osp_ledger ledger = {.out = f, .utc = o->utc};
+	struct osp_ledger ledger = {.out = f, .utc = o->reader.utc};
 
-	if (o->json)
+	if (o->reader.json)
 		return osp_json_print(f, osp_json_books(b));
 	if (o->check)
 		osp_ledger_write_verdict(&ledger, b);
@@ -105,17 +100,18 @@ static int print(const struct osp_books *b, const struct options *o, FILE *f)
 	return 0;
 }
 
-int osp_cmd_losses(int argc, char **argv)
+static const struct argp argp = {option_table, parse, "FILE", help, NULL, NULL, NULL};
+
+static int command(int argc, char **argv)
 {
-	static const struct argp argp = {option_table, parse, "FILE", help, NULL, NULL, NULL};
 	_cleanup_(osp_session_close) struct osp_session *s = NULL;
 	_cleanup_(osp_books_free) struct osp_books *b = NULL;
 	struct options o = {0};
 	struct osp_output out;
 	int r, closed;
 
-	osp_reader_parse(&argp, "outspan losses", argc, argv, &o);
-	r = osp_reader_open(&s, o.file);
+	osp_command_parse(&osp_cmd_losses, 0, argc, argv, &o);
+	r = osp_reader_open(&s, &o.reader);
 	r = r ? r : read_books(&b, s, &o);
 	r = r ? r : osp_output_open(&out, NULL);
 	if (r)
@@ -127,3 +123,10 @@ int osp_cmd_losses(int argc, char **argv)
 		return OSP_EXIT_FAILED;
 	return osp_reader_exit(r);
 }
+
+const struct osp_command osp_cmd_losses = {
+	.name = "losses",
+	.brief = "show what a session misses, and what that means for its numbers",
+	.argp = &argp,
+	.run = command,
+};

@@ -141,8 +141,9 @@ static void print_head(const struct osp_inventory_binary *b)
 	const struct osp_elf *e = b->binary->elf;
 	char text[512], id[2 * OSP_ELF_BUILD_ID + 1];
 
-	printf("%s\n  build id %s, %zu sites, %zu known\n", escaped(text, b->binary->path),
-	       e->build_id_size ? build_id_of(id, e) : "none", b->binary->count, b->binary->known);
+	printf("%s\n  build id %s, %zu site%s, %zu known\n", escaped(text, b->binary->path),
+	       e->build_id_size ? build_id_of(id, e) : "none", b->binary->count,
+	       osp_text_plural(b->binary->count), b->binary->known);
 	for (size_t i = 0; i < b->count; i++)
 		printf("  process %u %s%s\n", b->processes[i].pid,
 		       escaped(text, b->processes[i].comm),
@@ -285,14 +286,20 @@ static int list_points(const struct options *o)
 	return r ? r : osp_output_flush();
 }
 
-int osp_cmd_probes(int argc, char **argv)
+static const struct argp argp = {option_table, parse_option, "[-p PID | FILE | --all]", doc, NULL,
+				 NULL,	       NULL};
+
+static int command(int argc, char **argv)
 {
-	static const struct argp argp = {
-		option_table, parse_option, "[-p PID | FILE | --all]", doc, NULL, NULL, NULL};
 	struct options o = {0};
 
-	argp_err_exit_status = OSP_EXIT_USAGE;
-	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
-		return OSP_EXIT_USAGE;
+	osp_command_parse(&osp_cmd_probes, 0, argc, argv, &o);
 	return osp_exit_status(list_points(&o));
 }
+
+const struct osp_command osp_cmd_probes = {
+	.name = "probes",
+	.brief = "list the trace points of a process, a file or the whole machine",
+	.argp = &argp,
+	.run = command,
+};

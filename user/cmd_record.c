@@ -419,10 +419,11 @@ static int read_choice(struct options *o, const struct osp_catalogue *c)
 	return r;
 }
 
-int osp_cmd_record(int argc, char **argv)
+static const struct argp argp = {
+	option_table, parse_option, "[-- COMMAND [ARGUMENT...]]", doc, NULL, NULL, NULL};
+
+static int command(int argc, char **argv)
 {
-	static const struct argp argp = {
-		option_table, parse_option, "[-- COMMAND [ARGUMENT...]]", doc, NULL, NULL, NULL};
 	struct osp_buffer line = OSP_BUFFER_INIT(4096);
 	struct osp_catalogue *catalogue = NULL;
 	struct options o = {.record = {.wanted = {.level = OSP_LEVEL_DETAIL}, .keep = {.most = 10}},
@@ -431,13 +432,12 @@ int osp_cmd_record(int argc, char **argv)
 	bool usage;
 	int r;
 
-	argp_err_exit_status = OSP_EXIT_USAGE;
 	o.record.pids = o.pids;
 	o.record.paths = o.paths;
 	o.record.comms = o.comms;
 	for (int i = 0; i < argc; i++)
 		osp_buffer_print(&line, "%s%s", i ? " " : "", argv[i]);
-	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &o);
+	osp_command_parse(&osp_cmd_record, ARGP_IN_ORDER, argc, argv, &o);
 	r = osp_builtin_catalogue(&catalogue, o.catalogues, o.catalogue_count);
 	if (r)
 		return OSP_EXIT_FAILED;
@@ -457,3 +457,10 @@ int osp_cmd_record(int argc, char **argv)
 	osp_catalogue_free(&catalogue);
 	return usage ? OSP_EXIT_USAGE : osp_exit_status(r);
 }
+
+const struct osp_command osp_cmd_record = {
+	.name = "record",
+	.brief = "attach to running processes and write a session file",
+	.argp = &argp,
+	.run = command,
+};

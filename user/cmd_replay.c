@@ -124,9 +124,10 @@ static int replay(struct osp_raw *raw, struct osp_store *store, const struct opt
 	return r;
 }
 
-int osp_cmd_replay(int argc, char **argv)
+static const struct argp argp = {option_table, parse_option, "RAW", doc, NULL, NULL, NULL};
+
+static int command(int argc, char **argv)
 {
-	static const struct argp argp = {option_table, parse_option, "RAW", doc, NULL, NULL, NULL};
 	struct options o = {.batch = BATCH_INPUTS};
 	struct osp_catalogue_error error = {""};
 	_cleanup_fclose_ FILE *file = NULL;
@@ -134,8 +135,7 @@ int osp_cmd_replay(int argc, char **argv)
 	struct osp_raw *raw = NULL;
 	int r, closed;
 
-	argp_err_exit_status = OSP_EXIT_USAGE;
-	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	osp_command_parse(&osp_cmd_replay, 0, argc, argv, &o);
 	file = fopen(o.raw, "re");
 	if (!file)
 		return osp_exit_status(osp_err(-errno, "open %s", o.raw));
@@ -153,3 +153,10 @@ int osp_cmd_replay(int argc, char **argv)
 	osp_raw_free(&raw);
 	return osp_exit_status(r);
 }
+
+const struct osp_command osp_cmd_replay = {
+	.name = "replay",
+	.brief = "make a session file from a raw capture",
+	.argp = &argp,
+	.run = command,
+};

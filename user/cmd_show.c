@@ -16,16 +16,16 @@
 #include "user/render.h"
 
 struct options {
-	const char *file, *trace, *colour;
-	bool json, utc, verbose;
+	struct osp_reader_options reader;
+	const char *trace;
 };
 
 static const struct argp_option option_table[] = {
-	{"verbose", 'v', NULL, 0, "show events with their times and attributes, too", 0},
-	{"json", 'j', NULL, 0,
-	 "one JSON object per span and line; start_ns and end_ns are wall-clock time", 0},
-	{"utc", 'u', NULL, 0, "times in UTC", 0},
-	{"color", 'c', "WHEN", 0, "auto (default), always or never; auto honours NO_COLOR", 0},
+	OSP_READER_VERBOSE("show events with their times and attributes, too"),
+	OSP_READER_JSON(
+		"one JSON object per span and line; start_ns and end_ns are wall-clock time"),
+	OSP_READER_UTC,
+	OSP_READER_COLOUR,
 	{0},
 };
 
@@ -48,29 +48,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct options *o = state->input;
 
 	switch (key) {
-	case 'v':
-		o->verbose = true;
-		return 0;
-	case 'j':
-		o->json = true;
-		return 0;
-	case 'u':
-		o->utc = true;
-		return 0;
-	case 'c':
-		o->colour = arg;
-		return 0;
 	case ARGP_KEY_ARG:
 		if (state->arg_num > 1)
 			argp_error(state, "one trace at a time");
-		*(state->arg_num ? &o->trace : &o->file) = arg;
+		*(state->arg_num ? &o->trace : &o->reader.file) = arg;
 		return 0;
 	case ARGP_KEY_END:
-		if (!o->file || !o->trace)
+		if (!o->reader.file || !o->trace)
 			argp_error(state, "give the FILE of a session and a TRACE, or `last'");
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return osp_reader_take(key, arg, state, &o->reader);
 	}
 }
 
@@ -129,28 +117,29 @@ static int show(uint64_t key, const struct options *o, struct osp_render *render
 		r = osp_outlook_new(&outlook, render->session);
 	render->outlook = outlook;
 	if (!r)
-		r = o->json ? print_json(render, spans, count) : print_text(render, spans, count);
+		r = o->reader.json ? print_json(render, spans, count)
+				   : print_text(render, spans, count);
 	if (r)
 		osp_err(0, "%s", r == -ENOMEM ? "no memory" : osp_store_error(store));
 	return r;
 }
 
-int osp_cmd_show(int argc, char **argv)
+static const struct argp argp = {option_table, parse, "FILE TRACE", help, NULL, NULL, NULL};
+
+static int command(int argc, char **argv)
 {
-	static const struct argp argp = {option_table, parse, "FILE TRACE", help, NULL, NULL, NULL};
 	_cleanup_(osp_session_close) struct osp_session *s = NULL;
 	_cleanup_(osp_books_free) struct osp_books *books = NULL;
-	struct options o = {.colour = "auto"};
+	struct options o = {0};
 	struct osp_render render;
 	struct osp_output out;
 	uint64_t key;
 	int r, closed;
 
-	osp_reader_parse(&argp, "outspan show", argc, argv, &o);
-	render = (struct osp_render){.utc = o.utc, .verbose = o.verbose};
-	if (osp_render_colour(o.colour, stdout, &render.colour))
-		return osp_err(0, "--color %s: expected auto, always or never", o.colour), 2;
-	r = osp_reader_open(&s, o.file);
+	osp_command_parse(&osp_cmd_show, 0, argc, argv, &o);
+	render = (struct osp_render){.utc = o.reader.utc, .verbose = o.reader.verbose};
+	render.colour = osp_render_colour(o.reader.colour, stdout);
+	r = osp_reader_open(&s, &o.reader);
 	r = r ? r : osp_reader_read_books(&books, s, 0);
 	r = r ? r : osp_reader_find_trace(s, o.trace, &key);
 	r = r ? r : osp_output_open(&out, NULL);
@@ -163,3 +152,10 @@ int osp_cmd_show(int argc, char **argv)
 	closed = osp_output_close(&out);
 	return osp_reader_exit(r ? r : closed);
 }
+
+const struct osp_command osp_cmd_show = {
+	.name = "show",
+	.brief = "show one trace as a tree",
+	.argp = &argp,
+	.run = command,
+};

@@ -6,8 +6,21 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "user/base/text.h"
+
+enum { USUAL = 100 }; /* columns of a terminal that does not tell how many it has */
+
+size_t osp_columns_find(FILE *f)
+{
+	struct winsize size = {.ws_col = 0};
+
+	if (!isatty(fileno(f)))
+		return SIZE_MAX;
+	return ioctl(fileno(f), TIOCGWINSZ, &size) || !size.ws_col ? USUAL : size.ws_col;
+}
 
 size_t osp_columns_count(const char *text, size_t size)
 {
@@ -94,7 +107,7 @@ void osp_columns_process(const struct osp_session *s, uint32_t key, char out[64]
 	const struct osp_process_row *p = osp_session_process(s, key);
 
 	if (p)
-		snprintf(out, 64, "%.40s/%u", p->comm, p->pid);
+		snprintf(out, 64, "%.40s/%u", *p->comm ? p->comm : "?", p->pid);
 	else
 		snprintf(out, 64, "process #%u", key);
 }

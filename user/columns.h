@@ -4,9 +4,13 @@
  */
 #pragma once
 
+#include <stdint.h>
 #include <stdio.h>
 
 #include "store/session.h"
+
+/* The columns of the terminal that the file is; SIZE_MAX if it is none: nothing need be cut. */
+size_t osp_columns_find(FILE *f);
 
 /* Columns that escaped text takes: its characters. */
 size_t osp_columns_count(const char *text, size_t size);

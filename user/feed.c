@@ -354,9 +354,10 @@ bool osp_feed_knows(const struct osp_feed *f, uint32_t slot)
 	return slot >= OSP_EVENT_PROCESSES || f->names[slot].told;
 }
 
-uint32_t osp_feed_pid(const struct osp_feed *f, uint32_t slot)
+const char *osp_feed_comm(const struct osp_feed *f, uint32_t slot, uint32_t *pid)
 {
-	return slot < OSP_EVENT_PROCESSES ? f->names[slot].pid : 0;
+	*pid = slot < OSP_EVENT_PROCESSES ? f->names[slot].pid : 0;
+	return slot < OSP_EVENT_PROCESSES ? f->names[slot].comm : "";
 }
 
 int osp_feed_attach(struct osp_feed *f, uint32_t slot, bool detach, bool begins)

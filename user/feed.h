@@ -51,8 +51,8 @@ int osp_feed_meet(struct osp_feed *f, const struct osp_record *record, size_t si
 /* True if the pipeline was told of the process in this slot. */
 bool osp_feed_knows(const struct osp_feed *f, uint32_t slot);
 
-/* Its pid; 0 = not known. */
-uint32_t osp_feed_pid(const struct osp_feed *f, uint32_t slot);
+/* Its comm and pid; "" and 0 = not known. */
+const char *osp_feed_comm(const struct osp_feed *f, uint32_t slot, uint32_t *pid);
 
 /* The numbers of the points in the binary's own headers: before any record of it. */
 int osp_feed_numbers(struct osp_feed *f, const struct osp_binary *b);

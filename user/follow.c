@@ -12,6 +12,7 @@
 
 #include "user/base/cleanup.h"
 #include "user/base/log.h"
+#include "user/base/text.h"
 #include "user/semaphore.h"
 
 enum { LOOKS_MAX = 1024, WANTS_MAX = 1024 };
@@ -140,8 +141,9 @@ static void warn_unarmed(const struct osp_found *found)
 
 		if (b->attachment &&
 		    !osp_semaphore_verify(b, found->process.pid, &unarmed, &reason) && unarmed)
-			osp_warn("%s (%u): %zu sites of %s are not traced, because %s",
-				 found->process.comm, found->process.pid, unarmed, b->path, reason);
+			osp_warn("%s (%u): %zu site%s of %s not traced, because %s",
+				 found->process.comm, found->process.pid, unarmed,
+				 osp_text_plural(unarmed), b->path, reason);
 	}
 }
 

@@ -135,12 +135,13 @@ json_t *osp_json_trace(const struct osp_session *s, const struct osp_trace *t)
 	char id[33];
 
 	osp_text_hex(id, t->id, sizeof(t->id));
-	return json_pack("{s:s, s:o, s:I, s:I, s:i, s:i, s:i, s:s, s:b, s:o}", "trace_id", id,
+	return json_pack("{s:s, s:o, s:I, s:I, s:i, s:i, s:i, s:s, s:o, s:b, s:o}", "trace_id", id,
 			 "root", osp_json_text(t->root), "start_ns",
 			 (json_int_t)(t->start_ns + osp_session_wall_offset(s, t->start_ns)),
 			 "duration_ns", (json_int_t)(t->end_ns - t->start_ns), "processes",
 			 (int)t->processes, "spans", (int)t->spans, "links", (int)t->links,
-			 "status", status_name(t->status), "may_be_cut",
+			 "status", status_name(t->status), "code",
+			 t->code ? osp_json_text(t->code) : json_null(), "may_be_cut",
 			 (t->marks & OSP_MARK_MAY_BE_CUT) != 0, "marks",
 			 osp_json_marks(t->marks, json_string));
 }

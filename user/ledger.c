@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/base/buffer.h"
 #include "user/base/cleanup.h"
 #include "user/base/text.h"
 #include "user/columns.h"
@@ -18,6 +19,7 @@ enum {
 	ROWS = 20, /* of each table; --json has all */
 	PROCESS = 21,
 	PROBE = 40,
+	PLACE = 41, /* a point in the table of places */
 	REASON = 15,
 };
 
@@ -42,12 +44,6 @@ static void put_process(const struct osp_ledger *l, const struct osp_books *b, u
 	if (key)
 		osp_columns_process(b->session, key, text);
 	osp_columns_write(l->out, key ? text : "those that came too late for a place", most);
-}
-
-/* "1 point", "2 points": the number is written before. */
-static const char *plural(uint64_t count)
-{
-	return count == 1 ? "" : "s";
 }
 
 /* Writes our own words from column `margin` on, on as many lines as they need. */
@@ -92,10 +88,12 @@ static void put_unknown(const struct osp_ledger *l, const struct osp_session *s)
 {
 	if (s->bad_records)
 		fprintf(l->out, "; unknown: %" PRIu64 " record%s made no sense", s->bad_records,
-			plural(s->bad_records));
+			osp_text_plural(s->bad_records));
 	if (s->children_lost)
 		fprintf(l->out, "; unknown: %" PRIu64 " process%s could not be followed",
 			s->children_lost, s->children_lost == 1 ? "" : "es");
+	if (!s->ended)
+		fputs("; cut: later hits are unknown", l->out);
 }
 
 void osp_ledger_write_verdict(const struct osp_ledger *l, const struct osp_books *b)
@@ -104,29 +102,32 @@ void osp_ledger_write_verdict(const struct osp_ledger *l, const struct osp_books
 
 	if (b->missing)
 		fprintf(l->out, "missing: %" PRIu64 " of %" PRIu64 " step%s (%s)", b->missing,
-			b->hits, plural(b->hits), share_text(share, b->missing, b->hits));
-	else
+			b->hits, osp_text_plural(b->hits), share_text(share, b->missing, b->hits));
+	else if (!b->open)
 		fprintf(l->out,
 			"no step is missing: %" PRIu64 " hit%s of %zu point%s in %zu process%s",
-			b->hits, plural(b->hits), b->page_count, plural(b->page_count),
-			b->processes, b->processes == 1 ? "" : "es");
+			b->hits, osp_text_plural(b->hits), b->page_count,
+			osp_text_plural(b->page_count), b->processes,
+			b->processes == 1 ? "" : "es");
+	if (b->open)
+		fprintf(l->out, "%sbooks do not close: %zu of %zu point%s", b->missing ? "; " : "",
+			b->open, b->page_count, osp_text_plural(b->page_count));
 	put_unknown(l, b->session);
 	if (b->forgotten)
 		fprintf(l->out, "; forgotten as asked: %" PRIu64, b->forgotten);
+	if (b->chosen)
+		fprintf(l->out, "; left out as asked: %" PRIu64, b->chosen);
 	fputc('\n', l->out);
 }
 
-static void put_equation(const struct osp_ledger *l, const struct osp_books *b)
+/* Not stored, and missed by nobody. */
+static uint64_t left_out(const struct osp_books_page *p)
 {
-	fprintf(l->out, "%" PRIu64 " hits = %" PRIu64 " stored + ", b->hits,
-		b->stored - b->forgotten);
-	if (b->forgotten)
-		fprintf(l->out, "%" PRIu64 " forgotten + ", b->forgotten);
-	fprintf(l->out, "%" PRIu64 " lost: ", b->lost);
-	if (!b->open)
-		fputs("closes for every point of every process\n", l->out);
-	else
-		fprintf(l->out, "does NOT close for %zu of %zu points\n", b->open, b->page_count);
+	return p->lost - p->missing;
+}
+
+static void put_open_pages(const struct osp_ledger *l, const struct osp_books *b)
+{
 	for (size_t i = 0, shown = 0; b->open && i < b->page_count; i++) {
 		const struct osp_books_page *p = &b->pages[i];
 
@@ -140,9 +141,38 @@ static void put_equation(const struct osp_ledger *l, const struct osp_books *b)
 		put_process(l, b, p->process, PROCESS);
 		fputc(' ', l->out);
 		osp_columns_write(l->out, p->probe, PROBE);
-		fprintf(l->out, ": %" PRIu64 " hits, %" PRIu64 " stored, %" PRIu64 " lost\n",
-			p->hits, p->stored, p->lost);
+		fprintf(l->out,
+			": %" PRIu64 " hits, %" PRIu64 " stored, %" PRIu64 " left out, %" PRIu64
+			" lost\n",
+			p->hits, p->stored, left_out(p), p->missing);
 	}
+}
+
+static void put_equation(const struct osp_ledger *l, const struct osp_books *b)
+{
+	struct {
+		uint64_t steps;
+		const char *what;
+	} parts[] = {{b->forgotten, "forgotten"},
+		     {b->chosen, "left out as asked"},
+		     {b->lost - b->missing - b->chosen, "not needed"}};
+	struct osp_buffer text = OSP_BUFFER_INIT(1024);
+
+	osp_buffer_print(&text, "%" PRIu64 " hits = %" PRIu64 " stored + ", b->hits,
+			 b->stored - b->forgotten);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (parts[i].steps)
+			osp_buffer_print(&text, "%" PRIu64 " %s + ", parts[i].steps, parts[i].what);
+	osp_buffer_print(&text, "%" PRIu64 " lost: ", b->missing);
+	if (!b->open)
+		osp_buffer_print(&text, "closes for every point of every process");
+	else
+		osp_buffer_print(&text, "does NOT close for %zu of %zu point%s", b->open,
+				 b->page_count, osp_text_plural(b->page_count));
+	if (osp_buffer_text(&text))
+		put_words(l->out, osp_buffer_text(&text), 0);
+	osp_buffer_clear(&text);
+	put_open_pages(l, b);
 }
 
 static void put_times(const struct osp_ledger *l, const struct osp_books *b)
@@ -171,16 +201,29 @@ static int by_lost(const void *a, const void *b)
 	return (x->lost < y->lost) - (x->lost > y->lost);
 }
 
-static void put_reasons(const struct osp_ledger *l, const struct osp_books *b)
+static bool is_missed(const struct osp_books_reason *r)
+{
+	return r->known->kind == OSP_REASON_MISSING;
+}
+
+/* One table for what is missed, one for what was left out. */
+static void put_reasons(const struct osp_ledger *l, const struct osp_books *b, bool missed)
 {
 	struct osp_books_reason sorted[OSP_BOOKS_REASONS];
 	const size_t margin = REASON + 2 + 10 + 2;
+	bool begun = false;
 
 	memcpy(sorted, b->reasons, sizeof(sorted));
 	qsort(sorted, b->reason_count, sizeof(sorted[0]), by_lost);
-	fprintf(l->out, "\n%-*s  %10s  %s\n", REASON, "REASON", "LOST",
-		"WHAT HAPPENED, AND WHAT TO DO");
 	for (size_t i = 0; i < b->reason_count; i++) {
+		if (is_missed(&sorted[i]) != missed)
+			continue;
+		if (!begun)
+			fprintf(l->out, "\n%-*s  %10s  %s\n", REASON, "REASON",
+				missed ? "LOST" : "LEFT OUT",
+				missed ? "WHAT HAPPENED, AND WHAT TO DO"
+				       : "WHY, AND HOW TO READ THE NUMBERS");
+		begun = true;
 		osp_columns_write_padded(l->out, sorted[i].name, REASON);
 		fprintf(l->out, "  %10" PRIu64 "  ", sorted[i].lost);
 		put_words(l->out, osp_reason_help(sorted[i].name), margin);
@@ -192,34 +235,57 @@ static void put_reasons(const struct osp_ledger *l, const struct osp_books *b)
 /* A page with what sorting needs: first the processes that miss most, in them the points that do. */
 struct place {
 	const struct osp_books_page *page;
-	uint64_t process_lost;
+	uint64_t process_missing, process_lost;
 };
 
 static int by_place(const void *a, const void *b)
 {
 	const struct place *x = a, *y = b;
 
+	if (x->process_missing != y->process_missing)
+		return x->process_missing < y->process_missing ? 1 : -1;
 	if (x->process_lost != y->process_lost)
 		return x->process_lost < y->process_lost ? 1 : -1;
 	if (x->page->process != y->page->process)
 		return x->page->process < y->page->process ? -1 : 1;
+	if (x->page->missing != y->page->missing)
+		return x->page->missing < y->page->missing ? 1 : -1;
 	if (x->page->lost != y->page->lost)
 		return x->page->lost < y->page->lost ? 1 : -1;
 	return x->page < y->page ? -1 : 1; /* as stored: by provider and probe */
 }
 
-static void put_page(const struct osp_ledger *l, const struct osp_books *b,
-		     const struct osp_books_page *p)
+/* The reason that took most: of what is missed, if anything is. */
+static const struct osp_books_share *find_worst(const struct osp_books *b,
+						const struct osp_books_page *p)
 {
 	const struct osp_books_share *most = NULL;
 
-	for (size_t i = 0; i < p->loss_count; i++)
-		if (!most || p->losses[i].lost > most->lost)
-			most = &p->losses[i];
+	for (size_t i = 0; i < p->loss_count; i++) {
+		const struct osp_books_share *s = &p->losses[i];
+
+		if (p->missing && !is_missed(&b->reasons[s->reason]))
+			continue;
+		if (!most || s->lost > most->lost)
+			most = s;
+	}
+	return most;
+}
+
+static void put_counts(const struct osp_ledger *l, const struct osp_books_page *sums)
+{
+	fprintf(l->out, " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 "  ", sums->hits,
+		sums->stored, left_out(sums), sums->missing);
+}
+
+static void put_page(const struct osp_ledger *l, const struct osp_books *b,
+		     const struct osp_books_page *p)
+{
+	const struct osp_books_share *most = find_worst(b, p);
+
 	fputs("  ", l->out);
-	osp_columns_write_padded(l->out, p->probe, 46);
-	fprintf(l->out, " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 "  ", p->hits, p->stored,
-		p->lost);
+	osp_columns_write_padded(l->out, p->probe, PLACE);
+	put_counts(l, p);
 	if (most)
 		osp_columns_write(l->out, b->reasons[most->reason].name, REASON);
 	fputs(p->loss_count > 1 ? "..\n" : "\n", l->out);
@@ -228,19 +294,21 @@ static void put_page(const struct osp_ledger *l, const struct osp_books *b,
 /* The line above the points of a process: their sums. */
 static void put_sum(const struct osp_ledger *l, const struct osp_books *b, uint32_t process)
 {
-	uint64_t hits = 0, stored = 0, lost = 0;
+	struct osp_books_page sums = {.process = process};
 	char share[16];
 
 	for (size_t i = 0; i < b->page_count; i++) {
 		if (b->pages[i].process != process)
 			continue;
-		hits += b->pages[i].hits;
-		stored += b->pages[i].stored;
-		lost += b->pages[i].lost;
+		sums.hits += b->pages[i].hits;
+		sums.stored += b->pages[i].stored;
+		sums.lost += b->pages[i].lost;
+		sums.missing += b->pages[i].missing;
 	}
-	put_process(l, b, process, 48);
-	fprintf(l->out, "\n  %-46s %10" PRIu64 " %10" PRIu64 " %10" PRIu64 "  %s\n",
-		"all its points", hits, stored, lost, share_text(share, lost, hits));
+	put_process(l, b, process, PLACE + 2);
+	fprintf(l->out, "\n  %-*s", PLACE, "all its points");
+	put_counts(l, &sums);
+	fprintf(l->out, "%s\n", share_text(share, sums.missing, sums.hits));
 }
 
 /* Pages of one process stand together, as they are read by key. */
@@ -249,16 +317,19 @@ static size_t find_places(const struct osp_books *b, struct place *places)
 	size_t count = 0;
 
 	for (size_t i = 0, next; i < b->page_count; i = next) {
-		uint64_t lost = 0;
+		struct place of = {NULL, 0, 0};
 
 		for (next = i; next < b->page_count; next++) {
 			if (b->pages[next].process != b->pages[i].process)
 				break;
-			lost += b->pages[next].lost;
+			of.process_lost += b->pages[next].lost;
+			of.process_missing += b->pages[next].missing;
 		}
-		for (size_t k = i; k < next; k++)
-			if (b->pages[k].lost)
-				places[count++] = (struct place){&b->pages[k], lost};
+		for (size_t k = i; k < next; k++) {
+			of.page = &b->pages[k];
+			if (of.page->lost)
+				places[count++] = of;
+		}
 	}
 	qsort(places, count, sizeof(*places), by_place);
 	return count;
@@ -269,13 +340,14 @@ static void put_pages(const struct osp_ledger *l, const struct osp_books *b)
 	_cleanup_free_ struct place *places = calloc(b->page_count + 1, sizeof(*places));
 	size_t count = places ? find_places(b, places) : 0;
 
-	fprintf(l->out, "\n%-48s %10s %10s %10s\n", "PROCESS AND POINT", "HITS", "STORED", "LOST");
+	fprintf(l->out, "\n%-*s %9s %9s %9s %9s\n", PLACE + 2, "PROCESS AND POINT", "HITS",
+		"STORED", "LEFT OUT", "LOST");
 	for (size_t i = 0; i < count && i < ROWS; i++) {
 		if (!i || places[i].page->process != places[i - 1].page->process)
 			put_sum(l, b, places[i].page->process);
 		put_page(l, b, places[i].page);
 	}
-	put_more(l, ROWS, count, "points that lost steps");
+	put_more(l, ROWS, count, "points that do not have all steps stored");
 }
 
 static void put_interval(const struct osp_ledger *l, const struct osp_books *b,
@@ -420,7 +492,7 @@ static void put_meaning(const struct osp_ledger *l, const struct osp_books *b)
 		put_point(l,
 			  "Times are taken where the step happens: durations and order within the "
 			  "%" PRIu64 " trace%s without these marks are not affected.",
-			  b->traces.whole, plural(b->traces.whole));
+			  b->traces.whole, osp_text_plural(b->traces.whole));
 	if (cut)
 		put_point(l,
 			  "Traces that may be cut (%" PRIu64
@@ -430,8 +502,8 @@ static void put_meaning(const struct osp_ledger *l, const struct osp_books *b)
 	if (b->chosen)
 		put_point(l,
 			  "%" PRIu64
-			  " steps were left out on purpose: nothing that is stored lacks them.",
-			  b->chosen);
+			  " step%s left out as asked: nothing that is stored lacks them.",
+			  b->chosen, b->chosen == 1 ? " was" : "s were");
 	if (b->forgotten)
 		put_point(
 			l,
@@ -462,7 +534,8 @@ void osp_ledger_write(const struct osp_ledger *l, const struct osp_books *b)
 		return;
 	put_times(l, b);
 	if (b->lost) {
-		put_reasons(l, b);
+		put_reasons(l, b, true);
+		put_reasons(l, b, false);
 		put_pages(l, b);
 	}
 	put_intervals(l, b);

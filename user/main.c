@@ -1,5 +1,5 @@
 /*
- * The command line: one row per command, one file per command (user/cmd_*.c). A command gets its
+ * The command line: the table of command.c, one file per command (user/cmd_*.c). A command gets its
  * own argv and returns the exit status: 0 ok, 1 failed, 2 usage, 3 not permitted or not supported.
  */
 #include <locale.h>
@@ -15,40 +15,15 @@
 #include "user/output.h"
 #include "user/version.h"
 
-static const struct command {
-	const char *name;
-	const char *help;
-	int (*run)(int argc, char **argv);
-} commands[] = {
-	{"probes", "list the trace points of a process, a file or the whole machine",
-	 osp_cmd_probes},
-	{"record", "attach to running processes and write a session file", osp_cmd_record},
-	{"ctl", "ask a running recorder how it does, or tell it what to do", osp_cmd_ctl},
-	{"replay", "make a session file from a raw capture", osp_cmd_replay},
-	{"ls", "list the traces of a session file", osp_cmd_ls},
-	{"show", "show one trace as a tree", osp_cmd_show},
-	{"deliveries", "tell to whom each message was to go, and how far it came",
-	 osp_cmd_deliveries},
-	{"losses", "show what a session misses, and what that means for its numbers",
-	 osp_cmd_losses},
-	{"check", "check whether the programs did what the catalogue says", osp_cmd_check},
-	{"export", "write a session file in another format", osp_cmd_export},
-	{"doctor", "try what this kernel and user can do, and say how to mend the rest",
-	 osp_cmd_doctor},
-};
-enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
-
 static int usage(FILE *out, int status)
 {
-	fprintf(out,
-		"usage: outspan COMMAND [OPTION...]\n\n"
-		"Looks at pub/sub programs from outside: traces their messages across processes.\n\n");
-	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
-	fprintf(out, "\n`outspan COMMAND --help` explains a command. Three to start with:\n"
-		     "  outspan doctor\n"
-		     "  sudo outspan record --all --for 30s -o first.db\n"
-		     "  outspan ls first.db\n");
+	const struct osp_command *c;
+
+	fprintf(out, "usage: outspan COMMAND [OPTION...]\n\n%s\n\n", osp_command_intro);
+	for (size_t i = 0; (c = osp_command_at(i)); i++)
+		fprintf(out, "  %-10s %s\n", c->name, c->brief);
+	fprintf(out, "\n`outspan COMMAND --help` explains a command. Three to start with:\n%s",
+		osp_command_examples);
 	return status;
 }
 
@@ -61,6 +36,7 @@ static void flush_output(void)
 
 int main(int argc, char **argv)
 {
+	const struct osp_command *c;
 	static char name[64];
 
 	signal(SIGPIPE, SIG_IGN); /* a closed stdout is seen as a failed write: user/output.c */
@@ -76,12 +52,11 @@ int main(int argc, char **argv)
 		printf("outspan %s\n", OSP_VERSION);
 		return OSP_EXIT_OK;
 	}
-	for (size_t i = 0; i < COMMANDS; i++) {
-		if (strcmp(argv[1], commands[i].name))
-			continue;
-		snprintf(name, sizeof(name), "outspan %s", commands[i].name);
+	c = osp_command_find(argv[1]);
+	if (c) {
+		snprintf(name, sizeof(name), "outspan %s", c->name);
 		argv[1] = name;
-		return commands[i].run(argc - 1, argv + 1);
+		return c->run(argc - 1, argv + 1);
 	}
 	osp_err(0, "outspan: no command \"%s\" - see outspan --help", argv[1]);
 	return OSP_EXIT_USAGE;

@@ -271,11 +271,6 @@ static int put_sums_json(const struct osp_manifest *m)
 	return osp_json_print(m->out, object);
 }
 
-static const char *plural(uint64_t n, const char *many)
-{
-	return n == 1 ? "" : many;
-}
-
 int osp_manifest_write_sums(const struct osp_manifest *m)
 {
 	const struct osp_manifest_sums *s = &m->sums;
@@ -287,7 +282,7 @@ int osp_manifest_write_sums(const struct osp_manifest *m)
 		"%" PRIu64 " message%s, %" PRIu64 " deliver%s: %" PRIu64 " delivered (%" PRIu64
 		" received, %" PRIu64 " confirmed), %" PRIu64 " missing, %" PRIu64 " open, %" PRIu64
 		" unknown\n",
-		s->messages, plural(s->messages, "s"), s->deliveries,
+		s->messages, osp_text_plural(s->messages), s->deliveries,
 		s->deliveries == 1 ? "y" : "ies", s->states[OSP_DELIVERY_DELIVERED], s->received,
 		s->confirmed, s->states[OSP_DELIVERY_MISSING], s->states[OSP_DELIVERY_OPEN],
 		s->states[OSP_DELIVERY_UNKNOWN]);
@@ -304,7 +299,7 @@ int osp_manifest_write_sums(const struct osp_manifest *m)
 		fprintf(f, "; %" PRIu64 " were told that they missed it\n", s->told);
 	if (s->failed)
 		fprintf(f, "failed: %" PRIu64 " message%s came to nobody\n", s->failed,
-			plural(s->failed, "s"));
+			osp_text_plural(s->failed));
 	if (s->again)
 		fprintf(f, "again: %" PRIu64 " deliver%s of what the subscriber had already\n",
 			s->again, s->again == 1 ? "y" : "ies");
@@ -312,6 +307,6 @@ int osp_manifest_write_sums(const struct osp_manifest *m)
 		fprintf(f, "handed on: %" PRIu64 ", those behind count\n", s->relays);
 	if (s->strays)
 		fprintf(f, "besides: %" PRIu64 " receipt%s without a recorded delivery\n",
-			s->strays, plural(s->strays, "s"));
+			s->strays, osp_text_plural(s->strays));
 	return 0;
 }

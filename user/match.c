@@ -22,6 +22,7 @@
 #include "user/base/pages.h"
 #include "user/base/pool.h"
 #include "user/base/recent.h"
+#include "user/open.h"
 
 enum { SAME_MAX = 16, CANDIDATES_MAX = 64, ALSO_TEXT = 256 };
 _Static_assert((int)SAME_MAX > OSP_RECENT_FEW, "a full one is crowded");
@@ -31,6 +32,8 @@ static const int64_t early_ns =
 	1000 * 1000 * 1000;			  /* a partner may have been lost so much earlier */
 static const int64_t late_ns = 100 * 1000 * 1000; /* ... or later */
 
+static const int64_t skew_ns = 1000 * 1000; /* by which times of one host may be off */
+
 enum state { NOTHING, FACT, AMBIGUOUS };
 
 struct pair {
@@ -38,6 +41,7 @@ struct pair {
 	struct osp_list by_from, by_to;
 	uint8_t agrees, differs; /* bit per match */
 	uint8_t crowded;	 /* another candidate carries the same */
+	bool barred;		 /* its `from` end is the cause of another for certain */
 	enum state state;	 /* as the sink was told last, with the next two */
 	int fact;
 	uint8_t told_agrees, told_differs;
@@ -276,6 +280,25 @@ static bool is_candidate(uint8_t agrees, uint8_t differs)
 	return agrees && (!differs || __builtin_ctz(agrees) < __builtin_ctz(differs));
 }
 
+static bool is_weak(const struct osp_link *rule, uint8_t agrees)
+{
+	return rule->matches[__builtin_ctz(agrees)].grade == OSP_GRADE_WEAK;
+}
+
+/*
+ * True if the effect had the evidence before its supposed cause began: with evidence that many carry
+ * it was another's. Stronger evidence should be nobody else's: if it is, that is not explained away.
+ */
+static bool is_too_late(const struct osp_match_end *from, const struct osp_match_end *to,
+			uint8_t agrees)
+{
+	int64_t had_ns = to->values[__builtin_ctz(agrees)].time_ns, late_by_ns;
+
+	if (from->begin_unknown || !is_weak(from->rule, agrees))
+		return false;
+	return !__builtin_sub_overflow(from->start_ns, had_ns, &late_by_ns) && late_by_ns > skew_ns;
+}
+
 static struct pair *find_pair(const struct osp_match_end *from, const struct osp_match_end *to)
 {
 	const struct osp_match_end *e = to;
@@ -295,7 +318,7 @@ static int meet(struct osp_matcher *m, struct osp_match_end *from, struct osp_ma
 	if (from->node == to->node)
 		return 0;
 	compare(from, to, &agrees, &differs);
-	if (!p && !is_candidate(agrees, differs))
+	if (!p && (!is_candidate(agrees, differs) || is_too_late(from, to, agrees)))
 		return 0;
 	if (!p) {
 		p = osp_pool_alloc(&m->pairs);
@@ -310,6 +333,40 @@ static int meet(struct osp_matcher *m, struct osp_match_end *from, struct osp_ma
 	return 0;
 }
 
+/* True if the effect has no other candidate. */
+static bool is_only(const struct pair *p)
+{
+	size_t others = 0;
+
+	for (struct osp_list *l = p->to->pairs.next; l != &p->to->pairs; l = l->next)
+		others += pair_at(p->to, l) != p && !pair_at(p->to, l)->barred;
+	return !others;
+}
+
+/*
+ * One cause has one effect. If of several with weak evidence one can have no other cause, then the
+ * cause is taken, and the others are another's.
+ */
+static void bar(struct osp_match_end *from)
+{
+	struct pair *taken = NULL;
+
+	for (struct osp_list *l = from->pairs.next; l != &from->pairs; l = l->next) {
+		struct pair *p = pair_at(from, l);
+
+		if (!p->agrees || p->differs || !is_weak(from->rule, p->agrees))
+			return;
+		if (p->barred || !is_only(p))
+			continue;
+		if (taken)
+			return;
+		taken = p;
+	}
+	for (struct osp_list *l = from->pairs.next; taken && l != &from->pairs; l = l->next)
+		if (pair_at(from, l) != taken && pair_at(from, l)->state == NOTHING)
+			pair_at(from, l)->barred = true;
+}
+
 /* Marks where the end's candidates carry the same evidence. */
 static void crowd(struct osp_match_end *e)
 {
@@ -320,7 +377,7 @@ static void crowd(struct osp_match_end *e)
 			struct pair *other = pair_at(e, k);
 			uint8_t same = p->agrees & other->agrees;
 
-			if (p->differs || other->differs)
+			if (p->differs || other->differs || p->barred || other->barred)
 				continue;
 			p->crowded |= same;
 			other->crowded |= same;
@@ -392,7 +449,7 @@ static bool has_fact(const struct osp_match_end *e)
 /* What the pair is now. One that was told cannot be taken back: it becomes ambiguous. */
 static enum state judge_pair(const struct pair *p)
 {
-	if (p->state == NOTHING && (!is_candidate(p->agrees, p->differs) ||
+	if (p->state == NOTHING && (p->barred || !is_candidate(p->agrees, p->differs) ||
 				    (p->differs && (!p->to->ripe || has_fact(p->to)))))
 		return NOTHING;
 	if (p->differs || !p->agrees)
@@ -489,8 +546,11 @@ int osp_match_add_end(struct osp_matcher *m, const struct osp_link *rule, bool t
 		return r;
 	m->values.count++;
 	e = end_at(m, ++m->values.newest);
-	*e = (struct osp_match_end){
-		.rule = rule, .to = to, .node = node, .serial = m->values.newest};
+	*e = (struct osp_match_end){.rule = rule,
+				    .to = to,
+				    .node = node,
+				    .serial = m->values.newest,
+				    .begin_unknown = node->open && node->open->guessed};
 	osp_trace_pin(m->forest, node);
 	osp_list_init(&e->pairs);
 	osp_list_init(&e->of_operation);
@@ -528,6 +588,8 @@ int osp_match_find(struct osp_matcher *m, struct osp_match_end *e)
 			r = meet_same(m, e, i);
 	for (struct osp_list *l = e->pairs.next; l != &e->pairs && !r; l = l->next)
 		r = meet(m, pair_at(e, l)->from, pair_at(e, l)->to);
+	for (struct osp_list *l = e->pairs.next; l != &e->pairs && !r; l = l->next)
+		bar(pair_at(e, l)->from);
 	/* Many into one is what a fan-in is; one into many is ambiguous for every rule. */
 	if (!e->to || e->rule->makes != OSP_MAKES_FAN_IN)
 		crowd(e);

@@ -39,6 +39,7 @@ struct osp_match_end {
 	bool closed;			 /* its span has ended */
 	bool paired;			 /* was in a pair, be it ambiguous */
 	bool ripe;			 /* it has had its time to find a partner */
+	bool begin_unknown;		 /* its operation began before start_ns, unseen */
 	uint8_t present;		 /* bit per match: it carries evidence of it, */
 	uint8_t sought;			 /* by which it is found */
 	struct osp_match_value values[]; /* by match; as many as any rule has */

@@ -11,19 +11,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "user/account.h"
 #include "user/base/cleanup.h"
 #include "user/base/clock.h"
+#include "user/reason.h"
 
 enum { SAMPLE_NS = 1000000000, TARGETS_TOLD = 8 };
 
 /* ---- figures ---- */
 
+/* What was left out as asked is no loss. */
 static uint64_t sum_lost(const struct osp_pipeline_stats *s)
 {
-	uint64_t sum = 0;
+	uint64_t sum = osp_reason_sum(s->lost, OSP_REASON_MISSING);
 
-	for (size_t i = 0; i < OSP_LOSS_COUNT; i++)
-		sum += s->lost[i];
 	return sum > s->kernel_lost ? sum : s->kernel_lost;
 }
 
@@ -71,27 +72,42 @@ static void tell_rates(const struct osp_orders *o, const struct osp_pipeline_sta
 				   : 0));
 }
 
+/* The steps of each reason of this kind. */
+static json_t *count_reasons(const struct osp_pipeline_stats *s, enum osp_reason_kind kind)
+{
+	json_t *counts = json_object();
+
+	for (int i = 0; i < OSP_LOSS_COUNT; i++) {
+		const char *name = osp_account_reason(i);
+
+		if (s->lost[i] && osp_reason_find(name)->kind == kind)
+			json_object_set_new(counts, name, json_integer((json_int_t)s->lost[i]));
+	}
+	return counts;
+}
+
+static void tell_losses(const struct osp_pipeline_stats *s, json_t *a)
+{
+	uint64_t left_out = osp_reason_sum(s->lost, OSP_REASON_CHOSEN);
+	uint64_t spare = osp_reason_sum(s->lost, OSP_REASON_SPARE);
+
+	json_object_set_new(a, "lost", json_integer((json_int_t)sum_lost(s)));
+	json_object_set_new(a, "losses", count_reasons(s, OSP_REASON_MISSING));
+	json_object_set_new(a, "left_out", json_integer((json_int_t)left_out));
+	json_object_set_new(a, "left_out_by", count_reasons(s, OSP_REASON_CHOSEN));
+	json_object_set_new(a, "not_needed", json_integer((json_int_t)spare));
+	json_object_set_new(a, "not_needed_by", count_reasons(s, OSP_REASON_SPARE));
+}
+
 static void tell_counts(const struct osp_pipeline_stats *s, json_t *a)
 {
-	static const char *const reasons[OSP_LOSS_COUNT] = {
-#define X(id, name, help) name,
-		OSP_LOSS_REASONS(X)
-#undef X
-	};
-	json_t *losses = json_object();
-
 	json_object_set_new(a, "steps", json_integer((json_int_t)s->events));
 	json_object_set_new(a, "operations", json_integer((json_int_t)s->operations));
 	json_object_set_new(a, "open", json_integer((json_int_t)s->open));
 	json_object_set_new(a, "spans", json_integer((json_int_t)s->spans));
 	json_object_set_new(a, "traces", json_integer((json_int_t)s->traces));
 	json_object_set_new(a, "links", json_integer((json_int_t)s->links));
-	json_object_set_new(a, "lost", json_integer((json_int_t)sum_lost(s)));
-	for (size_t i = 0; i < OSP_LOSS_COUNT; i++)
-		if (s->lost[i])
-			json_object_set_new(losses, reasons[i],
-					    json_integer((json_int_t)s->lost[i]));
-	json_object_set_new(a, "losses", losses);
+	tell_losses(s, a);
 }
 
 static void tell_ring(const struct osp_orders *o, json_t *a)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "user/account.h"
 #include "user/base/log.h"
 #include "user/base/text.h"
 #include "user/reason.h"
@@ -40,33 +41,24 @@ void osp_progress_end(void)
 	on_line = false;
 }
 
-static const struct {
-	const char *name, *help;
-} reasons[OSP_LOSS_COUNT] = {
-#define X(id, name, help) {name, help},
-	OSP_LOSS_REASONS(X)
-#undef X
-};
-
-/* Of the lost steps those that somebody misses, as `outspan losses` counts them. */
-static uint64_t count_missing(const struct osp_pipeline_stats *s)
+static void tell_reasons(const struct osp_pipeline_stats *s, enum osp_reason_kind kind)
 {
-	uint64_t missing = 0;
+	enum osp_log_level level = kind == OSP_REASON_MISSING ? OSP_LOG_WARN : OSP_LOG_INFO;
 
-	for (size_t i = 0; i < OSP_LOSS_COUNT; i++)
-		if (osp_reason_find(reasons[i].name)->kind == OSP_REASON_MISSING)
-			missing += s->lost[i];
-	return missing;
-}
+	for (int i = 0; i < OSP_LOSS_COUNT; i++) {
+		const char *name = osp_account_reason(i);
 
-static enum osp_log_level level_of(const char *reason)
-{
-	return osp_reason_find(reason)->kind == OSP_REASON_MISSING ? OSP_LOG_WARN : OSP_LOG_INFO;
+		if (s->lost[i] && osp_reason_find(name)->kind == kind)
+			osp_log_write(level, "  %-16s %10" PRIu64 "  %s", name, s->lost[i],
+				      osp_reason_help(name));
+	}
 }
 
 static void tell_losses(const struct osp_pipeline_stats *s, const char *file)
 {
-	uint64_t missing = count_missing(s);
+	uint64_t missing = osp_reason_sum(s->lost, OSP_REASON_MISSING);
+	uint64_t chosen = osp_reason_sum(s->lost, OSP_REASON_CHOSEN);
+	uint64_t spare = osp_reason_sum(s->lost, OSP_REASON_SPARE);
 
 	if (!missing)
 		osp_info("losses: none");
@@ -74,12 +66,15 @@ static void tell_losses(const struct osp_pipeline_stats *s, const char *file)
 		osp_warn("losses: %" PRIu64
 			 " steps are missing; traces they touch are marked \"may be cut\"",
 			 missing);
-	for (size_t i = 0; i < OSP_LOSS_COUNT; i++)
-		if (s->lost[i])
-			osp_log_write(level_of(reasons[i].name), "  %-16s %10" PRIu64 "  %s",
-				      reasons[i].name, s->lost[i], reasons[i].help);
+	tell_reasons(s, OSP_REASON_MISSING);
 	if (missing && file)
 		osp_info("  where, when, and what it means: outspan losses %s", file);
+	if (chosen)
+		osp_info("left out as asked: %" PRIu64 " step%s", chosen, osp_text_plural(chosen));
+	tell_reasons(s, OSP_REASON_CHOSEN);
+	if (spare)
+		osp_info("not needed: %" PRIu64 " step%s", spare, osp_text_plural(spare));
+	tell_reasons(s, OSP_REASON_SPARE);
 }
 
 enum { TARGETS_TOLD = 5 };
@@ -102,10 +97,11 @@ void osp_progress_summary(const struct osp_progress_summary *s)
 {
 	const struct osp_pipeline_stats *p = &s->pipeline;
 
-	osp_info("%s %" PRIu64 " steps of %" PRIu64 " operations: %" PRIu64 " spans, %" PRIu64
-		 " links, %" PRIu64 " traces",
-		 s->cost ? "recorded" : "replayed", p->events, p->operations, p->spans, p->links,
-		 p->traces);
+	osp_info("%s %" PRIu64 " step%s of %" PRIu64 " operation%s: %" PRIu64 " span%s, %" PRIu64
+		 " link%s, %" PRIu64 " trace%s",
+		 s->cost ? "recorded" : "replayed", p->events, osp_text_plural(p->events),
+		 p->operations, osp_text_plural(p->operations), p->spans, osp_text_plural(p->spans),
+		 p->links, osp_text_plural(p->links), p->traces, osp_text_plural(p->traces));
 	if (s->cost)
 		tell_cost(s->cost, s->form);
 	if (p->ambiguous)

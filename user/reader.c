@@ -1,6 +1,6 @@
 /*
- * The common part of ls, show and export: argp with our exit statuses, opening a session, the
- * ways to name a trace. It is the edge for store errors of these commands: they are said here.
+ * The common part of the commands that read a session: their options, opening it, the ways to name
+ * a trace. It is the edge for store errors of these commands: they are said here.
  */
 #include "user/reader.h"
 
@@ -13,26 +13,35 @@
 #include "user/base/log.h"
 #include "user/base/text.h"
 #include "user/command.h"
+#include "user/latency.h"
 
-void osp_reader_parse(const struct argp *argp, const char *name, int argc, char **argv, void *input)
+static error_t take_file(char *arg, struct argp_state *state, struct osp_reader_options *o)
 {
-	_cleanup_free_ char *typed = strdup(name);
-
-	argp_err_exit_status = OSP_EXIT_USAGE;
-	if (typed)
-		argv[0] = typed;
-	argp_parse(argp, argc, argv, 0, NULL, input);
-	argv[0] = "outspan";
+	if (o->file)
+		argp_error(state, "one session at a time");
+	o->file = arg;
+	return 0;
 }
 
-error_t osp_reader_take_file(int key, char *arg, struct argp_state *state, const char **file)
+error_t osp_reader_take(int key, char *arg, struct argp_state *state, struct osp_reader_options *o)
 {
 	switch (key) {
-	case ARGP_KEY_ARG:
-		if (*file)
-			argp_error(state, "one session at a time");
-		*file = arg;
+	case 'j':
+		o->json = true;
 		return 0;
+	case 'u':
+		o->utc = true;
+		return 0;
+	case 'v':
+		o->verbose = true;
+		return 0;
+	case 'c':
+		if (strcmp(arg, "auto") && strcmp(arg, "always") && strcmp(arg, "never"))
+			argp_error(state, "--color %s: expected auto, always or never", arg);
+		o->colour = arg;
+		return 0;
+	case ARGP_KEY_ARG:
+		return take_file(arg, state, o);
 	case ARGP_KEY_NO_ARGS:
 		argp_error(state, "which session? give its FILE");
 		return 0;
@@ -41,7 +50,7 @@ error_t osp_reader_take_file(int key, char *arg, struct argp_state *state, const
 	}
 }
 
-static void warn_of_cut(const struct osp_session *s, const char *file)
+static void warn_of_cut(const struct osp_session *s, const struct osp_reader_options *o)
 {
 	int64_t at_ns = s->committed_ns;
 	char text[40] = "its beginning";
@@ -50,20 +59,20 @@ static void warn_of_cut(const struct osp_session *s, const char *file)
 		osp_text_time(
 			text,
 			(int64_t)((uint64_t)at_ns + (uint64_t)osp_session_wall_offset(s, at_ns)),
-			true);
+			o->utc);
 	osp_warn("%s: cut at %s: the recording is under way or was killed, later hits are unknown",
-		 file, text);
+		 o->file, text);
 }
 
-int osp_reader_open(struct osp_session **out, const char *file)
+int osp_reader_open(struct osp_session **out, const struct osp_reader_options *o)
 {
 	char error[512];
-	int r = osp_session_open(out, file, error);
+	int r = osp_session_open(out, o->file, error);
 
 	if (r)
 		return osp_err(0, "%s", error), r;
 	if (!(*out)->ended)
-		warn_of_cut(*out, file);
+		warn_of_cut(*out, o);
 	return 0;
 }
 
@@ -105,8 +114,15 @@ static int find_by_place(struct osp_session *s, uint64_t place, uint64_t *trace)
 
 int osp_reader_find_trace(struct osp_session *s, const char *text, uint64_t *trace)
 {
-	int r;
+	bool aggregated = false;
+	int r = osp_latency_find(s, &aggregated);
 
+	if (r)
+		return osp_err(0, "%s", osp_store_error(s->store)), r;
+	if (aggregated)
+		return osp_err(0,
+			       "the session has no traces: it holds aggregates only - outspan ls shows them"),
+		       -ENOENT;
 	if (!strcmp(text, "last"))
 		return find_by_place(s, 0, trace);
 	if (*text == '#') {

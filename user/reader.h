@@ -6,15 +6,36 @@
 #include "store/session.h"
 #include "user/books.h"
 
-/* Parses with usage errors leaving with status 2. `name` is the command as typed: "outspan ls". */
-void osp_reader_parse(const struct argp *argp, const char *name, int argc, char **argv,
-		      void *input);
+/* What the commands' options have in common; each lists those that it has, and what they do. */
+struct osp_reader_options {
+	const char *file;
+	const char *colour; /* NULL = auto */
+	bool json, utc, verbose;
+};
 
-/* For argp parsers: takes the one argument FILE; other keys are unknown. */
-error_t osp_reader_take_file(int key, char *arg, struct argp_state *state, const char **file);
+#define OSP_READER_JSON(doc)                                                                       \
+	{                                                                                          \
+		"json", 'j', NULL, 0, doc, 0                                                       \
+	}
+#define OSP_READER_UTC                                                                             \
+	{                                                                                          \
+		"utc", 'u', NULL, 0, "times in UTC", 0                                             \
+	}
+#define OSP_READER_VERBOSE(doc)                                                                    \
+	{                                                                                          \
+		"verbose", 'v', NULL, 0, doc, 0                                                    \
+	}
+#define OSP_READER_COLOUR                                                                          \
+	{                                                                                          \
+		"color", 'c', "WHEN", 0, "auto (default), always or never; auto honours NO_COLOR", \
+			0                                                                          \
+	}
+
+/* For argp parsers: takes these options, and the one argument FILE; other keys are unknown. */
+error_t osp_reader_take(int key, char *arg, struct argp_state *state, struct osp_reader_options *o);
 
 /* Opens the session; what fails is said. -errno. */
-int osp_reader_open(struct osp_session **out, const char *file);
+int osp_reader_open(struct osp_session **out, const struct osp_reader_options *o);
 
 /* Reads the books of it, or of the processes with this pid (0 = all); what fails is said. -errno. */
 int osp_reader_read_books(struct osp_books **out, const struct osp_session *s, uint32_t pid);

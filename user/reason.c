@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-#include "bpf/event.h"
-
 static const struct {
 	const char *name, *help;
 } helps[OSP_LOSS_COUNT] = {
@@ -58,7 +56,7 @@ static const struct osp_reason reasons[] = {
 	 "left out on purpose, the more of a value the more there was of it: do not count what is stored",
 	 OSP_REASON_CHOSEN},
 	{"filtered", "nothing is missing: this recording did not ask for these steps",
-	 OSP_REASON_SPARE},
+	 OSP_REASON_CHOSEN},
 	{"forked_copy",
 	 "nothing of the parent is missing: what a child does with its copy is no operation",
 	 OSP_REASON_SPARE},
@@ -82,6 +80,16 @@ const char *osp_reason_help(const char *name)
 		if (!strcmp(helps[i].name, name))
 			return helps[i].help;
 	return "a reason that this outspan does not know";
+}
+
+uint64_t osp_reason_sum(const uint64_t lost[OSP_LOSS_COUNT], enum osp_reason_kind kind)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < OSP_LOSS_COUNT; i++)
+		if (osp_reason_find(helps[i].name)->kind == kind)
+			sum += lost[i];
+	return sum;
 }
 
 bool osp_reason_is_late(const char *name)

@@ -5,6 +5,9 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
+
+#include "bpf/event.h"
 
 enum osp_reason_kind {
 	OSP_REASON_MISSING, /* it was wanted and is not there */
@@ -20,6 +23,9 @@ struct osp_reason {
 
 /* The reason of that name. One that is not known counts as missing; never NULL. */
 const struct osp_reason *osp_reason_find(const char *name);
+
+/* Of the lost steps, by reason, those of this kind. */
+uint64_t osp_reason_sum(const uint64_t lost[OSP_LOSS_COUNT], enum osp_reason_kind kind);
 
 /* True if such a step came when its operation was over. */
 bool osp_reason_is_late(const char *name);

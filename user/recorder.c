@@ -455,7 +455,8 @@ static void tell_ready(struct recorder *r)
 
 	osp_follow_stats(r->follow, &s);
 	tell_bystanders(r);
-	snprintf(line, sizeof(line), "ready: %zu sites, %zu processes", s.sites, s.processes);
+	snprintf(line, sizeof(line), "ready: %zu site%s, %zu process%s", s.sites,
+		 osp_text_plural(s.sites), s.processes, s.processes == 1 ? "" : "es");
 	if (!s.sites && !r->o->all)
 		osp_warn(
 			"none of the targets has trace points that a loaded catalogue knows, so far - see outspan probes");

@@ -27,28 +27,24 @@ enum {
 	NAME = 38, /* columns of a span's name, indentation included */
 	BAR = 10,
 	PROCESS = 21,
-	DEEPEST = 12, /* levels that are indented */
-	ROOT = 19,    /* columns of a root's name in the listing */
-	MUCH = 100,   /* of a trace's time, that its steps are uncertain by: so many-th part */
-	NEXT = 4,     /* steps that may follow, of an operation that stopped */
+	DEEPEST = 12,	 /* levels that are indented */
+	ROOT = 18,	 /* columns of a root's name in the listing that there are at least, */
+	ROOT_SHORT = 12, /* or before the reason why it failed */
+	REASON = 40,	 /* that a code in the listing may take */
+	MUCH = 100,	 /* of a trace's time, that its steps are uncertain by: so many-th part */
+	NEXT = 4,	 /* steps that may follow, of an operation that stopped */
 };
 
 static const char *const RED = "\x1b[31m", *const YELLOW = "\x1b[33m", *const DIM = "\x1b[2m",
 			 *const BOLD = "\x1b[1m";
 
-int osp_render_colour(const char *when, FILE *out, bool *colour)
+bool osp_render_colour(const char *when, FILE *out)
 {
 	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
 
-	if (!strcmp(when, "always"))
-		*colour = true;
-	else if (!strcmp(when, "never"))
-		*colour = false;
-	else if (!strcmp(when, "auto"))
-		*colour = isatty(fileno(out)) && !(no && *no) && (!term || strcmp(term, "dumb"));
-	else
-		return -EINVAL;
-	return 0;
+	if (when && strcmp(when, "auto") != 0)
+		return !strcmp(when, "always");
+	return isatty(fileno(out)) && !(no && *no) && (!term || strcmp(term, "dumb"));
 }
 
 /* ---- pieces ---- */
@@ -116,11 +112,17 @@ static const struct {
 
 enum { MARKS = sizeof(marks) / sizeof(marks[0]) };
 
+/* Columns of a time: "2025-03-01T12:00:00.123456+01:00". */
+static int time_width(const struct osp_render *r)
+{
+	return r->utc ? 27 : 32;
+}
+
 void osp_render_heading(const struct osp_render *r)
 {
 	colour_on(r, BOLD);
-	fprintf(r->out, "%-12s  %-29s  %-*s %9s %4s %5s  %-6s %s", "ID", "START", ROOT, "ROOT",
-		"DURATION", "PROC", "SPANS", "STATUS", "MARKS");
+	fprintf(r->out, "%-12s  %-*s %9s %4s %5s  %-6s %-5s %s", "ID", time_width(r), "START",
+		"DURATION", "PROC", "SPANS", "STATUS", "MARKS", "ROOT");
 	colour_off(r, BOLD);
 	fputc('\n', r->out);
 }
@@ -142,44 +144,62 @@ void osp_render_legend(const struct osp_render *r, uint32_t set)
 			"lost: %" PRIu64 " of %" PRIu64
 			" steps; outspan losses tells what, when, and what it means\n",
 			r->books->missing, r->books->hits);
+	else if (r->books->open)
+		fputs("the books do not close; outspan losses tells where, and what it means\n",
+		      r->out);
 }
 
-/* "2025-03-01T12:00:00.123+01:00": milliseconds are enough to find a trace. */
-static void put_time(const struct osp_render *r, int64_t boot_ns, bool short_form)
+static void put_time(const struct osp_render *r, int64_t boot_ns)
 {
 	int64_t wall = boot_ns + osp_session_wall_offset(r->session, boot_ns);
 	char text[40];
 
-	osp_text_time(text, wall, r->utc);
-	if (short_form && strlen(text) > 26)
-		memmove(text + 23, text + 26, strlen(text + 26) + 1);
-	fprintf(r->out, short_form ? "%-29s" : "%s", text);
+	fputs(osp_text_time(text, wall, r->utc), r->out);
+}
+
+/* "publish a/b: network_error": what the trace is, and why it failed. */
+static void put_root(const struct osp_render *r, const struct osp_trace *t)
+{
+	size_t before = 50 + (size_t)time_width(r);
+	size_t room = r->columns > before + ROOT ? r->columns - before : ROOT;
+	size_t code = t->code ? 2 + osp_columns_count_text(t->code) : 0;
+
+	room = room > code + ROOT_SHORT ? room - code : code ? ROOT_SHORT : room;
+	osp_columns_write_title(r->out, t->root, room);
+	if (!code)
+		return;
+	fputs(": ", r->out);
+	colour_on(r, RED);
+	osp_columns_write(r->out, t->code, REASON);
+	colour_off(r, RED);
 }
 
 void osp_render_trace(const struct osp_render *r, const struct osp_trace *t)
 {
 	const char *colour = t->status == OSP_SPAN_ERROR ? RED : NULL;
+	size_t room = 6; /* for marks */
 	char id[33];
 
 	osp_text_hex(id, t->id, sizeof(t->id));
 	fprintf(r->out, "%.12s  ", id);
-	put_time(r, t->start_ns, true);
-	fputs("  ", r->out);
-	osp_columns_write_spaces(r->out, ROOT - osp_columns_write_title(r->out, t->root, ROOT));
+	put_time(r, t->start_ns);
 	fputc(' ', r->out);
 	put_duration(r->out, t->end_ns - t->start_ns);
 	fprintf(r->out, " %4u %5u  ", t->processes, t->spans);
 	colour_on(r, colour);
 	fputs(status_text(t->status), r->out);
 	colour_off(r, colour);
-	if (t->marks) {
-		osp_columns_write_spaces(r->out, 7 - strlen(status_text(t->status)));
-		colour_on(r, YELLOW);
-		for (size_t i = 0; i < MARKS; i++)
-			if (t->marks & marks[i].mark)
-				fputc(marks[i].letter, r->out);
-		colour_off(r, YELLOW);
+	osp_columns_write_spaces(r->out, 7 - strlen(status_text(t->status)));
+	colour_on(r, t->marks ? YELLOW : NULL);
+	for (size_t i = 0; i < MARKS; i++) {
+		if (!(t->marks & marks[i].mark))
+			continue;
+		fputc(marks[i].letter, r->out);
+		room -= room > 1;
 	}
+	colour_off(r, t->marks ? YELLOW : NULL);
+	osp_columns_write_spaces(r->out, room);
+	put_root(r, t);
 	fputc('\n', r->out);
 }
 
@@ -591,7 +611,7 @@ static void put_heading(const struct tree *t)
 	osp_columns_write_title(r->out, trace->root, WIDTH);
 	colour_off(r, BOLD);
 	fputs("\nstarted ", r->out);
-	put_time(r, trace->start_ns, false);
+	put_time(r, trace->start_ns);
 	fprintf(r->out, ", took %s%s, status ",
 		trace->marks & OSP_MARK_INCOMPLETE ? "at least " : "",
 		osp_text_duration(text, trace->end_ns - trace->start_ns));

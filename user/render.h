@@ -1,4 +1,7 @@
-/* Text for people at a terminal: the listing of traces and the tree of one. At most 100 columns. */
+/*
+ * Text for people: the listing of traces, as wide as the terminal, and the tree of one, at most 100
+ * columns.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -14,13 +17,14 @@ struct osp_render {
 	struct osp_session *session;   /* borrowed: for processes, the clock and ends of links */
 	const struct osp_books *books; /* borrowed: what was lost, and when */
 	const struct osp_outlook *outlook; /* borrowed: of what is incomplete, if any is */
+	size_t columns;			   /* that a line of the listing may have */
 	bool utc;
 	bool colour;
 	bool verbose; /* events and attributes, too */
 };
 
-/* Colour for `when` = auto, always or never: auto asks the terminal and NO_COLOR. -EINVAL. */
-int osp_render_colour(const char *when, FILE *out, bool *colour);
+/* Whether to colour; `when` is always, never, or auto (as NULL): asks the terminal and NO_COLOR. */
+bool osp_render_colour(const char *when, FILE *out);
 
 /* One line of the listing; the heading comes before the first. */
 void osp_render_heading(const struct osp_render *r);

@@ -265,8 +265,8 @@ static bool tell_hidden(const struct osp_targets *t)
 	if (!t->hidden || !missing[0])
 		return false;
 	osp_warn(
-		"%zu processes may not be looked into: %s missing - run as root, or grant the capabilities",
-		t->hidden, missing);
+		"%zu process%s may not be looked into: %s missing - run as root, or grant the capabilities",
+		t->hidden, t->hidden == 1 ? "" : "es", missing);
 	return true;
 }
 

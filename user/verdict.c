@@ -40,11 +40,6 @@ static int find_heading(const struct osp_check *c, uint64_t key, struct heading 
 	return 0;
 }
 
-static const char *plural(uint64_t n)
-{
-	return n == 1 ? "" : "s";
-}
-
 /* ---- text ---- */
 
 static void write_sums(const struct osp_verdict *v)
@@ -54,11 +49,11 @@ static void write_sums(const struct osp_verdict *v)
 	uint64_t all = 0;
 
 	if (c->genuine)
-		fprintf(v->out, "%" PRIu64 " finding%s", c->genuine, plural(c->genuine));
+		fprintf(v->out, "%" PRIu64 " finding%s", c->genuine, osp_text_plural(c->genuine));
 	else
 		fprintf(v->out, "no findings");
 	fprintf(v->out, " in %" PRIu64 " operation%s of %" PRIu64 " trace%s", c->operations,
-		plural(c->operations), c->traces, plural(c->traces));
+		osp_text_plural(c->operations), c->traces, osp_text_plural(c->traces));
 	for (int i = 0; i < OSP_CONFORM_KINDS; i++)
 		if (c->by_kind[i]) {
 			fprintf(v->out, "%s%s %" PRIu64, lead, osp_conform_to_str(i),
@@ -82,7 +77,7 @@ static void write_sums(const struct osp_verdict *v)
 		fprintf(v->out,
 			"not checked: %" PRIu64
 			" operation%s that the session's catalogue does not know\n",
-			c->unknown, plural(c->unknown));
+			c->unknown, osp_text_plural(c->unknown));
 }
 
 /* What could not be checked, and why. */
@@ -95,7 +90,8 @@ static void write_blind(const struct osp_verdict *v)
 	for (size_t i = 0; i < c->blind_count; i++)
 		fprintf(v->out, "  %s/%s in %" PRIu64 " operation%s: %s\n", c->blind[i].of->name,
 			c->blind[i].point->name, c->blind[i].operations,
-			plural(c->blind[i].operations), osp_check_cause_to_str(c->blind[i].cause));
+			osp_text_plural(c->blind[i].operations),
+			osp_check_cause_to_str(c->blind[i].cause));
 }
 
 static void write_where(const struct osp_verdict *v, const struct osp_finding *f)

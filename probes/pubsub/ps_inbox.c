@@ -63,6 +63,12 @@ int ps_inbox_change(struct ps_inbox *b, bool subscribe, enum ps_db_kind kind, st
 			: ps_subscriber_change(&b->http, subscribe, kind, key, done, owner);
 }
 
+void ps_inbox_gather(struct ps_inbox *b, bool gathering)
+{
+	if (!b->is_ws)
+		ps_subscriber_gather(&b->http, gathering);
+}
+
 int ps_inbox_leave(struct ps_inbox *b, void (*done)(void *owner, const struct ps_changed *c),
 		   void *owner)
 {

@@ -35,6 +35,9 @@ void ps_inbox_stop(struct ps_inbox *b);
 int ps_inbox_change(struct ps_inbox *b, bool subscribe, enum ps_db_kind kind, struct ps_bytes key,
 		    void (*done)(void *owner, const struct ps_changed *c), void *owner);
 
+/* As ps_subscriber_gather; over a web socket each change is a message all the same. */
+void ps_inbox_gather(struct ps_inbox *b, bool gathering);
+
 /* As ps_subscriber_leave; 1: there is nothing to leave, `done` will not be called. */
 int ps_inbox_leave(struct ps_inbox *b, void (*done)(void *owner, const struct ps_changed *c),
 		   void *owner);

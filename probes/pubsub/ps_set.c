@@ -47,8 +47,7 @@ static size_t gather(const struct ps_subscriber *s, const struct ps_change *chan
 	for (size_t i = 0; (x = osp_map_next(&s->subscriptions, &i));) {
 		struct ps_bytes key = ps_bytes(x->key, x->key_size);
 
-		if (!x->pending || (change && change->result.kind == x->kind &&
-				    ps_bytes_equal(change->result.key, key)))
+		if (!x->pending || (change && ps_change_includes(change, x->kind, key)))
 			out[n++] = (struct member){x->kind, key};
 	}
 	for (const struct ps_turn *t = s->turns.first; t; t = t->next)

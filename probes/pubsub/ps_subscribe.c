@@ -246,17 +246,57 @@ static void run_direct(struct ps_change *c)
 
 /* ---- by the whole set ------------------------------------------------------------------------ */
 
+/* The next one in the queue that goes with it. */
+static struct ps_change *next_with(const struct ps_change *c)
+{
+	const struct ps_turn *t = c->turn.next;
+
+	while (t && !(t->change && t->change->together && t->change->bulk &&
+		      t->change->result.subscribe))
+		t = t->next;
+	return c->together && t ? t->change : NULL;
+}
+
+static bool is_of(const struct ps_change *c, enum ps_db_kind kind, struct ps_bytes key)
+{
+	return c->result.kind == kind && ps_bytes_equal(c->result.key, key);
+}
+
+bool ps_change_includes(const struct ps_change *c, enum ps_db_kind kind, struct ps_bytes key)
+{
+	while (c && !is_of(c, kind, key))
+		c = next_with(c);
+	return c;
+}
+
+static void take_result(struct ps_change *c, const struct ps_ask *a)
+{
+	if (a->outcome == PS_OUTCOME_OK)
+		EACH(c, END, change_bulk_done, bulk_accepted);
+	else
+		EACH(c, END, change_bulk_done, bulk_failed);
+	c->ask.attempts = a->attempts;
+	c->result.status = a->status;
+	c->result.reason = a->reason;
+	c->result.outcome = a->outcome;
+}
+
+static void lock_acquired(struct ps_change *c)
+{
+	EACH(c, STEP, change_bulk_locked, lock_acquired_in_change_bulk_locked);
+}
+
+/* Those that go with it have their result before it is over, since that lets the next one run. */
 static void set_done(struct ps_set_request *q)
 {
 	struct ps_change *c = q->owner;
 
-	if (q->ask.outcome == PS_OUTCOME_OK)
-		EACH(c, END, change_bulk_done, bulk_accepted);
-	else
-		EACH(c, END, change_bulk_done, bulk_failed);
-	c->ask.attempts = q->ask.attempts;
-	c->result.status = q->ask.status;
-	c->result.reason = q->ask.reason;
+	take_result(c, &q->ask);
+	for (struct ps_change *with = next_with(c); with; with = next_with(with)) {
+		lock_acquired(with);
+		take_result(with, &q->ask);
+		with->covered = true;
+	}
 	finish(c, q->ask.outcome);
 }
 
@@ -264,7 +304,7 @@ static void set_done(struct ps_set_request *q)
 
 static void run_bulk(struct ps_change *c)
 {
-	EACH(c, STEP, change_bulk_locked, lock_acquired_in_change_bulk_locked);
+	lock_acquired(c);
 	c->set = (struct ps_set_request){.s = c->s, .change = c, .done = set_done, .owner = c};
 	EACH(c, SET_PARENT, &c->set);
 	ps_set_start(&c->set);
@@ -276,7 +316,9 @@ static void run(struct ps_turn *t)
 
 	if (!c->determined && ps_change_determine(c))
 		return;
-	if (c->bulk)
+	if (c->covered)
+		finish(c, c->result.outcome);
+	else if (c->bulk)
 		run_bulk(c);
 	else
 		run_direct(c);
@@ -305,17 +347,20 @@ static void use_bulk(struct ps_change *c)
 	c->bulk = true;
 }
 
-/* Upstream's rule: the whole set costs about 128 bytes each, a request about 65536. */
-static bool prefers_bulk(const struct ps_subscriber *s)
+/* Upstream's rule: the whole set costs about 128 bytes each, a request about 65536 for each change. */
+static bool prefers_bulk(const struct ps_change *c)
 {
+	const struct ps_subscriber *s = c->s;
+
 	return s->options.bulk == PS_BULK_ALWAYS ||
-	       (s->options.bulk == PS_BULK_AUTO && 128 * s->subscriptions.count <= 65536);
+	       (s->options.bulk == PS_BULK_AUTO &&
+		128 * s->subscriptions.count <= 65536 * (c->together ? s->turns.count : 1));
 }
 
 static void use_request(struct ps_change *c, uint32_t count)
 {
 	c->result.count = count;
-	if (prefers_bulk(c->s))
+	if (prefers_bulk(c))
 		use_bulk(c);
 	else
 		use_direct(c);

@@ -30,6 +30,8 @@ struct ps_change {
 	void *owner;
 	bool determined; /* whether by count or by request is decided, the count is changed */
 	bool bulk;	 /* the request is for the whole set */
+	bool together;	 /* ... with the changes that were gathered with it, which are then */
+	bool covered;	 /* over: the result is there */
 	union ps_change_op op;
 	int64_t begin_ns;
 	struct ps_ask ask;
@@ -40,6 +42,9 @@ struct ps_change {
 /* A change that waits for its turn, `done` to follow. -ENOMEM. */
 struct ps_change *ps_change_new(struct ps_subscriber *s, bool subscribe, enum ps_db_kind kind,
 				struct ps_bytes key);
+
+/* True if a request of the whole set for `c` subscribes to this, too. */
+bool ps_change_includes(const struct ps_change *c, enum ps_db_kind kind, struct ps_bytes key);
 
 /*
  * The change is the first of its key in the queue: counts, or decides to ask. True if it was

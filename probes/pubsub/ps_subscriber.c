@@ -148,11 +148,20 @@ int ps_subscriber_change(struct ps_subscriber *s, bool subscribe, enum ps_db_kin
 		return -ENOMEM;
 	c->done = done;
 	c->owner = owner;
+	c->together = s->gathering;
 	ps_turns_push(&s->turns, &c->turn);
 	if (!waits && s->turns.first != &c->turn)
 		(void)ps_change_determine(c);
-	ps_turns_run(&s->turns);
+	if (!s->gathering)
+		ps_turns_run(&s->turns);
 	return 0;
+}
+
+void ps_subscriber_gather(struct ps_subscriber *s, bool gathering)
+{
+	s->gathering = gathering;
+	if (!gathering)
+		ps_turns_run(&s->turns);
 }
 
 /* Copies of all keys: asking changes the table. */

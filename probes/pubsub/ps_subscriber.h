@@ -73,6 +73,7 @@ struct ps_subscriber {
 	struct osp_map subscriptions; /* kind and key -> struct ps_subscription, owned */
 	uint32_t counts[PS_DB_KINDS]; /* of subscriptions */
 	struct ps_turns turns;	      /* what wants to change or compare them; owned */
+	bool gathering;		      /* changes are not begun, and go together later */
 	bool stopping;		      /* takes no messages any more */
 	bool lost;		      /* the handlers were told so, and not yet of the contrary */
 };
@@ -106,6 +107,12 @@ bool ps_changed_is_success(const struct ps_changed *c);
 int ps_subscriber_change(struct ps_subscriber *s, bool subscribe, enum ps_db_kind kind,
 			 struct ps_bytes key, void (*done)(void *owner, const struct ps_changed *c),
 			 void *owner);
+
+/*
+ * Changes made between true and false are begun at false; those that subscribe by sending the whole
+ * set go in one request. Each has its own `done` all the same.
+ */
+void ps_subscriber_gather(struct ps_subscriber *s, bool gathering);
 
 /*
  * Unsubscribes from everything, however often each is wanted; `done` for each. In bulk that is

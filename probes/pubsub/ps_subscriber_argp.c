@@ -36,8 +36,8 @@ static const struct argp_option options[] = {
 	 1},
 	{"keep", KEEP, NULL, 0, "leave the subscriptions at the broadcaster when stopped", 1},
 	{"bulk", BULK, "WHEN", OPTION_ARG_OPTIONAL,
-	 "change subscriptions by sending all of them: always, auto (while at most 512; the value"
-	 " when none is given) or never (never)",
+	 "change subscriptions by sending all of them, those given here in one request: always, auto"
+	 " (while at most 512; the value when none is given) or never (never)",
 	 1},
 	{"check", CHECK, "TIME", 0,
 	 "compare the subscriptions with the broadcaster's at this interval, and repair these", 1},

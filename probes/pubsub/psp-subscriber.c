@@ -266,9 +266,11 @@ static int start(struct program *p)
 	p->keys_left = p->asked.key_count;
 	if (!p->asked.key_count)
 		return start_commands(p);
+	ps_inbox_gather(&p->inbox, true);
 	for (size_t i = 0; i < p->asked.key_count; i++)
 		change(p, true, p->asked.keys[i].kind, ps_bytes_text(p->asked.keys[i].text),
 		       started);
+	ps_inbox_gather(&p->inbox, false);
 	return 0;
 }
 

@@ -197,7 +197,15 @@ def test_aggregates_count_and_time_without_traces(case):
     told = map(json.loads, case.run("outspan", "ls", "--json", session.path).out.splitlines())
     rows = {(r["pid"], r["operation"]): r for r in told if not r["point"]}
     for (pid, operation), row in rows.items():
-        assert re.search(rf"^{pid} +{operation} +{MESSAGES} +0( +\d+(\.\d+)? [num]?s){{4}}$", said, re.M), (row, said)
+        shown = re.search(rf"^{row['comm']}/{pid}\n  {operation} +{MESSAGES} +0((?: +\d+(?:\.\d)? [num]?s){{4}})$", said, re.M)
+        assert shown, (row, said)
+        for text, name in zip(re.findall(r"\S+ [num]?s", shown[1]), ("p50_ns", "p90_ns", "p99_ns", "max_ns")):
+            number, unit = text.split()
+            ns = float(number) * {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}[unit]
+            assert abs(ns - row[name]) <= row[name] * 0.08 and len(number.replace(".", "").rstrip("0")) <= 2, (text, row)
+    assert "ROOT" not in said, said
+    said = case.run("outspan", "show", session.path, "last", status=1).err.decode()
+    assert "it holds aggregates only - outspan ls shows them" in said, said
     assert set(rows) == {(pair.publisher.pid, "notify"), (pair.broadcaster.pid, "handle_notify"),
                          (pair.subscribers[0].pid, "receive")}, said
     for row in rows.values():

@@ -3,6 +3,7 @@
 nobody can hold it up. Prints TAP; needs root and BPF."""
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -90,10 +91,32 @@ def test_status_tells_what_the_recorder_has_done(case):
 
 def test_status_tells_what_is_left_out_on_request(case):
     system = stream.System(case)
+    publisher = system.publisher("news", lines=True)
     recorder = stream.Recorder(case, "f.db", "--sample", "1/4", "--limit", "5/s:topic", "--overhead", "50%", pids=system.pids())
     now = figures(case, recorder.file)
     assert (now["sample"], now["limit"], now["limit_crowded"], now["overhead_limit_percent"]) == ("1/4", "5/s:topic", 0, 50), now
     recorder.stop()
+    # the recorder decides, so that it knows at once: whole messages are left out, none is lost
+    recorder = stream.Recorder(case, "g.db", "--limit", "1/s:topic", pids=system.pids())
+
+    def some_left_out():
+        stream.publish(publisher, "one more")
+        found = figures(case, recorder.file)
+        return found["left_out"] and found
+    now = stream.wait_until(some_left_out, "the limit leaves something out")
+    assert now["left_out_by"] == {"limited": now["left_out"]}, now
+    assert (now["lost"], now["losses"], now["lost_per_s"], now["not_needed"]) == (0, {}, 0, 0), now
+    text = ctl(case, recorder.file, "status").text()
+    assert re.search(r"^lost +0\nleft_out +\d+\n  limited +\d+\nnot_needed +0$", text, re.M), text
+    session = recorder.stop()
+    session.check_books()
+    said = case.run("outspan", "losses", recorder.file).text()
+    left_out = sum(r["lost"] for r in session.losses)
+    assert said.startswith("no step is missing: ") and f"; left out as asked: {left_out}\n" in said, said
+    assert f" stored + {left_out} left out as asked + 0 lost: closes" in said, said
+    assert re.search(r"^limited +%d  left out on request" % left_out, said, re.M), said
+    told = recorder.process.err.decode()
+    assert "losses: none" in told and f"left out as asked: {left_out} steps" in told, told
     system.stop()
 
 

@@ -153,7 +153,7 @@ class Recorder:
         self.path = case.path(name)
         pids = [word for p in programs for word in ("-p", str(p.pid))]
         self.process = case.start("outspan", "record", "-o", self.path, *pids, *args)
-        self.process.wait_for(r"^ready: \d+ sites, \d+ process")
+        self.process.wait_for(r"^ready: \d+ sites?, \d+ process")
 
     def read_until(self, sql, *values):
         """The rows that this query finds in the session while it grows, as soon as there are any."""

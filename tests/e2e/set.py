@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Whole sets of subscriptions, set and compared: what is stored, what is logged, what is recorded."""
 import contextlib
+import os
 import sqlite3
 import struct
 
@@ -103,16 +104,46 @@ def test_a_set_of_any_number_is_stored_and_kept(case):
         subscriber = start_subscriber(case, broadcaster, "--bulk", *given, stdin=True)
         url, wanted = receive_url(subscriber), [(t, recovery_url(subscriber)) for t in topics]
         sets = broadcaster.log("set")[before:]
-        assert [(e["exact"], e["added"], e["removed"], e["kept"]) for e in sets] == \
-            [(str(i + 1), "1", "0", str(i)) for i in range(count)], sets
+        assert [(e["exact"], e["added"], e["removed"], e["kept"]) for e in sets] == [(str(count), str(count), "0", "0")], sets
+        assert len(subscriber.log("subscribe", outcome="ok")) == count
         assert stored(path, url) == wanted
         # the etag by hand; at the broadcaster, computed from what is stored
         assert sets[-1]["etag"] == etag(url, wanted, [])[:8].hex()
         assert subscriber.command("check") == "checked equal outcome=ok status=200"
         assert subscriber.stop() == 0
-        left = broadcaster.log("set")[before + count:]
+        left = broadcaster.log("set")[before + 1:]
         assert [(e["exact"], e["globs"], e["added"], e["removed"], e["kept"]) for e in left] == [("0", "0", "0", str(count), "0")]
         assert stored(path, url) == []
+
+
+def test_what_is_subscribed_at_the_start_is_one_set_of_which_each_change_has_its_end(case):
+    broadcaster, path = start_stored(case)
+    recorder = Recorder(case, [broadcaster], "-e", os.path.join(harness.BUILD, "psp-subscriber"))
+    subscriber = start_subscriber(case, broadcaster, "--bulk", "--exact", "b", "--exact", "a", "--exact", "b", "--glob", "c*", "--exact", "d")
+    session = recorder.stop()
+    (mine,), (theirs,) = subscriber.log("set"), broadcaster.log("set")
+    assert (mine["exact"], mine["globs"], theirs["added"]) == ("3", "1", "4"), (mine, theirs)
+    assert [k for k, _ in stored(path, receive_url(subscriber))] == [b"a", b"b", b"d"]
+    assert [k for k, _ in stored(path, receive_url(subscriber), "glob")] == [b"c*"]
+    trace = check_set(session, subscriber, broadcaster, mine, theirs)
+    root, = trace.roots()
+    assert root["name"] == "subscribe b", root
+    others = sorted((s["name"], events(s)) for t in session.traces for s in t.roots() if s is not root)
+    bulk = ["start", "use_bulk", "lock_acquired", "bulk_accepted"]
+    assert events(root) == bulk and others == sorted([("subscribe a", bulk), ("subscribe c*", bulk), ("subscribe d", bulk),
+                                                      ("subscribe b", ["start", "refcount_only"])]), others
+    harness.check_accepts(session)
+    session.check_no_loss()
+
+
+def test_a_set_at_the_start_that_is_refused_fails_every_change(case):
+    broadcaster, path = start_stored(case, auth=hmac_options(to_broadcaster=OTHER_SECRET))
+    subscriber = case.start("psp-subscriber", "--broadcaster", broadcaster.url, "--bulk", "--exact", "a", "--glob", "b*",
+                            *hmac_options())
+    assert subscriber.wait() == 1
+    said = subscriber.text().splitlines()
+    assert [l.split(" outcome=")[0] for l in said] == ["refused subscribe exact a", "refused subscribe glob b*"], said
+    assert len(broadcaster.log("set")) == 1, broadcaster.log("set")
 
 
 def test_a_set_holds_what_the_changes_before_it_made_and_no_others(case):

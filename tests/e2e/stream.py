@@ -165,7 +165,7 @@ class Recorder:
             self.ready()
 
     def ready(self):
-        found = self.process.wait_for(r"ready: (\d+) sites, (\d+) processes")
+        found = self.process.wait_for(r"ready: (\d+) sites?, (\d+) process")
         self.ready_at = time.time_ns()
         self.sites, self.processes = int(found[1]), int(found[2])
         return self

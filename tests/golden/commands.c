@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -88,11 +89,7 @@ static int run_to(const char *line, const char *to)
 
 		dup2(out, 1);
 		dup2(err, 2);
-		exit(!strcmp(argv[0], "ls")	  ? osp_cmd_ls(argc, argv)
-		     : !strcmp(argv[0], "show")	  ? osp_cmd_show(argc, argv)
-		     : !strcmp(argv[0], "losses") ? osp_cmd_losses(argc, argv)
-		     : !strcmp(argv[0], "check")  ? osp_cmd_check(argc, argv)
-						  : osp_cmd_export(argc, argv));
+		exit(osp_command_find(argv[0])->run(argc, argv));
 	}
 	waitpid(pid, &status, 0);
 	read_file(err_path, errors, sizeof(errors));
@@ -154,8 +151,33 @@ static void listing_looks_as_checked_by_hand(void **state)
 {
 	(void)state;
 	expect_golden("ls @", "ls.txt");
-	expect_narrow();
 	expect_golden("ls --utc --limit 2 @", "ls_newest.txt");
+}
+
+/* What the command shows on a terminal that is so many columns wide. */
+static void run_on_terminal(const char *line, unsigned short columns)
+{
+	struct winsize size = {.ws_row = 24, .ws_col = columns};
+	int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+	ssize_t n;
+
+	assert_true(terminal >= 0 && !grantpt(terminal) && !unlockpt(terminal));
+	assert_int_equal(ioctl(terminal, TIOCSWINSZ, &size), 0);
+	assert_int_equal(run_to(line, ptsname(terminal)), 0);
+	n = read(terminal, output, sizeof(output) - 1);
+	assert_true(n > 0);
+	output[n] = 0;
+	close(terminal);
+}
+
+static void names_are_cut_where_the_terminal_is_too_narrow(void **state)
+{
+	(void)state;
+	run_on_terminal("ls --color=never @", 100);
+	assert_non_null(strstr(output, " sort \\x1b[2Jx..aez\r\n"));
+	run_on_terminal("ls --color=never @", 130);
+	assert_non_null(strstr(output, " sort \\x1b[2Jx\\x0ay\\xe2\\x80\\xaez\r\n"));
+	assert_non_null(strstr(output, " send south/1: refused\r\n"));
 }
 
 static void trees_look_as_checked_by_hand(void **state)
@@ -294,8 +316,12 @@ static void books_look_as_checked_by_hand(void **state)
 				    "forgotten as asked: 7\n");
 	use_session(sample_killed(), "killed");
 	assert_int_equal(run("losses @"), 0);
-	assert_non_null(strstr(output, "no step is missing: 4 hits of 1 point in 1 process\n"));
+	assert_non_null(strstr(output, "no step is missing: 4 hits of 1 point in 1 process; "
+				       "cut: later hits are unknown\n"));
 	assert_non_null(strstr(output, "\ncut at 2025-03-01T13:00:00.003000+01:00: "));
+	assert_non_null(strstr(errors, ": cut at 2025-03-01T13:00:00.003000+01:00: "));
+	assert_int_equal(run("losses --utc @"), 0);
+	assert_non_null(strstr(errors, ": cut at 2025-03-01T12:00:00.003000Z: "));
 }
 
 /* What cannot be right is told, and what is not known is not claimed. */
@@ -318,17 +344,30 @@ static void broken_books_are_told(void **state)
 	assert_string_equal(output, expected);
 	/* no trace has a mark of its own, and nobody looked for the lost partners of the first two */
 	assert_int_equal(run("ls @"), 0);
-	assert_non_null(strstr(output, "1.00 ms    1     1  ok     C\n"));
+	assert_non_null(strstr(output, "1.00 ms    1     1  ok     C     sort north/7\n"));
 	assert_non_null(strstr(
-		output, ":03.000+01:00  sort north/7             0 ns    1     1  ok     C\n"));
-	assert_non_null(
-		strstr(output, ":08.000+01:00  sort north/7             0 ns    1     1  ok\n"));
+		output, ":03.000000+01:00      0 ns    1     1  ok     C     sort north/7\n"));
+	assert_non_null(strstr(
+		output, ":08.000000+01:00      0 ns    1     1  ok           sort north/7\n"));
 	assert_int_equal(run("ls --json @"), 0);
 	assert_non_null(strstr(output, "\"may_be_cut\":true"));
 	assert_int_equal(run("show @ #1"), 0);
 	assert_non_null(strstr(
 		output,
 		"\n! may be cut: 1 step of process #99 was lost meanwhile (eaten\\x1b[31m)\n"));
+}
+
+/* No loss is known, yet nobody may read that nothing is missing. */
+static void books_that_do_not_close_are_not_called_whole(void **state)
+{
+	(void)state;
+	use_session(sample_open(), "open");
+	assert_int_equal(run("losses @"), 0);
+	assert_memory_equal(output, "books do not close: 1 of 1 point\n", 33);
+	assert_non_null(strstr(output, "5 hits, 4 stored, 0 left out, 0 lost\n"));
+	assert_null(strstr(output, "no step is missing"));
+	assert_int_equal(run("ls @"), 0);
+	assert_non_null(strstr(output, "\nthe books do not close; outspan losses tells where"));
 }
 
 static void losses_at_impossible_times_do_no_harm(void **state)
@@ -356,14 +395,12 @@ static void check_ends_with_what_a_script_wants(void **state)
 		struct sample *(*make)(void);
 		const char *name;
 		int status;
-	} sessions[] = {{sample_lossless, "lossless", 0},
-			{sample_spare, "spare", 0},
-			{sample_lossy, "lossy", 1},
-			{sample_killed, "killed", 1},
-			{sample_broken, "broken", 1}};
+	} sessions[] = {{sample_lossless, "lossless", 0}, {sample_spare, "spare", 0},
+			{sample_lossy, "lossy", 1},	  {sample_killed, "killed", 1},
+			{sample_open, "open", 1},	  {sample_broken, "broken", 1}};
 
 	(void)state;
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 6; i++) {
 		use_session(sessions[i].make(), sessions[i].name);
 		assert_int_equal(run("losses --check @"), sessions[i].status);
 		assert_ptr_equal(strchr(output, '\n'), output + strlen(output) - 1);
@@ -473,7 +510,7 @@ static void closed_pipe_stops_silently(void **state)
 			signal(SIGPIPE, ignored ? SIG_IGN : SIG_DFL);
 			dup2(ends[1], 1);
 			dup2(err, 2);
-			exit(osp_cmd_ls(2, argv));
+			exit(osp_cmd_ls.run(2, argv));
 		}
 		close(ends[1]);
 		wait(&status);
@@ -493,23 +530,26 @@ static void colour_is_only_for_those_who_want_it(void **state)
 	assert_non_null(strstr(output, "\x1b[31merror 503\x1b[0m"));
 }
 
-static void help_ends_with_examples(void **state)
+/* Those that a line continues are one. */
+static void help_ends_with_three_examples(void **state)
 {
-	static const char *const commands[] = {"ls --help", "show --help", "losses --help",
-					       "export --help"};
+	const struct osp_command *c;
 
 	(void)state;
-	for (int i = 0; i < 4; i++) {
+	for (size_t i = 0; (c = osp_command_at(i)); i++) {
 		const char *examples;
+		char line[40];
 		int n = 0;
 
-		assert_int_equal(run(commands[i]), 0);
+		snprintf(line, sizeof(line), "%s --help", c->name);
+		assert_int_equal(run(line), 0);
 		assert_string_equal(errors, "");
 		examples = strstr(output, "\nExamples:\n");
 		assert_non_null(examples);
-		for (; (examples = strstr(examples, "\n  outspan ")); examples++)
-			n++;
-		assert_true(n == 3 || (n == 2 && strstr(output, "\n  curl ")));
+		for (; (examples = strstr(examples, "\n  ")); examples++)
+			n += examples[3] != ' ';
+		if (n != 3)
+			fail_msg("%s: %d examples", line, n);
 	}
 }
 
@@ -517,6 +557,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(listing_looks_as_checked_by_hand, use_first_session),
+		cmocka_unit_test_setup(names_are_cut_where_the_terminal_is_too_narrow,
+				       use_first_session),
 		cmocka_unit_test_setup(trees_look_as_checked_by_hand, use_first_session),
 		cmocka_unit_test_setup(last_and_prefix_name_the_same_trace, use_first_session),
 		cmocka_unit_test_setup(json_has_the_promised_shapes, use_first_session),
@@ -525,6 +567,7 @@ int main(void)
 		cmocka_unit_test_setup(findings_look_as_checked_by_hand, use_first_session),
 		cmocka_unit_test_setup(books_look_as_checked_by_hand, use_first_session),
 		cmocka_unit_test_setup(broken_books_are_told, use_first_session),
+		cmocka_unit_test(books_that_do_not_close_are_not_called_whole),
 		cmocka_unit_test_setup(losses_at_impossible_times_do_no_harm, use_first_session),
 		cmocka_unit_test_setup(check_ends_with_what_a_script_wants, use_first_session),
 		cmocka_unit_test_setup(export_is_what_otlp_wants, use_first_session),
@@ -533,7 +576,7 @@ int main(void)
 		cmocka_unit_test_setup(full_disk_fails_with_a_name, use_first_session),
 		cmocka_unit_test_setup(closed_pipe_stops_silently, use_first_session),
 		cmocka_unit_test_setup(colour_is_only_for_those_who_want_it, use_first_session),
-		cmocka_unit_test_setup(help_ends_with_examples, use_first_session),
+		cmocka_unit_test_setup(help_ends_with_three_examples, use_first_session),
 	};
 
 	return cmocka_run_group_tests(tests, make_session, remove_session);

@@ -59,7 +59,7 @@ static int run(const char *option, const char *value)
 	pid = fork();
 	if (!pid) {
 		dup2(open(out_path, O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
-		exit(osp_cmd_deliveries(argc, argv));
+		exit(osp_cmd_deliveries.run(argc, argv));
 	}
 	waitpid(pid, &status, 0);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

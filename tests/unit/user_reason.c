@@ -35,8 +35,23 @@ static void only_what_nobody_misses_is_spare(void **state)
 	assert_int_equal(osp_reason_find("ring_full")->kind, OSP_REASON_MISSING);
 	assert_int_equal(osp_reason_find("late")->kind, OSP_REASON_MISSING);
 	assert_int_equal(osp_reason_find("forked_copy")->kind, OSP_REASON_SPARE);
-	assert_int_equal(osp_reason_find("filtered")->kind, OSP_REASON_SPARE);
+	assert_int_equal(osp_reason_find("duplicate")->kind, OSP_REASON_SPARE);
+	assert_int_equal(osp_reason_find("filtered")->kind, OSP_REASON_CHOSEN);
 	assert_int_equal(osp_reason_find("sampled")->kind, OSP_REASON_CHOSEN);
+}
+
+static void sums_are_by_kind(void **state)
+{
+	uint64_t lost[OSP_LOSS_COUNT] = {[OSP_LOSS_RING_FULL] = 1,
+					 [OSP_LOSS_STORE] = 2,
+					 [OSP_LOSS_SAMPLED] = 4,
+					 [OSP_LOSS_LIMITED] = 8,
+					 [OSP_LOSS_FORKED] = 16};
+
+	(void)state;
+	assert_int_equal(osp_reason_sum(lost, OSP_REASON_MISSING), 3);
+	assert_int_equal(osp_reason_sum(lost, OSP_REASON_CHOSEN), 12);
+	assert_int_equal(osp_reason_sum(lost, OSP_REASON_SPARE), 16);
 }
 
 static void a_reason_of_another_version_counts_as_missing(void **state)
@@ -52,6 +67,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_reason_is_explained),
 		cmocka_unit_test(only_what_nobody_misses_is_spare),
+		cmocka_unit_test(sums_are_by_kind),
 		cmocka_unit_test(a_reason_of_another_version_counts_as_missing),
 	};
 

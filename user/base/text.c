@@ -231,6 +231,11 @@ int osp_text_parse_duration(const char *text, int64_t *ns)
 	return -EINVAL;
 }
 
+const char *osp_text_plural(uint64_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
 char *osp_text_duration(char out[24], int64_t ns)
 {
 	double v = (double)ns;

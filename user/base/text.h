@@ -34,6 +34,9 @@ int osp_text_unhex(void *out, size_t size, const char *text, size_t length);
 /* Reads a duration: a number and ns, us, ms, s, m or h (a bare number is seconds). */
 int osp_text_parse_duration(const char *text, int64_t *ns);
 
+/* The "s" of "2 steps": "" for one, "s" for any other number. */
+const char *osp_text_plural(uint64_t count);
+
 /* Writes a duration for people: "812 ns", "41.2 us", "3.40 ms", "1.25 s". Returns out. */
 char *osp_text_duration(char out[24], int64_t ns);
 
