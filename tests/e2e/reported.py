@@ -121,6 +121,7 @@ def test_what_counts_counts_what_was_seen(case):
     seen = sum(stored for _, stored, _ in session.hits().values())
     assert seen == sum(len(s["events"]) for t in session.traces for s in t.spans if "reported" not in s["marks"])
     case.run("outspan", "losses", "--check", session.path)
+    assert harness.check(case, session.path)["operations"] == MESSAGES
     told = case.run("outspan", "deliveries", "--json", session.path).text().splitlines()
     assert json.loads(told[-1])["sums"]["deliveries"] == 0, told[-1]
 
