@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "probes/report.h"
 #include "probes/role.h"
 #include "probes/rule.h"
 
@@ -21,7 +22,8 @@ enum {
 	OSP_CATALOGUE_SPANS = 16,  /* kinds of nested span of one operation */
 	OSP_CATALOGUE_ARGS = 12,   /* arguments of a point */
 	OSP_CATALOGUE_POINTS = 1024,
-	OSP_CATALOGUE_MAX_BYTES = 1024, /* largest `max` of a str or bytes argument */
+	OSP_CATALOGUE_MAX_BYTES = 2048,	    /* largest `max` of a str or bytes argument */
+	OSP_CATALOGUE_FOREIGN_BYTES = 1024, /* of one at a foreign point */
 };
 
 enum osp_level { OSP_LEVEL_ESSENTIAL, OSP_LEVEL_DETAIL, OSP_LEVEL_DEBUG };
@@ -64,6 +66,7 @@ struct osp_arg {
 	uint8_t source; /* foreign points: 1-based argument of the note */
 	uint8_t length; /* foreign bytes: 1-based argument that holds the byte count, 0 = none */
 	uint16_t max;	/* str, bytes: bytes kept */
+	bool report;	/* a peer's report: read when it comes, and not kept */
 	enum osp_class class;
 	const struct osp_enum *enumeration; /* or NULL */
 	const char *unit;		    /* UCUM, or NULL */
@@ -195,6 +198,8 @@ struct osp_catalogue {
 	size_t link_count;
 	struct osp_implementation **implementations;
 	size_t implementation_count;
+	struct osp_report **reports;
+	size_t report_count;
 	struct osp_deliveries **deliveries; /* of the files that have them */
 	size_t deliveries_count;
 	const char **providers; /* our own (op.h) and foreign ones, as in the notes */

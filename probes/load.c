@@ -26,13 +26,15 @@ static int allocate_lists(struct osp_catalogue *c, struct osp_arena *a)
 	c->messages = osp_arena_alloc(a, OSP_LOAD_MESSAGES, sizeof(*c->messages));
 	c->implementations =
 		osp_arena_alloc(a, OSP_LOAD_IMPLEMENTATIONS, sizeof(*c->implementations));
+	c->reports = osp_arena_alloc(a, OSP_LOAD_REPORTS, sizeof(*c->reports));
 	c->deliveries = osp_arena_alloc(a, OSP_LOAD_FILES, sizeof(*c->deliveries));
 	c->providers = osp_arena_alloc(a, OSP_LOAD_PROVIDERS, sizeof(*c->providers));
 	c->texts = osp_arena_alloc(a, OSP_LOAD_FILES, sizeof(*c->texts));
 	c->names = osp_arena_alloc(a, OSP_LOAD_FILES, sizeof(*c->names));
 	c->docs = osp_arena_alloc(a, OSP_LOAD_FILES, sizeof(*c->docs));
 	return c->points && c->operations && c->links && c->messages && c->implementations &&
-			       c->deliveries && c->providers && c->texts && c->names && c->docs
+			       c->reports && c->deliveries && c->providers && c->texts &&
+			       c->names && c->docs
 		       ? 0
 		       : -ENOMEM;
 }
@@ -129,7 +131,7 @@ static int check_file(struct osp_load *l)
 	uint64_t abi = 0;
 	int r = osp_load_keys(l, l->root,
 			      "provider abi doc enums maps arguments messages fragments "
-			      "operations links implementations deliveries");
+			      "operations links reports implementations deliveries");
 
 	if (!r && !provider)
 		r = osp_load_fail(l, l->root, "provider: expected");
@@ -324,6 +326,8 @@ static int read_file(struct osp_load *l)
 		r = add_control(l);
 	if (!r)
 		r = osp_load_links(l, osp_node_find(l->root, "links"));
+	if (!r)
+		r = osp_load_reports(l, osp_node_find(l->root, "reports"));
 	if (!r)
 		r = osp_load_implementations(l, osp_node_find(l->root, "implementations"));
 	if (!r)

@@ -17,6 +17,7 @@ enum {
 	OSP_LOAD_ARENA_BYTES = 64 << 20,
 	OSP_LOAD_OPERATIONS = 256,
 	OSP_LOAD_LINKS = 256,
+	OSP_LOAD_REPORTS = 16,
 	OSP_LOAD_MESSAGES = 256,
 	OSP_LOAD_IMPLEMENTATIONS = 64,
 	OSP_LOAD_PROVIDERS = 128,
@@ -170,6 +171,9 @@ const struct osp_operation *osp_load_find_operation(const struct osp_load *l, co
 bool osp_point_is_called(const struct osp_point *p, const char *text, size_t size);
 int osp_load_links(struct osp_load *l, const struct osp_node *n);
 int osp_load_implementations(struct osp_load *l, const struct osp_node *n);
+
+/* probes/report.c */
+int osp_load_reports(struct osp_load *l, const struct osp_node *n);
 
 /* probes/role.c */
 int osp_load_deliveries(struct osp_load *l, const struct osp_node *n);

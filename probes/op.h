@@ -51,11 +51,12 @@ struct outspan_context {
 	uint8_t span_id[8];
 	uint8_t flags;
 	uint8_t valid; /* 0: there is none, whatever the other fields hold */
-	uint8_t reserved[6];
+	uint8_t asks;  /* the answer is to tell what was done, behind its own context */
+	uint8_t reserved[5];
 };
 
-/* On the wire: 'o' 's' 'p', version 1, flags, trace id, span id. */
-enum { OUTSPAN_CONTEXT_SIZE = 29, OUTSPAN_CONTEXT_VERSION = 1 };
+/* On the wire: 'o' 's' 'p', version 1, flags (the highest: asks), trace id, span id. */
+enum { OUTSPAN_CONTEXT_SIZE = 29, OUTSPAN_CONTEXT_VERSION = 1, OUTSPAN_CONTEXT_ASKS = 0x80 };
 
 /* Writes the context for the protocol's tracing field. The bytes written: 0 if there is none. */
 OUTSPAN_INLINE size_t outspan_context_write(uint8_t out[OUTSPAN_CONTEXT_SIZE],
@@ -65,7 +66,7 @@ OUTSPAN_INLINE size_t outspan_context_write(uint8_t out[OUTSPAN_CONTEXT_SIZE],
 		return 0;
 	memcpy(out, "osp", 3);
 	out[3] = OUTSPAN_CONTEXT_VERSION;
-	out[4] = c->flags;
+	out[4] = (uint8_t)(c->flags | (c->asks ? OUTSPAN_CONTEXT_ASKS : 0));
 	memcpy(out + 5, c->trace_id, 16);
 	memcpy(out + 21, c->span_id, 8);
 	return OUTSPAN_CONTEXT_SIZE;
@@ -82,7 +83,8 @@ OUTSPAN_INLINE void outspan_context_read(struct outspan_context *c, const void *
 	    p[3] != OUTSPAN_CONTEXT_VERSION || memcmp(p + 5, zeros, 16) == 0 ||
 	    memcmp(p + 21, zeros, 8) == 0)
 		return;
-	c->flags = p[4];
+	c->flags = (uint8_t)(p[4] & ~OUTSPAN_CONTEXT_ASKS);
+	c->asks = p[4] >> 7;
 	memcpy(c->trace_id, p + 5, 16);
 	memcpy(c->span_id, p + 21, 8);
 	memset(c->reserved, 0, sizeof(c->reserved));

@@ -204,6 +204,7 @@ OUTSPAN_INLINE bool outspan_context_out(struct outspan_op *op, int in_span, uint
 	if (own)
 		outspan_take_id(op);
 	out->valid = 1;
+	out->asks = 0;
 	memset(out->reserved, 0, sizeof(out->reserved));
 	memcpy(out->trace_id, op->trace_id, sizeof(out->trace_id));
 	out->flags = op->trace_flags;

@@ -59,7 +59,8 @@ static bool is_text(enum osp_type type)
 }
 
 /* What is longer is cut at the point, keeps its true size, and never links as exact. */
-static int read_max(struct osp_load *l, const struct osp_node *n, struct osp_arg *a)
+static int read_max(struct osp_load *l, const struct osp_node *n, const struct osp_point *p,
+		    struct osp_arg *a)
 {
 	uint64_t max = 256;
 	int r;
@@ -70,7 +71,8 @@ static int read_max(struct osp_load *l, const struct osp_node *n, struct osp_arg
 					     "max: expected with str and bytes only");
 		return 0;
 	}
-	r = osp_load_uint(l, n, "max", 1, OSP_CATALOGUE_MAX_BYTES, &max);
+	r = osp_load_uint(l, n, "max", 1,
+			  p->foreign ? OSP_CATALOGUE_FOREIGN_BYTES : OSP_CATALOGUE_MAX_BYTES, &max);
 	a->max = (uint16_t)max;
 	return r;
 }
@@ -137,7 +139,7 @@ static int read_arg(struct osp_load *l, const struct osp_node *key, const struct
 	if (!r)
 		r = read_type(l, type, a);
 	if (!r)
-		r = read_max(l, n, a);
+		r = read_max(l, n, p, a);
 	if (!r)
 		r = osp_load_choice(l, n, "class", "public internal secret payload", &class);
 	a->class = (enum osp_class) class;

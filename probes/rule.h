@@ -11,7 +11,13 @@ struct osp_operation;
 struct osp_point;
 
 enum osp_makes { OSP_MAKES_PARENT, OSP_MAKES_LINK, OSP_MAKES_FAN_IN };
-enum osp_grade { OSP_GRADE_EXACT, OSP_GRADE_STRONG, OSP_GRADE_WEAK, OSP_GRADE_AMBIGUOUS };
+enum osp_grade {
+	OSP_GRADE_EXACT,
+	OSP_GRADE_STRONG,
+	OSP_GRADE_WEAK,
+	OSP_GRADE_AMBIGUOUS,
+	OSP_GRADE_REPORTED /* by the peer: nobody watched it */
+};
 
 /* Where a link's value comes from: argument `arg` of `point`. */
 struct osp_ref {

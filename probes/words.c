@@ -7,7 +7,7 @@
 static const char *const levels[] = {"essential", "detail", "debug"};
 static const char *const kinds[] = {"INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"};
 static const char *const statuses[] = {"unset", "ok", "error"};
-static const char *const grades[] = {"exact", "strong", "weak", "ambiguous"};
+static const char *const grades[] = {"exact", "strong", "weak", "ambiguous", "reported"};
 static const char *const makes_words[] = {"parent", "link", "fan_in"};
 
 const char *osp_level_to_str(enum osp_level level)

@@ -304,6 +304,8 @@ static int count_forgotten(struct mem_store *m, const struct osp_row *row)
 	uint64_t steps = row->step_count;
 	int r;
 
+	if (row->spans[0].marks & OSP_MARK_REPORTED) /* the books do not have those */
+		return 0;
 	snprintf(name, sizeof(name), OSP_SESSION_FORGOTTEN "%" PRIu32, row->process);
 	r = osp_part_key(&part, &key);
 	e = r ? NULL : osp_map_find(&m->maps[OSP_PART_SESSION], key.data, key.size);

@@ -172,7 +172,7 @@ static int check_row(const struct osp_row *row, bool known, char *text, size_t r
 static int check_edge(const struct osp_edge *e, char *text, size_t room)
 {
 	static const char *const makes[] = {"parent", "link", "fan_in"};
-	static const char *const grades[] = {"exact", "strong", "weak", "ambiguous"};
+	static const char *const grades[] = {"exact", "strong", "weak", "ambiguous", "reported"};
 
 	REQUIRE(e->from && e->to, "edge without an end");
 	if (e->lasting) {
@@ -182,7 +182,7 @@ static int check_edge(const struct osp_edge *e, char *text, size_t room)
 	REQUIRE(is_text(e->rule) && is_text(e->evidence) && is_text_or_null(e->also),
 		"edge: text missing or not UTF-8");
 	REQUIRE(is_one_of(e->makes, makes, 3), "edge: makes %s", e->makes ? e->makes : "nothing");
-	REQUIRE(is_one_of(e->grade, grades, 4), "edge: grade %s", e->grade ? e->grade : "missing");
+	REQUIRE(is_one_of(e->grade, grades, 5), "edge: grade %s", e->grade ? e->grade : "missing");
 	return 0;
 }
 

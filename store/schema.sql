@@ -448,13 +448,13 @@ CREATE VIEW mark_name AS
 SELECT 1 AS mark, 'incomplete' AS name UNION ALL SELECT 2, 'began before attach'
 UNION ALL SELECT 4, 'may be cut' UNION ALL SELECT 8, 'unexpected step'
 UNION ALL SELECT 16, 'timed out' UNION ALL SELECT 32, 'ambiguous link'
-UNION ALL SELECT 64, 'steps unknown';
+UNION ALL SELECT 64, 'steps unknown' UNION ALL SELECT 128, 'reported by peer';
 
 -- What the spans of a shape add up to, and its first.
 CREATE VIEW shape_sum AS
 SELECT k.key, count(*) AS spans, max(status.v = 2) AS failed,
   max(mark.v & 1) | max(mark.v & 2) | max(mark.v & 4) | max(mark.v & 8) | max(mark.v & 16) | max(mark.v & 32) |
-    max(mark.v & 64) AS marks
+    max(mark.v & 64) | max(mark.v & 128) AS marks
 FROM (SELECT s.key, substr(s.spans, 5120 * n.i + 1, 5120) AS spans
       FROM shape s JOIN number n ON n.i < (length(s.spans) + 5119) / 5120
       UNION ALL SELECT NULL, NULL WHERE 0) k
@@ -537,7 +537,7 @@ FROM (SELECT g.*, iif(g.first = g.last, g.first, (SELECT b.key FROM bundle b WHE
               max(b.start_ns + b.duration_ns) AS end_ns, max(b.duration_ns IS NULL) AS open,
               count(DISTINCT k.process) AS processes, sum(k.spans) AS spans, max(k.failed) AS failed,
               max(k.marks & 1) | max(k.marks & 2) | max(k.marks & 4) | max(k.marks & 8) | max(k.marks & 16) |
-                max(k.marks & 32) | max(k.marks & 64) AS marks,
+                max(k.marks & 32) | max(k.marks & 64) | max(k.marks & 128) AS marks,
               max(EXISTS (SELECT 1 FROM amend a WHERE a.id = substr(b.heads, 22 * n.i + 1, 8))) AS amended
             FROM bundle b CROSS JOIN number n ON n.i < length(b.heads) / 22
             CROSS JOIN known k ON k.origin4 = substr(b.heads, 22 * n.i + 8 + 1, 4) GROUP BY b.trace) g) t
@@ -651,7 +651,7 @@ SELECT s.trace,
        s.name, c.kind_name, c.operation,
        CASE c.kind WHEN 1 THEN 'INTERNAL' WHEN 2 THEN 'SERVER' WHEN 3 THEN 'CLIENT'
                    WHEN 4 THEN 'PRODUCER' ELSE 'CONSUMER' END AS kind,
-       c.provider, c.side, c.layer, c.feature, s.process, p.comm, p.pid, s.tid,
+       c.provider, c.side, c.layer, c.feature, s.process, p.comm, p.pid, iif(s.marks & 128, NULL, s.tid) AS tid,
        strftime('%Y-%m-%dT%H:%M:%S', (s.start_ns + s.wall_ns) / 1000000000, 'unixepoch') ||
          printf('.%06dZ', (s.start_ns + s.wall_ns) / 1000 % 1000000) AS start_time,
        s.start_ns + s.wall_ns AS start_ns, s.start_ns + s.duration_ns + s.wall_ns AS end_ns,
@@ -661,7 +661,7 @@ SELECT s.trace,
          (s.marks | 32 * s.ambiguous)), '') AS marks
 FROM span_raw s
 JOIN class c ON c.key = s.class
-LEFT JOIN process p ON p.key = s.process;
+LEFT JOIN process p ON p.key = s.process AND NOT s.marks & 128;
 
 CREATE VIEW event AS
 SELECT s.trace, (SELECT lower(hex(substr(b.heads, 1, 8))) FROM bundle b WHERE b.trace = s.trace

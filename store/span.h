@@ -31,6 +31,7 @@ enum osp_mark {
 	OSP_MARK_TIMED_OUT = 1 << 4,	 /* closed by its time-out */
 	OSP_MARK_AMBIGUOUS = 1 << 5,	 /* a link to it has several candidates */
 	OSP_MARK_STEPS_UNKNOWN = 1 << 6, /* its process died, and its last steps with it */
+	OSP_MARK_REPORTED = 1 << 7,	 /* nobody saw it: a peer of its process told of it */
 };
 
 enum osp_value_type {
@@ -89,7 +90,7 @@ struct osp_row {
 	uint64_t id;	    /* span id of the operation */
 	uint64_t trace;	    /* key of the trace it belongs to: derived, may change (patch) */
 	uint64_t parent_id; /* operation of the same process that this one is a child of, or 0 */
-	uint32_t process;   /* key of struct osp_process_row */
+	uint32_t process;   /* key of struct osp_process_row; of one that was reported: told whom */
 	uint32_t tid;	    /* thread of the first step */
 	bool complete;	    /* false: a start part; a later part of the same id replaces it */
 	/*
@@ -125,7 +126,7 @@ struct osp_edge {
 	const char *rule;     /* name of the catalogue's link */
 	const char *makes;    /* parent, link, fan_in */
 	const char *evidence; /* trace_context, message_id, ... */
-	const char *grade;    /* exact, strong, weak, ambiguous */
+	const char *grade;    /* exact, strong, weak, ambiguous, reported */
 	/* other evidence that agrees, or contradicts ("!message_id"), or NULL */
 	const char *also;
 	bool lasting; /* as of a row; not of `also` */

@@ -92,7 +92,8 @@ static int drop_operation(struct sqlite_store *s, const struct sqlite_bundle *b,
 		return r;
 	last = row.id + row.spans[row.span_count - 1].number;
 	r = sqlite_decode_step_count(s, b, i, &steps);
-	r = r ? r : count_forgotten(s, f, row.process, steps);
+	if (!r && !(row.spans[0].marks & OSP_MARK_REPORTED)) /* the books do not have those */
+		r = count_forgotten(s, f, row.process, steps);
 	r = r ? r : drop_edges(s, STATEMENT_DROP_EDGES_FROM, row.id, last);
 	return r ? r : drop_edges(s, STATEMENT_DROP_EDGES_TO, row.id, last);
 }

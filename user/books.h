@@ -12,7 +12,7 @@
 #include "store/session.h"
 #include "user/reason.h"
 
-enum { OSP_BOOKS_REASONS = 64, OSP_BOOKS_MARKS = 7 };
+enum { OSP_BOOKS_REASONS = 64, OSP_BOOKS_MARKS = 8 };
 
 /* Losses of one reason. */
 struct osp_books_reason {

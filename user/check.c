@@ -563,6 +563,8 @@ static int check_operation(struct osp_check *c, const struct place *places, size
 	struct subject s = {.root = places[0].span, .places = places, .place_count = count};
 	int r;
 
+	if (s.root->marks & OSP_MARK_REPORTED) /* nobody saw its steps */
+		return 0;
 	s.of = s.root->provider && s.root->operation_name
 		       ? osp_watch_operation(c->watch, s.root->provider, s.root->operation_name)
 		       : NULL;

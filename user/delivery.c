@@ -203,7 +203,8 @@ static void take_message(struct osp_publication *m, const struct osp_span *span,
 
 static int take_span(struct osp_delivery_finder *f, const struct osp_span *span)
 {
-	const struct osp_role_operation *o = osp_roles_find(f->roles, span);
+	const struct osp_role_operation *o =
+		span->marks & OSP_MARK_REPORTED ? NULL : osp_roles_find(f->roles, span);
 	struct frame at = {.message = none, .delivery = none};
 	int r;
 

@@ -112,8 +112,8 @@ json_t *osp_json_value(const struct osp_value *v)
 
 /* By bit of enum osp_mark. */
 static const char *const mark_names[OSP_BOOKS_MARKS] = {
-	"incomplete", "began_before", "may_be_cut",   "unexpected",
-	"timed_out",  "ambiguous",    "steps_unknown"};
+	"incomplete", "began_before", "may_be_cut",    "unexpected",
+	"timed_out",  "ambiguous",    "steps_unknown", "reported"};
 
 json_t *osp_json_marks(uint32_t marks, json_t *(*word)(const char *))
 {
@@ -217,12 +217,14 @@ json_t *osp_json_span(const struct osp_session *s, const struct osp_span *span, 
 					    "CLIENT",	"PRODUCER", "CONSUMER"};
 	json_t *cut = NULL;
 	json_t *attributes = attributes_json(span->attributes, span->attribute_count, &cut);
+	bool seen = !(span->marks & OSP_MARK_REPORTED);
 	json_t *object = json_pack(
 		"{s:o, s:o, s:o, s:s, s:o, s:o, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"span_id", id_value(span->id), "parent_id", id_value(span->parent_id), "name",
 		osp_json_text(span->name), "kind", kinds[span->kind], "operation",
-		osp_json_text(span->operation_name), "process", process_json(s, span->process),
-		"start_ns", (json_int_t)(span->start_ns + wall_offset), "end_ns",
+		osp_json_text(span->operation_name), "process",
+		process_json(s, seen ? span->process : 0), "start_ns",
+		(json_int_t)(span->start_ns + wall_offset), "end_ns",
 		(json_int_t)(span->end_ns + wall_offset), "status", status_name(span->status),
 		"code", optional_text(span->code), "attributes", attributes, "events",
 		events_json(span, wall_offset), "links", links_json(span, true), "linked_by",
@@ -230,7 +232,7 @@ json_t *osp_json_span(const struct osp_session *s, const struct osp_span *span, 
 
 	if (object && span->provider)
 		json_object_set_new(object, "provider", osp_json_text(span->provider));
-	if (object)
+	if (object && seen)
 		json_object_set_new(object, "tid", json_integer(span->tid));
 	if (object && cut)
 		json_object_set_new(object, "cut", cut);

@@ -429,6 +429,19 @@ int osp_link_step(struct osp_linker *l, struct osp_open *o, const struct osp_eve
 	return set ? add_values(l, o, set, e, span) : 0;
 }
 
+bool osp_link_is_paired(const struct osp_open *o, const struct osp_link *rule, size_t span)
+{
+	const struct plan *p = o->link ? o->link->plan : NULL;
+
+	for (size_t i = 0; p && i < p->role_count; i++) {
+		const struct osp_match_end *e = o->link->latest[i];
+
+		if (p->roles[i].rule == rule && !p->roles[i].to && e && e->span == span)
+			return e->paired;
+	}
+	return false;
+}
+
 void osp_link_close(struct osp_open *o)
 {
 	struct osp_link_op *op = o->link;

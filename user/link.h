@@ -25,5 +25,8 @@ bool osp_link_heeds(const struct osp_linker *l, const struct osp_operation *o,
 /* A step was added to a span of the operation. -ENOMEM or what the matcher returns. */
 int osp_link_step(struct osp_linker *l, struct osp_open *o, const struct osp_event *e, size_t span);
 
+/* Whether a partner of the span has been seen that the rule leads to, be it certain or not. */
+bool osp_link_is_paired(const struct osp_open *o, const struct osp_link *rule, size_t span);
+
 /* The operation's spans have ended; what is remembered of it beyond its ends is forgotten. */
 void osp_link_close(struct osp_open *o);

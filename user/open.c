@@ -46,7 +46,8 @@ static void plan_arg(const struct osp_open_titles *t, const struct osp_operation
 	out->how = is_sized(a->type) ? OSP_OPEN_SIZED
 		   : a->enumeration  ? OSP_OPEN_ENUM
 				     : OSP_OPEN_WORD;
-	if (a->class == OSP_CLASS_SECRET || a->class == OSP_CLASS_PAYLOAD || a->type == OSP_TYPE_OP)
+	if (a->class == OSP_CLASS_SECRET || a->class == OSP_CLASS_PAYLOAD ||
+	    a->type == OSP_TYPE_OP || a->report)
 		out->how = OSP_OPEN_NOT;
 	out->type = a->type == OSP_TYPE_INT    ? OSP_VALUE_I64
 		    : a->type == OSP_TYPE_BOOL ? OSP_VALUE_BOOL
@@ -529,6 +530,30 @@ int osp_open_add_step(struct osp_open_pool *pool, struct osp_open *o, const stru
 	s->unexpected = unexpected;
 	o->step_infos[o->step_count++] = (struct osp_open_step){NULL, e->sequence};
 	o->changed = true;
+	return 0;
+}
+
+int osp_open_add_attribute(struct osp_open_pool *pool, struct osp_open *o, const char *name,
+			   const struct osp_value *value)
+{
+	static const struct osp_open_arg untitled = {.how = OSP_OPEN_WORD,
+						     .holes = {[0 ... OSP_CATALOGUE_SPANS] = -1}};
+	size_t need = o->attribute_count + 1;
+	struct osp_step *s;
+	int r = 0;
+
+	if (!o->step_count)
+		return -ENOSPC;
+	if (need > o->attribute_room)
+		r = extend(pool, o, PAIR(o->attributes, o->attribute_infos), need,
+			   &o->attribute_room);
+	if (r)
+		return r;
+	s = &o->steps[o->step_count - 1];
+	s->attribute_count++;
+	o->attributes[o->attribute_count] = (struct osp_attribute){name, *value};
+	o->attribute_infos[o->attribute_count++] =
+		(struct osp_open_attribute){.how = &untitled, .span = s->span};
 	return 0;
 }
 

@@ -154,6 +154,10 @@ size_t osp_open_find_span(const struct osp_open *o, int8_t kind);
 int osp_open_add_step(struct osp_open_pool *pool, struct osp_open *o, const struct osp_event *e,
 		      size_t span, bool unexpected);
 
+/* Adds an attribute that no argument is to the step added last. -ENOSPC past a maximum, -ENOMEM. */
+int osp_open_add_attribute(struct osp_open_pool *pool, struct osp_open *o, const char *name,
+			   const struct osp_value *value);
+
 /*
  * Puts a step that came late where its sequence belongs, without its values: nothing else of the
  * operation changes. -ENOSPC past a maximum, -ENOMEM. *out is the step's place.

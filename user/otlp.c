@@ -219,7 +219,8 @@ static json_t *span_attributes(const struct osp_otlp *o, const struct osp_span *
 
 	add_destination(list, o, s);
 	add_messaging(list, s);
-	add(list, "thread.id", int_json("%" PRIu64, s->tid));
+	if (!(s->marks & OSP_MARK_REPORTED))
+		add(list, "thread.id", int_json("%" PRIu64, s->tid));
 	add_text(list, "outspan.operation", s->operation_name);
 	add_text(list, "outspan.span", s->kind_name);
 	add_text(list, "outspan.side", s->side);
@@ -377,8 +378,10 @@ static int write_processes(struct osp_otlp *o)
 	return r;
 }
 
-static json_t *find_spans(struct osp_otlp *o, uint32_t key)
+/* What a peer told of ran in no process that is known: key 0. */
+static json_t *find_spans(struct osp_otlp *o, const struct osp_span *s)
 {
+	uint32_t key = s->marks & OSP_MARK_REPORTED ? 0 : s->process;
 	struct otlp_process *more;
 
 	for (size_t i = 0; i < o->process_count; i++)
@@ -430,7 +433,7 @@ int osp_otlp_write(struct osp_otlp *o, const struct osp_trace *t, const struct o
 			r = osp_map_add(&o->operations, &spans[i].id, sizeof(spans[i].id),
 					(void *)&spans[i]);
 	for (size_t i = 0; !r && i < count; i++) {
-		json_t *list = find_spans(o, spans[i].process), *span = NULL;
+		json_t *list = find_spans(o, &spans[i]), *span = NULL;
 
 		r = list ? span_json(o, &spans[i], &span) : -ENOMEM;
 

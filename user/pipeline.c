@@ -26,6 +26,7 @@
 #include "user/link.h"
 #include "user/match.h"
 #include "user/order.h"
+#include "user/reported.h"
 #include "user/roster.h"
 #include "user/stitch.h"
 #include "user/trace.h"
@@ -41,6 +42,7 @@ struct osp_pipeline {
 	struct osp_forest *forest;
 	struct osp_matcher *matcher;
 	struct osp_linker *linker;
+	struct osp_reported *reported;
 	struct osp_stitch *stitch;
 	struct osp_order order;
 	struct osp_numbers_set *numbers;
@@ -93,14 +95,42 @@ static bool on_heeds(void *arg, const struct osp_operation *o, const struct osp_
 {
 	const struct osp_pipeline *p = arg;
 
-	return osp_link_heeds(p->linker, o, point);
+	return osp_link_heeds(p->linker, o, point) || osp_reported_find(p->reported, point);
+}
+
+/* What a peer tells of its part counts only where nobody watches the peer. */
+static int tell_reported(struct osp_pipeline *p, struct osp_open *o, const struct osp_event *e,
+			 size_t span)
+{
+	struct osp_part row = {.kind = OSP_PART_ROW}, edge = {.kind = OSP_PART_EDGE};
+	struct osp_trace_node *node;
+	int r;
+
+	if (osp_link_is_paired(o, osp_reported_find(p->reported, e->point)->link, span))
+		return 0;
+	r = osp_reported_make(p->reported, o, e, span, &row.row, &edge.edge);
+	if (r)
+		return r > 0 ? 0 : r;
+	r = osp_trace_add(p->forest, o->tracee->slot, row.row.id, &node);
+	if (!r)
+		r = osp_trace_join(p->forest, node, o->node);
+	if (r)
+		return r;
+	row.row.trace = osp_trace_key(node);
+	row.row.process = o->tracee->row.key;
+	r = tell(p, &row);
+	if (r)
+		return r == -E2BIG ? 0 : r;
+	node->stored = true;
+	return tell(p, &edge);
 }
 
 static int on_stepped(void *arg, struct osp_open *o, const struct osp_event *e, size_t span)
 {
 	struct osp_pipeline *p = arg;
+	int r = osp_link_step(p->linker, o, e, span);
 
-	return osp_link_step(p->linker, o, e, span);
+	return r || !osp_reported_find(p->reported, e->point) ? r : tell_reported(p, o, e, span);
 }
 
 /* The parent may not have been seen yet, or never will be: a node stands in for it. */
@@ -721,6 +751,7 @@ void osp_pipeline_free(struct osp_pipeline **pipeline)
 		return;
 	osp_stitch_free(&p->stitch);
 	osp_link_free(&p->linker);
+	osp_reported_free(&p->reported);
 	osp_match_free(&p->matcher);
 	osp_trace_free(&p->forest);
 	osp_account_free(&p->account);
@@ -764,6 +795,8 @@ static int build(struct osp_pipeline *p, const struct osp_pipeline_limits *given
 		r = osp_match_new(&p->matcher, c, p->forest, p->roster, links, &matched);
 	if (!r)
 		r = osp_link_new(&p->linker, c, p->matcher);
+	if (!r)
+		r = osp_reported_new(&p->reported, c);
 	if (!r)
 		r = osp_stitch_new(&p->stitch, c, p->roster, &limits, &stitched);
 	if (!r)

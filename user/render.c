@@ -21,6 +21,7 @@
 #include "user/base/text.h"
 #include "user/columns.h"
 #include "user/halt.h"
+#include "user/reported.h"
 
 enum {
 	WIDTH = 100,
@@ -107,7 +108,8 @@ static const struct {
 	 "unexpected step: not in the catalogue's order (-v shows it)"},
 	{OSP_MARK_STEPS_UNKNOWN, 'S', "steps unknown",
 	 "cut, steps unknown: they went with the process"},
-	{OSP_MARK_AMBIGUOUS, 'A', "ambiguous link", NULL}, /* its links say more */
+	{OSP_MARK_AMBIGUOUS, 'A', "ambiguous link", NULL},  /* its links say more */
+	{OSP_MARK_REPORTED, 'R', "reported by peer", NULL}, /* stands in place of the process */
 };
 
 enum { MARKS = sizeof(marks) / sizeof(marks[0]) };
@@ -248,6 +250,15 @@ static size_t code_room(const struct osp_span *s)
 	return s->status == OSP_SPAN_ERROR ? 8 : 11;
 }
 
+/* Where it ran, unless nobody saw that. */
+static void process_text(const struct tree *t, const struct osp_span *s, char out[64])
+{
+	if (s->marks & OSP_MARK_REPORTED)
+		snprintf(out, 64, "reported by peer");
+	else
+		osp_columns_process(t->r->session, s->process, out);
+}
+
 static void put_line(const struct tree *t, const struct osp_span *s)
 {
 	const struct osp_render *r = t->r;
@@ -262,7 +273,7 @@ static void put_line(const struct tree *t, const struct osp_span *s)
 	fputc(' ', r->out);
 	put_duration(r->out, s->end_ns - s->start_ns);
 	fputs("  ", r->out);
-	osp_columns_process(r->session, s->process, process);
+	process_text(t, s, process);
 	osp_columns_write_padded(r->out, process, PROCESS);
 	fputs("  ", r->out);
 	colour_on(r, colour);
@@ -323,7 +334,7 @@ static int put_far_end(const struct tree *t, uint64_t id)
 		root = root ? root : span.id;
 		if (span.id != id)
 			continue;
-		osp_columns_process(t->r->session, span.process, process);
+		process_text(t, &span, process);
 		fputc(' ', f);
 		osp_columns_write_title(f, span.name, 24);
 		fputs(" in ", f);
@@ -332,6 +343,32 @@ static int put_far_end(const struct tree *t, uint64_t id)
 		return 0;
 	}
 	return r < 0 ? r : 0;
+}
+
+static const struct osp_value *find_fact(const struct osp_span *s, const char *name)
+{
+	for (size_t i = 0; i < s->event_count; i++)
+		for (size_t k = 0; k < s->events[i].attribute_count; k++)
+			if (!strcmp(s->events[i].attributes[k].name, name))
+				return &s->events[i].attributes[k].value;
+	return NULL;
+}
+
+/* How far what a peer reported can be believed. */
+static void put_report(const struct tree *t, const struct osp_span *s)
+{
+	const struct osp_value *error = find_fact(s, OSP_ATTRIBUTE_CLOCK_ERROR);
+	bool cut = false;
+	char text[24];
+
+	for (size_t i = 0; i < t->count && !cut; i++)
+		cut = t->spans[i].operation == s->id && find_fact(&t->spans[i], OSP_ATTRIBUTE_CUT);
+	if (error && error->type == OSP_VALUE_U64 && error->u64 <= INT64_MAX)
+		fprintf(t->r->out, ", times may be off by %s", osp_text_duration(text, error->i64));
+	else
+		fputs(", clock unknown: it was between request and answer", t->r->out);
+	if (cut)
+		fputs(", its end is missing", t->r->out);
 }
 
 /* What stands above in the tree and why; a nested span and a child need no reason. */
@@ -345,6 +382,8 @@ static void put_cause(const struct tree *t, const struct osp_span *s, const stru
 			strcmp(l->makes, "fan_in") ? "linked with" : "gathers", l->span_id);
 	fputs("via ", f);
 	put_evidence(f, l);
+	if (s->marks & OSP_MARK_REPORTED)
+		put_report(t, s);
 	end_note(t, DIM);
 }
 

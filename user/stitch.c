@@ -114,9 +114,9 @@ static bool add_key_argument(struct osp_passing *p)
 			return false;
 		if (v->data)
 			osp_hash_bytes(hash, v->data,
-				       v->size < OSP_CATALOGUE_MAX_BYTES
+				       v->size < OSP_CATALOGUE_FOREIGN_BYTES
 					       ? v->size
-					       : (size_t)OSP_CATALOGUE_MAX_BYTES);
+					       : (size_t)OSP_CATALOGUE_FOREIGN_BYTES);
 		p->key.words[0] = hash[0];
 		p->key.words[2] = hash[1];
 		return true;

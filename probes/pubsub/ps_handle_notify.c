@@ -77,7 +77,8 @@ static void auth_tentatively_accepted(struct publish *p)
 {
 	PS_STEP(lonelypsp_handle_notify__auth_tentatively_accepted(
 		lonelypsp_handle_notify_at_auth_result(&p->op)));
-	if (p->b->report == PS_REPORT_SIMPLE && !p->context.valid)
+	if (p->context.valid ? p->context.asks && p->b->report != PS_REPORT_NONE
+			     : p->b->report == PS_REPORT_SIMPLE)
 		ps_report_start(&p->report, p->begin_ns);
 	ps_report_add(&p->report, "auth_tentatively_accepted", NULL);
 }
@@ -106,8 +107,7 @@ static void sending_response(struct publish *p)
 		lonelypsp_handle_notify_at_sending_response(&p->op), &context);
 	/* answered with one only if asked with one */
 	context.valid &= p->context.valid && p->b->report != PS_REPORT_NONE;
-	a.tracing =
-		p->report.on ? ps_report_encode(&p->report) : ps_trace_bytes(&tracing, &context);
+	a.tracing = ps_report_encode(&p->report, ps_trace_bytes(&tracing, &context));
 	s.tracing = a.tracing;
 	ps_answer_signed(p->request, &a, &p->b->auth->to_subscriber, &s);
 }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "probes/pubsub/ps_report.h"
 #include "probes/pubsub/ps_system.h"
 #include "user/base/cleanup.h"
 
@@ -162,11 +163,21 @@ static void bad_auth_result(struct ps_notification *n, enum ps_auth_result resul
 	determine_retry(n);
 }
 
+static void report_received(struct ps_notification *n, struct ps_bytes report)
+{
+	uint64_t received_ns, sent_ns;
+
+	if (ps_report_times(report, &received_ns, &sent_ns))
+		PS_STEP(lonelypsp_notify__report_received(
+			lonelypsp_notify_at_response_auth_result(&n->op), report.data, report.size,
+			received_ns, sent_ns));
+}
+
 static void response_notify_accepted(struct ps_notification *n, const struct ps_response *a)
 {
 	struct outspan_context context;
 
-	ps_trace_read(&context, a->tracing);
+	report_received(n, ps_trace_read_answer(&context, a->tracing));
 	lonelypsp_notify__response_notify_accepted(lonelypsp_notify_at_response_auth_result(&n->op),
 						   &context, a->subscribers);
 	n->subscribers = a->subscribers;
@@ -262,6 +273,7 @@ static void sending_request(struct ps_notification *n)
 	PS_STEP(lonelypsp_notify__sending_request(lonelypsp_notify_at_sending(&n->op), n->url,
 						  strlen(n->url), n->identifier, n->identifier_size,
 						  &context));
+	context.asks = n->publisher->ask_report;
 	if (encode_request(n, ps_trace_bytes(&tracing, &context))) {
 		fail_later(n);
 		return;

@@ -17,6 +17,7 @@ struct ps_publisher {
 	size_t broadcaster_count;
 	unsigned passes;	    /* over all broadcasters */
 	bool retry_ambiguous;	    /* also after a failure that may have come too late */
+	bool ask_report;	    /* while a recorder watches: what did the broadcaster do? */
 	struct ps_bytes identifier; /* of every attempt, or size 0: 16 random bytes each */
 };
 

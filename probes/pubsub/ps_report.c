@@ -8,10 +8,16 @@
 #include <jansson.h>
 
 #include "probes/pubsub/ps_system.h"
+#include "probes/pubsub/ps_trace.h"
 #include "user/base/cleanup.h"
 
-/* The field's length has 16 bits; what is not records takes 19 bytes of it. */
-enum { FIELD_MAX = 65535, RECORDS_MAX = FIELD_MAX - 19 };
+/* The field's length has 16 bits; what is not records takes 19 bytes of it, and a context. */
+enum {
+	FIELD_MAX = 65535,
+	AROUND = 19,
+	TIMES = 16,
+	RECORDS_MAX = FIELD_MAX - AROUND - OUTSPAN_CONTEXT_SIZE
+};
 
 int ps_report_mode_from_str(const char *text, enum ps_report_mode *mode)
 {
@@ -75,19 +81,32 @@ void ps_report_add(struct ps_report *r, const char *name, const char *format, ..
 	r->records.size = before;
 }
 
-struct ps_bytes ps_report_encode(struct ps_report *r)
+struct ps_bytes ps_report_encode(struct ps_report *r, struct ps_bytes context)
 {
 	struct ps_writer w = {.out = &r->whole};
 
 	if (!r->on)
-		return ps_bytes(NULL, 0);
+		return context;
 	osp_buffer_reset(&r->whole);
+	ps_wire_write_bytes(&w, context);
 	ps_wire_write_number(&w, 1, r->truncated);
 	ps_wire_write_number(&w, 2, r->count);
 	ps_wire_write_bytes(&w, ps_bytes(r->records.data, r->records.size));
 	ps_wire_write_number(&w, 8, (uint64_t)r->received_ns);
 	ps_wire_write_number(&w, 8, (uint64_t)ps_system_wall_ns());
 	return ps_bytes(r->whole.data, w.error ? 0 : r->whole.size);
+}
+
+bool ps_report_times(struct ps_bytes report, uint64_t *received_ns, uint64_t *sent_ns)
+{
+	struct ps_reader r;
+
+	if (report.size < AROUND)
+		return false;
+	r = ps_wire_reader((const uint8_t *)report.data + report.size - TIMES, TIMES);
+	*received_ns = ps_wire_read_number(&r, 8);
+	*sent_ns = ps_wire_read_number(&r, 8);
+	return true;
 }
 
 void ps_report_clear(struct ps_report *r)

@@ -13,11 +13,14 @@
 
 #include "probes/pubsub/ps_wire.h"
 
-/* What a RESPONSE_NOTIFY over HTTP carries. An own context is answered with one in all but the first. */
+/*
+ * What a RESPONSE_NOTIFY over HTTP carries. An own context is answered with one in all but the first,
+ * and with a report behind it if it asks for one.
+ */
 enum ps_report_mode {
 	PS_REPORT_NONE,	  /* nothing, whatever was asked */
-	PS_REPORT_OWN,	  /* an own context if the request carried one, else nothing */
-	PS_REPORT_SIMPLE, /* an own context if the request carried one, else such a report */
+	PS_REPORT_OWN,	  /* nothing else */
+	PS_REPORT_SIMPLE, /* a report to requests without an own context */
 	PS_REPORT_MODES
 };
 
@@ -42,7 +45,13 @@ void ps_report_start(struct ps_report *r, int64_t received_ns);
  */
 void ps_report_add(struct ps_report *r, const char *name, const char *format, ...);
 
-/* The field as of now, borrowed until the report is cleared; empty if it was never started. */
-struct ps_bytes ps_report_encode(struct ps_report *r);
+/*
+ * The field as of now, borrowed until the report is cleared: the context in front, then the report.
+ * Only the context if none was started.
+ */
+struct ps_bytes ps_report_encode(struct ps_report *r, struct ps_bytes context);
+
+/* The two times at the end of a report. False: it is too short to be one. */
+bool ps_report_times(struct ps_bytes report, uint64_t *received_ns, uint64_t *sent_ns);
 
 void ps_report_clear(struct ps_report *r);

@@ -30,3 +30,14 @@ static inline void ps_trace_read(struct outspan_context *c, struct ps_bytes trac
 {
 	outspan_context_read(c, tracing.data, tracing.size);
 }
+
+/* The tracing field of an answer: a context, a report (ps_report.h), or a report behind a context. */
+static inline struct ps_bytes ps_trace_read_answer(struct outspan_context *c,
+						   struct ps_bytes tracing)
+{
+	size_t own = OUTSPAN_CONTEXT_SIZE;
+
+	ps_trace_read(c, ps_bytes(tracing.data, tracing.size < own ? tracing.size : own));
+	return c->valid ? ps_bytes((const uint8_t *)tracing.data + own, tracing.size - own)
+			: tracing;
+}

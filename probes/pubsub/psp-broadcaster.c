@@ -55,7 +55,8 @@ static const struct argp_option options[] = {
 	{"answer-tracing", ANSWER_TRACING, "WHAT", 0,
 	 "what answers to publishers over HTTP tell of the fan-out: own (a trace context, if the "
 	 "request had one; default), simple (that, or else the timings that publishers with "
-	 "lonelypsp's simple tracer need), or none",
+	 "lonelypsp's simple tracer need), or none. But with none, these timings come "
+	 "behind a context that asks for them",
 	 1},
 	{"grace", GRACE, "TIME", 0, "how long publishes under way may take at the end (5s)", 1},
 	{"fanout-url", FANOUT_URL, "URL", 0,

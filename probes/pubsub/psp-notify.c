@@ -29,6 +29,7 @@ enum option_key {
 	NUMBERED,
 	QUIET,
 	IN_FLIGHT,
+	ASK_REPORT,
 };
 
 enum { LINE_MAX_BYTES = 16 << 20 };
@@ -49,6 +50,10 @@ static const struct argp_option options[] = {
 	 "do not try again when the message may have been taken", 1},
 	{"in-flight", IN_FLIGHT, "N", 0,
 	 "with --ws: publish up to N messages before the first is confirmed (1)", 1},
+	{"ask-report", ASK_REPORT, NULL, 0,
+	 "while outspan records this, ask broadcasters to answer with what they did, and when; "
+	 "not with --ws",
+	 1},
 	{"quiet", 'q', NULL, 0, "print no line per message", 1},
 	{0},
 };
@@ -67,7 +72,7 @@ struct program {
 	const char *topic, *text, *file;
 	uint64_t count;
 	double rate;
-	bool lines_wanted, numbered, quiet, unambiguous;
+	bool lines_wanted, numbered, quiet, unambiguous, ask_report;
 	uint8_t identifier[PS_IDENTIFIER_MAX];
 	size_t identifier_size;
 	unsigned retries;
@@ -118,6 +123,9 @@ static bool parse_flag(int key, struct program *p)
 	case NUMBERED:
 		p->numbered = true;
 		return true;
+	case ASK_REPORT:
+		p->ask_report = true;
+		return true;
 	case 'q':
 		p->quiet = true;
 		return true;
@@ -149,6 +157,8 @@ static error_t check(struct program *p, struct argp_state *state)
 		argp_error(state, "expected one of: a message, --file, --stdin-lines");
 	if (p->numbered && (p->file || (p->text && !strcmp(p->text, "-"))))
 		argp_error(state, "--numbered: not with --file or -");
+	if (p->ask_report && p->ws.wanted)
+		argp_error(state, "--ask-report: not with --ws");
 	if (p->in_flight > 1 && !p->ws.wanted)
 		argp_error(state, "--in-flight: only with --ws");
 	if (p->ws.wanted && p->identifier_size > PS_FRAME_IDENTIFIER_MAX)
@@ -395,6 +405,7 @@ static int open_outbox(struct program *p)
 		.broadcaster_count = p->broadcasters.count,
 		.passes = p->retries,
 		.retry_ambiguous = !p->unambiguous,
+		.ask_report = p->ask_report,
 		.identifier = ps_bytes(p->identifier, p->identifier_size),
 	};
 

@@ -628,7 +628,7 @@ static void expect_setting(struct fixture *f, const char *name, const char *valu
 static void forgetting_takes_whole_traces_that_are_old(void **state)
 {
 	struct fixture *f = *state;
-	struct small m[6];
+	struct small m[7];
 	struct osp_part parts[] = {
 		small_row(&m[0], 0x10000, 1, 0),
 		small_row(&m[1], 0x20000, 1, 5),
@@ -641,8 +641,13 @@ static void forgetting_takes_whole_traces_that_are_old(void **state)
 		patch(0x10000, 0, OSP_MARK_MAY_BE_CUT),
 	};
 	struct osp_part late = small_row(&m[5], 0x40000, 2, 20);
+	struct osp_part reported = small_row(&m[6], 0x60000, 1, 0);
 	bool more = true;
 
+	/* what a peer reported goes, too, but no books ever counted its step */
+	m[6].span.marks = OSP_MARK_REPORTED;
+	reported.row.process = 7;
+	write_parts(f, &reported, 1);
 	parts[0].row.process = 7;
 	parts[4].row.complete = false;
 	/* in several batches: what is young comes apart from what is old */

@@ -6,8 +6,8 @@ import struct
 import time
 
 import harness
-from pubsub import OTHER_SECRET, Bytes, context_of, hmac_options, make_context, post_change, post_notify, publish, start_broadcaster, \
-    start_publisher, start_subscriber, tracing_of
+from pubsub import OTHER_SECRET, Bytes, Wire, context_of, hmac_options, make_context, post_change, post_notify, publish, \
+    start_broadcaster, start_publisher, start_subscriber, tracing_of
 
 # What lonelypsp's simple tracer calls what the broadcaster's log calls so, between sending and the next subscriber.
 MISSED = ["handle_missed_start", "handle_missed_success"]
@@ -97,6 +97,39 @@ def test_a_context_is_answered_with_one_and_only_then(case):
     assert Report(answer(simple, b"foreign", b"anything")).names[0] == "auth_tentatively_accepted"
     wrong = case.run("psp-broadcaster", "--answer-tracing", "all", status=2)
     assert b"--answer-tracing all: expected own, simple or none" in wrong.err, wrong.err
+
+
+def asking():
+    context = bytearray(make_context())
+    context[4] |= 0x80
+    return bytes(context)
+
+
+def test_a_context_that_asks_is_answered_with_one_and_a_report(case):
+    simple, own, none = (start_broadcaster(case, "--answer-tracing", mode) for mode in ("simple", "own", "none"))
+    for broadcaster in (simple, own, start_broadcaster(case)):
+        tracing = answer(broadcaster, b"asking", asking())
+        assert context_of(tracing[:29]) and tracing[4] == 1, tracing
+        assert Report(tracing[29:]).names == ["auth_tentatively_accepted", "auth_accepted", "no_more_subscribers"]
+    assert answer(none, b"asking", asking()) == b""
+
+
+def test_what_asks_is_not_handed_on_to_subscribers(case):
+    broadcaster, wire = start_broadcaster(case), Wire()
+    wire.port = start_subscriber(case, broadcaster, "--url", wire.url, "--exact", "a/b").port
+    answer(broadcaster, b"asking", asking())
+    (_, body, _), = wire.exchanges
+    assert tracing_of("receive", body) == make_context()
+    wire.close()
+
+
+def test_a_publisher_asks_only_while_it_is_recorded(case):
+    broadcaster = start_broadcaster(case)
+    wire = Wire(broadcaster.port)
+    publish(start_publisher(case, wire.url, "a/b", "--ask-report"), "nobody looks")
+    (_, asked, answered), = wire.exchanges
+    assert tracing_of("notify", asked) == tracing_of("answer", answered) == b""
+    wire.close()
 
 
 def test_over_a_web_socket_nothing_is_kept_for_the_answer(case):

@@ -311,9 +311,9 @@ static void print_value(const struct osp_value *v, FILE *out)
 
 static void print_marks(uint32_t marks, FILE *out)
 {
-	static const char *const names[] = {"incomplete",   "began-before", "may-be-cut",
-					    "unexpected",   "timed-out",    "ambiguous",
-					    "steps-unknown"};
+	static const char *const names[] = {"incomplete",    "began-before", "may-be-cut",
+					    "unexpected",    "timed-out",    "ambiguous",
+					    "steps-unknown", "reported"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (marks >> i & 1)

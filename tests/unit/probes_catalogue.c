@@ -113,6 +113,7 @@ static const char notify_automaton[] =
 	"ResponseReceived response_received(status_code) -> ResponseAuthResult\n"
 	"ResponseAuthResult bad_response() -> retry.Determined close=attempt:error/bad_response\n"
 	"ResponseAuthResult bad_auth_result(result) -> retry.Determined close=attempt:error/bad_auth\n"
+	"ResponseAuthResult report_received(broadcaster_report, request_received, response_sent) -> ResponseAuthResult\n"
 	"ResponseAuthResult response_notify_accepted(context, num_subscribers) -> end(ok) close=attempt:ok\n"
 	"retry.Determined retry_prevented() -> end(error retry_prevented)\n"
 	"retry.Determined retries_exhausted() -> end(error retries_exhausted)\n"

@@ -113,6 +113,21 @@ static void context_has_a_fixed_form_on_the_wire(void **state)
 	assert_memory_equal(&back, &c, sizeof(c));
 }
 
+/* The highest flag asks for a report; it is no flag of the trace, and is not handed on. */
+static void a_context_may_ask_for_a_report(void **state)
+{
+	struct outspan_context c = context(7), back;
+	uint8_t wire[OUTSPAN_CONTEXT_SIZE];
+
+	(void)state;
+	c.asks = 1;
+	assert_int_equal(outspan_context_write(wire, &c), 29);
+	assert_int_equal(wire[4], 0x81);
+	outspan_context_read(&back, wire, 29);
+	assert_int_equal(back.asks, 1);
+	assert_int_equal(back.flags, 1);
+}
+
 static void absent_context_writes_nothing(void **state)
 {
 	struct outspan_context c = context(7);
@@ -878,6 +893,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(context_has_a_fixed_form_on_the_wire),
+		TEST(a_context_may_ask_for_a_report),
 		TEST(absent_context_writes_nothing),
 		TEST(foreign_and_malformed_contexts_are_ignored),
 		TEST(unwanted_points_leave_the_block_alone),

@@ -51,7 +51,7 @@ static const struct row yaml_rows[] = {
 static const struct row file_rows[] = {
 	{"a list instead of a map", "[1]\n", "f:1: expected a map"},
 	{"unknown key", "provider: p\nabi: 1\nopertions: {}\n",
-	 "f:3: opertions: expected one of: provider abi doc enums maps arguments messages fragments operations links implementations deliveries"},
+	 "f:3: opertions: expected one of: provider abi doc enums maps arguments messages fragments operations links reports implementations deliveries"},
 	{"no provider", "abi: 1\n", "f:1: provider: expected"},
 	{"no abi", "provider: p\n", "f:1: abi: expected 1"},
 	{"unknown abi", "provider: p\nabi: 2\noperations: {}\n",
@@ -151,8 +151,13 @@ static const struct row point_rows[] = {
 	 "arg length"},
 	{"max of an integer", ARGS("{n: {type: u8, max: 5}}"),
 	 "f:5: operations.a.points.go.args.n: max: expected with str and bytes only"},
-	{"max too large", ARGS("{n: {type: str, max: 1025}}"),
-	 "f:5: operations.a.points.go.args.n: max: expected a number from 1 to 1024"},
+	{"max too large", ARGS("{n: {type: str, max: 2049}}"),
+	 "f:5: operations.a.points.go.args.n: max: expected a number from 1 to 2048"},
+	{"max too large at a foreign point",
+	 HEAD
+	 "    by: thread\n    points: {'x:go': {level: essential, args: {n: {type: str, max: 1025, arg: 1}}}}\n"
+	 "    start: S\n    states: {S: {'x:go': {end: ok}}}\n",
+	 "f:6: operations.a.points.x:go.args.n: max: expected a number from 1 to 1024"},
 	{"unknown class", ARGS("{n: {type: str, class: private}}"),
 	 "f:5: operations.a.points.go.args.n: class: expected one of: public internal secret "
 	 "payload"},

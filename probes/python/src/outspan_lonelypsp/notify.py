@@ -20,6 +20,8 @@ from lonelypsp.tracing.stateless.notify import (
 from outspan_lonelypsp import points
 from outspan_lonelypsp.exchange import cause_of
 
+CONTEXT_SIZE = 29  # of ours, in a tracing field
+REPORT_TIMES = struct.Struct(">QQ")  # at the end of what a broadcaster with the `simple` tracer answers
 Response = HandledTrustedNotifyReceivedResponse[HandledTrustedNotify[StatelessTracingNotifyOnSendingResponse]]
 
 
@@ -68,6 +70,9 @@ class Notify:
         return self
 
     def on_response_notify_accepted(self, /, *, tracing: bytes, num_subscribers: int) -> None:
+        report = tracing[CONTEXT_SIZE:] if tracing.startswith(b"osp") else tracing
+        if len(report) > REPORT_TIMES.size:
+            self._op.report_received(report, *REPORT_TIMES.unpack(report[-REPORT_TIMES.size:]))
         self._op.response_notify_accepted(tracing, num_subscribers)
 
     def on_retry_prevented(self) -> None:
