@@ -22,6 +22,22 @@ enum osp_span_kind {
 };
 enum osp_span_status { OSP_SPAN_UNSET, OSP_SPAN_OK, OSP_SPAN_ERROR };
 
+/*
+ * The id of an operation is a multiple of OSP_SPAN_IDS; its n-th nested span has that id + n. So an
+ * id tells which operation it lies in, and no two operations claim the same.
+ */
+enum { OSP_SPAN_IDS = 1 << 16 };
+
+static inline uint64_t osp_span_operation(uint64_t id)
+{
+	return id & ~(uint64_t)(OSP_SPAN_IDS - 1);
+}
+
+static inline bool osp_span_is_operation(uint64_t id)
+{
+	return id && id == osp_span_operation(id);
+}
+
 /* Marks of a span; a trace has the union of its spans' marks. */
 enum osp_mark {
 	OSP_MARK_INCOMPLETE = 1 << 0,	 /* never ended while it was watched */
@@ -73,7 +89,7 @@ struct osp_step {
 
 /* One span of an operation: [0] is the operation itself, the others its nested spans. */
 struct osp_row_span {
-	uint16_t number;       /* 0, or n of the n-th nested span opened: id = operation id + n */
+	uint16_t number;       /* 0, or n of the n-th nested span opened */
 	uint16_t parent;       /* index into the row's spans; 0 for the operation */
 	const char *kind_name; /* catalogue name of operation or nested span: "handle_notify" */
 	const char *name;      /* for people: "handle foo/bar" */
@@ -86,7 +102,7 @@ struct osp_row_span {
 
 /* An operation as a store keeps it. */
 struct osp_row {
-	uint64_t id;	    /* span id of the operation */
+	uint64_t id;	    /* span id of the operation: a multiple of OSP_SPAN_IDS */
 	uint64_t trace;	    /* key of the trace it belongs to: derived, may change (patch) */
 	uint64_t parent_id; /* operation of the same process that this one is a child of, or 0 */
 	uint32_t process;   /* key of struct osp_process_row */
