@@ -431,7 +431,8 @@ static void links_of_neighbours_are_their_own(void **state)
 
 	expect_traces(f, -1, false, "1/6/2/0 2/6/4/1 3/6/4/1 4/6/4/1");
 	expect_tree(f, 1, "10000<0 10001<10000 1ffff<10000 20000<1ffff 20001<20000 2ffff<20000");
-	expect_tree(f, 4, "70000<6ffff 70001<70000 7ffff<70000 80000<7ffff 80001<80000 8ffff<80000");
+	expect_tree(f, 4,
+		    "70000<6ffff 70001<70000 7ffff<70000 80000<7ffff 80001<80000 8ffff<80000");
 }
 
 static void session_rows_come_in_the_order_of_their_keys(void **state)

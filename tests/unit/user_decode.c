@@ -57,7 +57,8 @@ static size_t used;
 static void begin(uint16_t kind, uint32_t point)
 {
 	memset(&bytes, 0, sizeof(bytes));
-	bytes.record = (struct osp_record){.kind = kind, .point = point, .time_ns = 77, .op_id = 0x50000};
+	bytes.record =
+		(struct osp_record){.kind = kind, .point = point, .time_ns = 77, .op_id = 0x50000};
 	used = 0;
 }
 
