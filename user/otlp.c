@@ -257,12 +257,15 @@ static int find_trace_id(const struct osp_otlp *o, uint64_t span_id, uint8_t id[
 {
 	_cleanup_(osp_cursor_close) struct osp_cursor *c = NULL;
 	struct osp_store *store = o->session->store;
+	uint64_t operation = osp_span_operation(span_id), key;
 	struct osp_span root;
 	struct osp_trace t;
-	uint64_t key;
-	int r = osp_store_find_span(store, span_id, &key);
+	int r;
 
 	memcpy(id, o->trace->id, 16);
+	if (osp_map_find(&o->operations, &operation, sizeof(operation)))
+		return 0;
+	r = osp_store_find_span(store, span_id, &key);
 	if (r == -ENOENT || (!r && key == o->trace->key))
 		return 0;
 	r = r ? r : osp_store_spans(store, key, &c);
