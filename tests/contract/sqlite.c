@@ -279,7 +279,18 @@ static void store_that_was_opened_for_reading_takes_nothing(void **state)
 	assert_non_null(strstr(osp_store_error(f->store), "opened for reading"));
 }
 
-/* ---- batches: rows of one trace, whose names exist nowhere else ---- */
+/* ---- batches: rows of one trace, and a link, whose names exist nowhere else ---- */
+
+enum { BATCHES = 20000 };
+
+/* Of the link of each batch; a text that lasts is known by its address. */
+static const char *rule_of(unsigned batch)
+{
+	static char rules[BATCHES][16];
+
+	snprintf(rules[batch % BATCHES], sizeof(rules[0]), "rule %u", batch);
+	return rules[batch % BATCHES];
+}
 
 /* put: osp_store_write, osp_store_add */
 static int put_batch(struct osp_store *s, unsigned batch,
@@ -288,7 +299,7 @@ static int put_batch(struct osp_store *s, unsigned batch,
 	struct osp_row_span spans[ROWS];
 	struct osp_step steps[ROWS];
 	struct osp_attribute attributes[ROWS];
-	struct osp_part parts[ROWS];
+	struct osp_part parts[ROWS + 1];
 	char names[ROWS][32], value[2000];
 
 	memset(value, 'x', sizeof(value));
@@ -315,7 +326,15 @@ static int put_batch(struct osp_store *s, unsigned batch,
 						     .attributes = &attributes[i],
 						     .attribute_count = 1}};
 	}
-	return put(s, parts, ROWS);
+	parts[ROWS] = (struct osp_part){.kind = OSP_PART_EDGE,
+					.edge = {.from = parts[0].row.id,
+						 .to = parts[1].row.id,
+						 .rule = rule_of(batch),
+						 .makes = "link",
+						 .evidence = "id",
+						 .grade = "exact",
+						 .lasting = true}};
+	return put(s, parts, ROWS + 1);
 }
 
 static int write_batch(struct osp_store *s, unsigned batch)
@@ -338,7 +357,10 @@ static int count_batches(struct osp_store *s)
 		snprintf(name, sizeof(name), "batch %d row %d", (int)span.trace - 1, n % ROWS);
 		if ((int)span.trace != n / ROWS + 1 || strcmp(name, span.name) ||
 		    strcmp(name, span.kind_name) || span.event_count != 1 ||
-		    strcmp(name, span.events[0].name) || strcmp(name, span.attributes[0].name))
+		    strcmp(name, span.events[0].name) || strcmp(name, span.attributes[0].name) ||
+		    span.link_count != (n % ROWS < 2) ||
+		    (span.link_count &&
+		     strcmp(span.links[0].rule, rule_of((unsigned)span.trace - 1))))
 			r = -1;
 		n++;
 		if (r)
@@ -357,7 +379,7 @@ static int fill_up(struct fixture *f, int expected, void (*make_room)(void))
 
 	if (try_open(f, OSP_STORE_CREATE))
 		return 2;
-	for (n = 0; !r && n < 20000; n++)
+	for (n = 0; !r && n < BATCHES; n++)
 		r = write_batch(f->store, (unsigned)n);
 	n--;
 	if (r != expected)
@@ -394,7 +416,7 @@ static void full_file_keeps_whole_batches_and_goes_on(void **state)
 
 	assert_ok(in_child(fill_limit, f));
 	open_store(f, OSP_STORE_READ);
-	assert_in_range(count_batches(f->store), 10, 20000);
+	assert_in_range(count_batches(f->store), 10, BATCHES);
 	expect_query(f, "PRAGMA integrity_check", "ok");
 }
 
