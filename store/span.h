@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "store/ids.h"
+
 /* Kinds, statuses: the numbers of OpenTelemetry's protobuf. */
 enum osp_span_kind {
 	OSP_SPAN_INTERNAL = 1,
@@ -21,22 +23,6 @@ enum osp_span_kind {
 	OSP_SPAN_CONSUMER
 };
 enum osp_span_status { OSP_SPAN_UNSET, OSP_SPAN_OK, OSP_SPAN_ERROR };
-
-/*
- * The id of an operation is a multiple of OSP_SPAN_IDS; its n-th nested span has that id + n. So an
- * id tells which operation it lies in, and no two operations claim the same.
- */
-enum { OSP_SPAN_IDS = 1 << 16 };
-
-static inline uint64_t osp_span_operation(uint64_t id)
-{
-	return id & ~(uint64_t)(OSP_SPAN_IDS - 1);
-}
-
-static inline bool osp_span_is_operation(uint64_t id)
-{
-	return id && id == osp_span_operation(id);
-}
 
 /* Marks of a span; a trace has the union of its spans' marks. */
 enum osp_mark {

@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "store/span.h"
+#include "store/ids.h"
 
 enum {
 	CONTEXT_TRUE_SIZE = 25,
