@@ -1,7 +1,7 @@
 /*
- * While sites are switched, one that stays has two links of ours for a moment (user/attach.c), and
- * a step that traps there comes twice in a row on its thread: it is taken once. Part of
- * outspan.bpf.c.
+ * While sites are switched, one of our own points that stays has two links of ours for a moment
+ * (user/attach.c), and a step that traps there comes twice in a row on its thread: it is taken once.
+ * Foreign sites that stay keep their link. Part of outspan.bpf.c.
  */
 #pragma once
 

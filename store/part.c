@@ -78,10 +78,6 @@ static int check_values(const struct osp_row *row, char *text, size_t room)
 /* What rows of one form may differ in. */
 static int check_spans(const struct osp_row *row, char *text, size_t room)
 {
-	uint32_t last = row->spans[row->span_count - 1].number;
-
-	REQUIRE((row->id & UINT16_MAX) + last <= UINT16_MAX,
-		"span %zu: its id is another operation's", row->span_count - 1);
 	for (size_t i = 0; i < row->span_count; i++) {
 		const struct osp_row_span *s = &row->spans[i];
 
@@ -162,6 +158,9 @@ static int check_row(const struct osp_row *row, bool known, char *text, size_t r
 	int r;
 
 	REQUIRE(row->id, "operation without id");
+	REQUIRE(osp_span_is_operation(row->id),
+		"operation %016llx: expected a multiple of %d: the ids between are its nested spans'",
+		(unsigned long long)row->id, OSP_SPAN_IDS);
 	REQUIRE(row->trace && row->trace <= INT64_MAX, "trace key %llu",
 		(unsigned long long)row->trace);
 	r = known ? 0 : check_form(row, text, room);
@@ -221,6 +220,8 @@ int osp_part_check(const struct osp_part *p, bool known, char *text, size_t room
 		return check_row(&p->row, known, text, room);
 	case OSP_PART_PATCH:
 		REQUIRE(p->patch.id && p->patch.trace <= INT64_MAX, "patch without id or trace");
+		REQUIRE(osp_span_is_operation(p->patch.id), "patch %016llx: not an operation's id",
+			(unsigned long long)p->patch.id);
 		REQUIRE(p->patch.marks < 1 << 16, "patch: marks %#x", p->patch.marks);
 		return 0;
 	case OSP_PART_EDGE:

@@ -116,7 +116,41 @@ CREATE TABLE number(i INTEGER PRIMARY KEY);
 -- gives no row: it keeps SQLite from working out the bytes anew wherever a number is used. SQLite
 -- copies a whole blob for each look into it: those that end in _block cut it, 256 entries at a time.
 
--- One row per operation: where it lies in its bundle. width, slot: bytes of a time, of a slot.
+-- First operations of bundles that name their parent themselves.
+CREATE VIEW parent_raw AS
+SELECT b.key AS bundle, substr(b.payload, iif((SELECT v FROM byte WHERE b = substr(b.heads, 12 + 1, 1)) & 4,
+  (((SELECT v FROM byte WHERE b = substr(b.slots, 4 * (s.field_slot + length(s.fields) / 5) + 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.slots, 4 * (s.field_slot + length(s.fields) / 5) + 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.slots, 4 * (s.field_slot + length(s.fields) / 5) + 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.slots, 4 * (s.field_slot + length(s.fields) / 5) + 4, 1))),
+  (((SELECT v FROM byte WHERE b = substr(b.slots, 2 * (s.field_slot + length(s.fields) / 5) + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.slots, 2 * (s.field_slot + length(s.fields) / 5) + 2, 1)))) + 2, 8) AS parent
+FROM bundle b JOIN origin o ON o.key = (((SELECT v FROM byte WHERE b = substr(b.heads, 8 + 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 8 + 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 8 + 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 8 + 4, 1)))
+JOIN shape s ON s.key = o.shape
+WHERE (SELECT v FROM byte WHERE b = substr(b.heads, 12 + 1, 1)) & 16;
+
+-- The first operation of each bundle, its root. parented: its parent is in the trace, in any of its bundles.
+CREATE VIEW head_raw AS
+SELECT b.key, b.trace, b.start_ns, substr(b.heads, 1, 8) AS id,
+  b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 1, 1)) << 32) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 2, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 3, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 4, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 13 + 5, 1))) AS head_ns,
+  EXISTS (SELECT 1 FROM bundle d WHERE d.trace = b.trace AND d.key <> b.key) AND
+    (EXISTS (SELECT 1 FROM edge e CROSS JOIN link_kind k ON k.key = e.kind
+               CROSS JOIN bundle c ON c.trace = b.trace AND instr(c.heads, CAST(substr(e.from_id, 1, 6) || x'0000' AS BLOB)) % 22 = 1
+             WHERE e.to_id = substr(b.heads, 1, 8) AND k.makes = 'parent' AND k.grade <> 'ambiguous') OR
+     EXISTS (SELECT 1 FROM parent_raw p CROSS JOIN bundle c ON c.trace = b.trace AND instr(c.heads, p.parent) % 22 = 1
+             WHERE p.bundle = b.key)) AS parented
+FROM bundle b;
+
+-- One row per operation: where it lies in its bundle. width, slot: bytes of a time, of a slot. root: that of its
+-- trace, the first operation that has no parent there. Every bundle before the first such head in the order of the
+-- index may hold an earlier one, but none behind its time.
 CREATE VIEW operation_raw AS
 SELECT b.key AS bundle, n.i AS place, b.trace, substr(b.heads, 22 * n.i + 1, 8) AS id,
   (SELECT o.shape FROM origin o WHERE o.key = (((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 8 + 1, 1)) << 24) |
@@ -141,82 +175,168 @@ SELECT b.key AS bundle, n.i AS place, b.trace, substr(b.heads, 22 * n.i + 1, 8) 
     (SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 18 + 2, 1))), 0) AS times_at,
   iif(n.i, (((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 20 + 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 20 + 2, 1))), 0) AS slots_at,
-  b.heads, b.times, b.slots, b.payload, b.edges, b.wire
+  b.heads, b.times, b.slots, b.payload, b.edges, b.wire,
+  (SELECT h.id FROM head_raw h WHERE h.trace = b.trace AND h.start_ns <=
+     coalesce((SELECT f.head_ns FROM head_raw f WHERE f.trace = b.trace AND NOT f.parented ORDER BY f.start_ns LIMIT 1),
+              9223372036854775807)
+   ORDER BY h.parented, h.head_ns, h.id LIMIT 1) AS root
 FROM bundle b CROSS JOIN number n ON n.i < length(b.heads) / 22
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+
+
+
+
+
+
+-- Spans of an operation, 256 at a time, with its times and the slots of their names. all_spans: of a long
+-- operation; parent: of the operation, told with the first; doubtful: the links of its bundle if one is ambiguous.
+CREATE VIEW span_block AS
+SELECT o.bundle, o.place, o.trace, o.id, o.root, o.origin, o.width, o.slot, o.start_ns, 256 * n.i AS first,
+  substr(s.spans, 5120 * n.i + 1, 5120) AS spans, iif(length(s.spans) > 5120, s.spans, NULL) AS all_spans,
+  substr(o.times, o.times_at + 1, o.width * (coalesce(length(s.steps) / 4, 0) + length(s.spans) / 10)) AS times,
+  substr(o.slots, o.slots_at + o.slot * iif(n.i, (((SELECT v FROM byte WHERE b = substr(s.spans, 5120 * n.i + 17 + 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(s.spans, 5120 * n.i + 17 + 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.spans, 5120 * n.i + 17 + 3, 1))), 0) + 1, 512 * o.slot) AS slots,
+  iif(n.i, (((SELECT v FROM byte WHERE b = substr(s.spans, 5120 * n.i + 17 + 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(s.spans, 5120 * n.i + 17 + 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.spans, 5120 * n.i + 17 + 3, 1))), 0) AS slot_base, o.payload,
+  CASE WHEN n.i THEN NULL
+       WHEN o.flags & 16 THEN substr(o.payload, (((SELECT v FROM byte WHERE b = substr(CAST(substr(x'00000000', 1, 4 - o.slot) || substr(o.slots, o.slots_at + o.slot * (s.field_slot + length(s.fields) / 5) + 1, o.slot) AS BLOB), 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(CAST(substr(x'00000000', 1, 4 - o.slot) || substr(o.slots, o.slots_at + o.slot * (s.field_slot + length(s.fields) / 5) + 1, o.slot) AS BLOB), 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(CAST(substr(x'00000000', 1, 4 - o.slot) || substr(o.slots, o.slots_at + o.slot * (s.field_slot + length(s.fields) / 5) + 1, o.slot) AS BLOB), 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(CAST(substr(x'00000000', 1, 4 - o.slot) || substr(o.slots, o.slots_at + o.slot * (s.field_slot + length(s.fields) / 5) + 1, o.slot) AS BLOB), 4, 1))) + 2, 8)
+       ELSE (SELECT from_id FROM (
+         SELECT CAST(substr(substr(o.heads, 22 * (SELECT v FROM byte WHERE b = substr(o.edges, 8 * l.i + 1, 1)) + 1, 8), 1, 6) || substr(o.edges, 8 * l.i + 2, 2) AS BLOB) AS from_id, k.grade
+         FROM number l JOIN link_kind k ON k.key = (((SELECT v FROM byte WHERE b = substr(o.edges, 8 * l.i + 6 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(o.edges, 8 * l.i + 6 + 2, 1)))
+         WHERE l.i < length(o.edges) / 8 AND k.makes = 'parent' AND k.grade <> 'ambiguous' AND
+           substr(o.edges, 8 * l.i + 4, 3) = CAST((SELECT b FROM byte WHERE v = o.place) || x'0000' AS BLOB)
+         UNION ALL
+         SELECT e.from_id, k.grade FROM edge e JOIN link_kind k ON k.key = e.kind
+         WHERE e.to_id = o.id AND k.makes = 'parent' AND k.grade <> 'ambiguous')
+       ORDER BY CASE grade WHEN 'exact' THEN 0 WHEN 'strong' THEN 1 ELSE 2 END, from_id LIMIT 1)
+  END AS parent,
+  iif(EXISTS (SELECT 1 FROM number l JOIN link_kind k ON k.key = (((SELECT v FROM byte WHERE b = substr(o.edges, 8 * l.i + 6 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(o.edges, 8 * l.i + 6 + 2, 1)))
+          WHERE l.i < length(o.edges) / 8 AND k.grade = 'ambiguous'), o.edges, NULL) AS doubtful
+FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < (length(s.spans) + 5119) / 5120
 UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+
+-- The first and last of the times, parents and places in the payload that they need.
+CREATE VIEW span_range AS
+SELECT k.*,
+  iif(k.all_spans IS NULL, NULL, (SELECT min(substr(k.spans, 20 * n.i + 7, 3)) FROM number n
+    WHERE n.i < length(k.spans) / 20 AND substr(k.spans, 20 * n.i + 7, 3) <> x'ffffff')) AS begin3,
+  iif(k.all_spans IS NULL, NULL, (SELECT max(substr(k.spans, 20 * n.i + 7, 3)) FROM number n
+    WHERE n.i < length(k.spans) / 20 AND substr(k.spans, 20 * n.i + 7, 3) <> x'ffffff')) AS begin_top3,
+  iif(k.all_spans IS NULL, NULL, (SELECT min(substr(k.spans, 20 * n.i + 10, 3)) FROM number n
+    WHERE n.i < length(k.spans) / 20 AND substr(k.spans, 20 * n.i + 10, 3) <> x'ffffff')) AS end3,
+  iif(k.all_spans IS NULL, NULL, (SELECT max(substr(k.spans, 20 * n.i + 10, 3)) FROM number n
+    WHERE n.i < length(k.spans) / 20 AND substr(k.spans, 20 * n.i + 10, 3) <> x'ffffff')) AS end_top3,
+  iif(k.all_spans IS NULL, NULL, (SELECT min(substr(k.spans, 20 * n.i + 3, 2)) FROM number n
+    WHERE n.i < length(k.spans) / 20 AND substr(k.spans, 20 * n.i + 3, 2) <> x'0000')) AS parent2,
+  iif(k.all_spans IS NULL, NULL, (SELECT max(substr(k.spans, 20 * n.i + 3, 2)) FROM number n
+    WHERE n.i < length(k.spans) / 20 AND substr(k.spans, 20 * n.i + 3, 2) <> x'0000')) AS parent_top2,
+  (SELECT min(at) FROM (SELECT min(CAST(substr(x'00000000', 1, 4 - k.slot) || substr(k.slots, k.slot * ((((SELECT v FROM byte WHERE b = substr(k.spans, 20 * n.i + 17 + 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(k.spans, 20 * n.i + 17 + 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.spans, 20 * n.i + 17 + 3, 1))) - k.slot_base) + 1, k.slot) AS BLOB)) AS at FROM number n
+    WHERE n.i < length(k.spans) / 20 AND substr(k.spans, 20 * n.i + 16, 1) = x'03'
+    UNION ALL SELECT min(CAST(substr(x'00000000', 1, 4 - k.slot) || substr(k.slots, k.slot * ((((SELECT v FROM byte WHERE b = substr(k.spans, 20 * n.i + 17 + 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(k.spans, 20 * n.i + 17 + 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.spans, 20 * n.i + 17 + 3, 1))) - k.slot_base + 1) + 1, k.slot) AS BLOB)) AS at FROM number n
+    WHERE n.i < length(k.spans) / 20 AND substr(k.spans, 20 * n.i + 17, 1) = x'03')) AS name4,
+  (SELECT max(at) FROM (SELECT max(CAST(substr(x'00000000', 1, 4 - k.slot) || substr(k.slots, k.slot * ((((SELECT v FROM byte WHERE b = substr(k.spans, 20 * n.i + 17 + 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(k.spans, 20 * n.i + 17 + 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.spans, 20 * n.i + 17 + 3, 1))) - k.slot_base) + 1, k.slot) AS BLOB)) AS at FROM number n
+    WHERE n.i < length(k.spans) / 20 AND substr(k.spans, 20 * n.i + 16, 1) = x'03'
+    UNION ALL SELECT max(CAST(substr(x'00000000', 1, 4 - k.slot) || substr(k.slots, k.slot * ((((SELECT v FROM byte WHERE b = substr(k.spans, 20 * n.i + 17 + 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(k.spans, 20 * n.i + 17 + 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.spans, 20 * n.i + 17 + 3, 1))) - k.slot_base + 1) + 1, k.slot) AS BLOB)) AS at FROM number n
+    WHERE n.i < length(k.spans) / 20 AND substr(k.spans, 20 * n.i + 17, 1) = x'03')) AS name_top4
+FROM span_block k
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+
+CREATE VIEW span_base AS
+SELECT k.bundle, k.place, k.trace, k.id, k.root, k.origin, k.width, k.slot, k.start_ns, k.first, k.spans, k.all_spans, k.times, k.slots, k.slot_base, k.payload, k.parent, k.doubtful,
+  coalesce((((SELECT v FROM byte WHERE b = substr(k.begin3, 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(k.begin3, 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.begin3, 3, 1))), 0) AS begin_base, (((SELECT v FROM byte WHERE b = substr(k.begin_top3, 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(k.begin_top3, 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.begin_top3, 3, 1))) AS begin_top,
+  coalesce((((SELECT v FROM byte WHERE b = substr(k.end3, 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(k.end3, 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.end3, 3, 1))), 0) AS end_base, (((SELECT v FROM byte WHERE b = substr(k.end_top3, 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(k.end_top3, 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.end_top3, 3, 1))) AS end_top,
+  coalesce((((SELECT v FROM byte WHERE b = substr(k.parent2, 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.parent2, 2, 1))), 0) AS parent_base, (((SELECT v FROM byte WHERE b = substr(k.parent_top2, 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.parent_top2, 2, 1))) AS parent_top,
+  (((SELECT v FROM byte WHERE b = substr(k.name4, 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(k.name4, 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(k.name4, 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.name4, 4, 1))) AS name_base, (((SELECT v FROM byte WHERE b = substr(k.name_top4, 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(k.name_top4, 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(k.name_top4, 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.name_top4, 4, 1))) AS name_top
+FROM span_range k
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+
+-- Only that goes on.
+CREATE VIEW span_window AS
+SELECT k.bundle, k.place, k.trace, k.id, k.root, k.origin, k.width, k.slot, k.start_ns, k.first, k.spans, k.slots, k.slot_base, k.parent, k.doubtful,
+  iif(k.all_spans IS NULL, k.times, substr(k.times, k.width * k.begin_base + 1, k.width * (k.begin_top - k.begin_base + 1))) AS begins,
+  k.begin_base,
+  iif(k.all_spans IS NULL, k.times, substr(k.times, k.width * k.end_base + 1, k.width * (k.end_top - k.end_base + 1))) AS ends,
+  k.end_base,
+  iif(k.all_spans IS NULL, k.spans, substr(k.all_spans, 20 * k.parent_base + 1, 20 * (k.parent_top - k.parent_base + 1))) AS parents,
+  k.parent_base,
+  iif(k.name_base IS NULL, NULL, substr(k.payload, k.name_base + 1, k.name_top - k.name_base + 5 +
+    iif((SELECT v FROM byte WHERE b = substr(k.payload, k.name_top + 1, 1)) < 255,
+      (SELECT v FROM byte WHERE b = substr(k.payload, k.name_top + 1, 1)), (((SELECT v FROM byte WHERE b = substr(k.payload, k.name_top + 1 + 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(k.payload, k.name_top + 1 + 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(k.payload, k.name_top + 1 + 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.payload, k.name_top + 1 + 4, 1)))))) AS payload,
+  k.name_base
+FROM span_base k
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 -- One row per span, its parts still as bytes; i = 0 is the operation itself.
 CREATE VIEW span_bytes AS
-SELECT o.*, n.i, s.spans,
-  (((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 2, 1))) AS number,
-  (((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 2 + 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 2 + 2, 1))) AS parent_i,
-  (((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 4 + 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 4 + 2, 1))) AS class,
-  (((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 6 + 1, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 6 + 2, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 6 + 3, 1))) AS begin_at,
-  (((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 9 + 1, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 9 + 2, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 9 + 3, 1))) AS end_at,
-  (((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 12 + 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 12 + 2, 1))) AS marks,
-  (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 14 + 1, 1)) AS status,
-  (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 15 + 1, 1)) AS name_coding,
-  (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 16 + 1, 1)) AS code_coding,
-  (((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 17 + 1, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 17 + 2, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(s.spans, 20 * n.i + 17 + 3, 1))) AS name_slot,
-  s.field_slot + length(s.fields) / 5 AS parent_slot
-FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < length(s.spans) / 20
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
-
--- First operations of bundles that name their parent themselves.
-CREATE VIEW parent_raw AS
-SELECT b.key AS bundle, substr(b.payload, iif((SELECT v FROM byte WHERE b = substr(b.heads, 12 + 1, 1)) & 4,
-  (((SELECT v FROM byte WHERE b = substr(b.slots, 4 * (s.field_slot + length(s.fields) / 5) + 1, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(b.slots, 4 * (s.field_slot + length(s.fields) / 5) + 2, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(b.slots, 4 * (s.field_slot + length(s.fields) / 5) + 3, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.slots, 4 * (s.field_slot + length(s.fields) / 5) + 4, 1))),
-  (((SELECT v FROM byte WHERE b = substr(b.slots, 2 * (s.field_slot + length(s.fields) / 5) + 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.slots, 2 * (s.field_slot + length(s.fields) / 5) + 2, 1)))) + 2, 8) AS parent
-FROM bundle b JOIN origin o ON o.key = (((SELECT v FROM byte WHERE b = substr(b.heads, 8 + 1, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 8 + 2, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 8 + 3, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.heads, 8 + 4, 1)))
-JOIN shape s ON s.key = o.shape
-WHERE (SELECT v FROM byte WHERE b = substr(b.heads, 12 + 1, 1)) & 16;
-
-
--- The same with slots and times taken out of the bundle.
-CREATE VIEW span_slots AS
-SELECT s.*,
-  CAST(substr(s.id, 1, 6) ||
-    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.i + 1, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.i + 1, 2), 2, 1)))) >> 8) & 255) ||
-    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.i + 1, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.i + 1, 2), 2, 1)))) & 255) AS BLOB) AS span_id,
-  CAST(substr(s.id, 1, 6) ||
-    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.parent_i + 1, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.parent_i + 1, 2), 2, 1)))) >> 8) & 255) ||
-    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.parent_i + 1, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * s.parent_i + 1, 2), 2, 1)))) & 255) AS BLOB) AS inner_parent,
-  CAST((SELECT b FROM byte WHERE v = s.place) || substr(s.spans, 20 * s.i + 1, 2) AS BLOB) AS address,
-  iif(s.begin_at = 16777215, x'0000000000000000', CAST(substr(x'0000000000000000', 1, 8 - s.width) || substr(s.times, s.times_at + s.width * s.begin_at + 1, s.width) AS BLOB)) AS begin8,
-  iif(s.end_at = 16777215, x'0000000000000000', CAST(substr(x'0000000000000000', 1, 8 - s.width) || substr(s.times, s.times_at + s.width * s.end_at + 1, s.width) AS BLOB)) AS end8,
-  CAST(substr(x'00000000', 1, 4 - s.slot) || substr(s.slots, s.slots_at + s.slot * (s.name_slot) + 1, s.slot) AS BLOB) AS name4,
-  CAST(substr(x'00000000', 1, 4 - s.slot) || substr(s.slots, s.slots_at + s.slot * (s.name_slot + 1) + 1, s.slot) AS BLOB) AS code4,
-  CAST(substr(x'00000000', 1, 4 - s.slot) || substr(s.slots, s.slots_at + s.slot * (s.parent_slot) + 1, s.slot) AS BLOB) AS parent4
-FROM span_bytes s
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+SELECT w.bundle, w.place, w.trace, w.id, w.root, w.origin, w.start_ns, w.first + n.i AS i,
+  (((SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 4 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 4 + 2, 1))) AS class,
+  (((SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 12 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 12 + 2, 1))) AS marks,
+  (SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 14 + 1, 1)) AS status,
+  (SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 15 + 1, 1)) AS name_coding,
+  (SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 16 + 1, 1)) AS code_coding,
+  w.payload, w.name_base, w.parent, w.doubtful,
+  substr(w.spans, 20 * n.i + 1, 2) AS number2,
+  iif(substr(w.spans, 20 * n.i + 3, 2) = x'0000', x'0000',
+    substr(w.parents, 20 * ((((SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 2 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 2 + 2, 1))) - w.parent_base) + 1, 2)) AS parent_number2,
+  iif(substr(w.spans, 20 * n.i + 7, 3) = x'ffffff', x'0000000000000000',
+    CAST(substr(x'0000000000000000', 1, 8 - w.width) || substr(w.begins, w.width * ((((SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 6 + 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 6 + 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 6 + 3, 1))) - w.begin_base) + 1, w.width) AS BLOB)) AS begin8,
+  iif(substr(w.spans, 20 * n.i + 10, 3) = x'ffffff', x'0000000000000000',
+    CAST(substr(x'0000000000000000', 1, 8 - w.width) || substr(w.ends, w.width * ((((SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 9 + 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 9 + 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 9 + 3, 1))) - w.end_base) + 1, w.width) AS BLOB)) AS end8,
+  CAST(substr(x'00000000', 1, 4 - w.slot) || substr(w.slots, w.slot * ((((SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 17 + 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 17 + 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 17 + 3, 1))) - w.slot_base) + 1, w.slot) AS BLOB) AS name4,
+  CAST(substr(x'00000000', 1, 4 - w.slot) || substr(w.slots, w.slot * ((((SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 17 + 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 17 + 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(w.spans, 20 * n.i + 17 + 3, 1))) - w.slot_base + 1) + 1, w.slot) AS BLOB) AS code4
+FROM span_window w CROSS JOIN number n ON n.i < length(w.spans) / 20
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW span_numbers AS
-SELECT s.*,
+SELECT s.bundle, s.place, s.trace, s.id, s.root, s.origin, s.start_ns, s.i, s.class, s.marks, s.status, s.name_coding, s.code_coding, s.payload,
+  iif(s.i, CAST(substr(s.id, 1, 6) || s.parent_number2 AS BLOB), s.parent) AS parent, s.doubtful,
+  CAST(substr(s.id, 1, 6) || s.number2 AS BLOB) AS span_id,
+  CAST((SELECT b FROM byte WHERE v = s.place) || s.number2 AS BLOB) AS address,
   (((SELECT v FROM byte WHERE b = substr(s.begin8, 1, 1)) << 56) |
     ((SELECT v FROM byte WHERE b = substr(s.begin8, 2, 1)) << 48) |
     ((SELECT v FROM byte WHERE b = substr(s.begin8, 3, 1)) << 40) |
@@ -236,40 +356,17 @@ SELECT s.*,
   (((SELECT v FROM byte WHERE b = substr(s.name4, 1, 1)) << 24) |
     ((SELECT v FROM byte WHERE b = substr(s.name4, 2, 1)) << 16) |
     ((SELECT v FROM byte WHERE b = substr(s.name4, 3, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(s.name4, 4, 1))) AS name_at,
+    (SELECT v FROM byte WHERE b = substr(s.name4, 4, 1))) - iif(s.name_coding = 3, s.name_base, 0) AS name_at,
   (((SELECT v FROM byte WHERE b = substr(s.code4, 1, 1)) << 24) |
     ((SELECT v FROM byte WHERE b = substr(s.code4, 2, 1)) << 16) |
     ((SELECT v FROM byte WHERE b = substr(s.code4, 3, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(s.code4, 4, 1))) AS code_at,
-  (((SELECT v FROM byte WHERE b = substr(s.parent4, 1, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(s.parent4, 2, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(s.parent4, 3, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(s.parent4, 4, 1))) AS parent_at
-FROM span_slots s
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+    (SELECT v FROM byte WHERE b = substr(s.code4, 4, 1))) - iif(s.code_coding = 3, s.name_base, 0) AS code_at
+FROM span_bytes s
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW span_raw AS
-SELECT s.bundle, s.place, s.i, s.trace, s.span_id AS id, s.address, s.edges,
-  CASE WHEN s.i THEN s.inner_parent
-       WHEN s.flags & 16 THEN substr(s.payload, s.parent_at + 2, 8)
-       ELSE (SELECT from_id FROM (
-         SELECT CAST(substr(substr(s.heads, 22 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 1, 6) ||
-    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(substr(s.heads, 22 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(substr(s.heads, 22 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.edges, 8 * n.i + 2, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(s.edges, 8 * n.i + 2, 2), 2, 1)))) >> 8) & 255) ||
-    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(substr(s.heads, 22 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(substr(s.heads, 22 * (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.edges, 8 * n.i + 2, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(s.edges, 8 * n.i + 2, 2), 2, 1)))) & 255) AS BLOB) AS from_id, k.grade
-         FROM number n JOIN link_kind k ON k.key = (((SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 6 + 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 6 + 2, 1)))
-         WHERE n.i < length(s.edges) / 8 AND substr(s.edges, 8 * n.i + 4, 3) = s.address
-           AND k.makes = 'parent' AND k.grade <> 'ambiguous'
-         UNION ALL
-         SELECT e.from_id, k.grade FROM edge e JOIN link_kind k ON k.key = e.kind
-         WHERE e.to_id = s.id AND k.makes = 'parent' AND k.grade <> 'ambiguous')
-       ORDER BY CASE grade WHEN 'exact' THEN 0 WHEN 'strong' THEN 1 ELSE 2 END, from_id LIMIT 1)
-  END AS parent,
-  s.class, iif(s.name_coding = 2, (SELECT text FROM string WHERE id = s.name_at), CAST(iif((SELECT v FROM byte WHERE b = substr(s.payload, s.name_at + 1, 1)) < 255,
+SELECT s.trace, s.root, s.span_id AS id, s.parent, s.class,
+  iif(s.name_coding = 2, (SELECT text FROM string WHERE id = s.name_at), CAST(iif((SELECT v FROM byte WHERE b = substr(s.payload, s.name_at + 1, 1)) < 255,
     substr(s.payload, s.name_at + 2, (SELECT v FROM byte WHERE b = substr(s.payload, s.name_at + 1, 1))),
     substr(s.payload, s.name_at + 6, (((SELECT v FROM byte WHERE b = substr(s.payload, s.name_at + 1 + 1, 1)) << 24) |
     ((SELECT v FROM byte WHERE b = substr(s.payload, s.name_at + 1 + 2, 1)) << 16) |
@@ -284,11 +381,9 @@ SELECT s.bundle, s.place, s.i, s.trace, s.span_id AS id, s.address, s.edges,
     ((SELECT v FROM byte WHERE b = substr(s.payload, s.code_at + 1 + 3, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(s.payload, s.code_at + 1 + 4, 1))))) AS TEXT) END AS code,
   s.marks | iif(s.i, 0, coalesce((SELECT a.marks FROM amend a WHERE a.id = s.id), 0)) AS marks,
-  (SELECT count(*) FROM number n WHERE n.i < length(s.edges) / 8 AND substr(s.edges, 8 * n.i + 4, 3) = s.address) +
-    (SELECT count(*) FROM edge e WHERE e.to_id = s.span_id) AS links,
-  EXISTS (SELECT 1 FROM number n JOIN link_kind k ON k.key = (((SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 6 + 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(s.edges, 8 * n.i + 6 + 2, 1)))
-          WHERE n.i < length(s.edges) / 8 AND substr(s.edges, 8 * n.i + 4, 3) = s.address AND k.grade = 'ambiguous') OR
+  EXISTS (SELECT 1 FROM number n JOIN link_kind k ON k.key = (((SELECT v FROM byte WHERE b = substr(s.doubtful, 8 * n.i + 6 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(s.doubtful, 8 * n.i + 6 + 2, 1)))
+          WHERE n.i < length(s.doubtful) / 8 AND substr(s.doubtful, 8 * n.i + 4, 3) = s.address AND k.grade = 'ambiguous') OR
     EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
             WHERE e.to_id = s.span_id AND k.grade = 'ambiguous') AS ambiguous,
   coalesce(w.offset_ns, 0) AS wall_ns
@@ -298,31 +393,39 @@ LEFT JOIN clock w ON w.boot_ns = coalesce((SELECT max(boot_ns) FROM clock WHERE 
 
 -- One row per step; seq counts the steps of the operation.
 CREATE VIEW step_block AS
-SELECT o.bundle, o.place, o.id, o.trace, o.origin, o.start_ns, o.width, 256 * n.i AS first, s.spans,
+SELECT o.bundle, o.place, o.id, o.root, o.trace, o.origin, o.start_ns, o.width, 256 * n.i AS first, s.spans,
   substr(s.steps, 1024 * n.i + 1, 1024) AS steps,
   substr(o.times, o.times_at + 256 * o.width * n.i + 1, 256 * o.width) AS times
 FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < (length(s.steps) + 1023) / 1024
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+
+-- Of many spans only those that the steps of a block lie in, besides the operation itself, go on: from span_base.
+CREATE VIEW step_window AS
+SELECT k.bundle, k.place, k.id, k.root, k.trace, k.origin, k.start_ns, k.width, k.first, k.steps, k.times,
+  iif(length(k.spans) > 5120, coalesce((((SELECT v FROM byte WHERE b = substr((SELECT min(substr(k.steps, 4 * n.i + 3, 2)) FROM number n WHERE n.i < length(k.steps) / 4 AND substr(k.steps, 4 * n.i + 3, 2) <> x'0000'), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr((SELECT min(substr(k.steps, 4 * n.i + 3, 2)) FROM number n WHERE n.i < length(k.steps) / 4 AND substr(k.steps, 4 * n.i + 3, 2) <> x'0000'), 2, 1))), 0), 0) AS span_base,
+  iif(length(k.spans) > 5120, substr(k.spans, 20 * (((SELECT v FROM byte WHERE b = substr((SELECT min(substr(k.steps, 4 * n.i + 3, 2)) FROM number n WHERE n.i < length(k.steps) / 4 AND substr(k.steps, 4 * n.i + 3, 2) <> x'0000'), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr((SELECT min(substr(k.steps, 4 * n.i + 3, 2)) FROM number n WHERE n.i < length(k.steps) / 4 AND substr(k.steps, 4 * n.i + 3, 2) <> x'0000'), 2, 1))) + 1, 20 * (1 +
+    (((SELECT v FROM byte WHERE b = substr((SELECT max(substr(k.steps, 4 * n.i + 3, 2)) FROM number n WHERE n.i < length(k.steps) / 4 AND substr(k.steps, 4 * n.i + 3, 2) <> x'0000'), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr((SELECT max(substr(k.steps, 4 * n.i + 3, 2)) FROM number n WHERE n.i < length(k.steps) / 4 AND substr(k.steps, 4 * n.i + 3, 2) <> x'0000'), 2, 1))) - (((SELECT v FROM byte WHERE b = substr((SELECT min(substr(k.steps, 4 * n.i + 3, 2)) FROM number n WHERE n.i < length(k.steps) / 4 AND substr(k.steps, 4 * n.i + 3, 2) <> x'0000'), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr((SELECT min(substr(k.steps, 4 * n.i + 3, 2)) FROM number n WHERE n.i < length(k.steps) / 4 AND substr(k.steps, 4 * n.i + 3, 2) <> x'0000'), 2, 1))))), k.spans) AS spans
+FROM step_block k
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW step_bytes AS
-SELECT k.bundle, k.place, k.id, k.trace, k.origin, k.start_ns, k.first + n.i AS seq,
+SELECT k.bundle, k.place, k.id, k.root, k.trace, k.origin, k.start_ns, k.first + n.i AS seq,
   (((SELECT v FROM byte WHERE b = substr(k.steps, 4 * n.i + 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(k.steps, 4 * n.i + 2, 1))) AS point,
-  substr(k.spans, 20 * (((SELECT v FROM byte WHERE b = substr(k.steps, 4 * n.i + 2 + 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(k.steps, 4 * n.i + 2 + 2, 1))) + 1, 2) AS number,
+  iif(substr(k.steps, 4 * n.i + 3, 2) = x'0000', x'0000',
+    substr(k.spans, 20 * ((((SELECT v FROM byte WHERE b = substr(k.steps, 4 * n.i + 2 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(k.steps, 4 * n.i + 2 + 2, 1))) - k.span_base) + 1, 2)) AS number,
   CAST(substr(x'0000000000000000', 1, 8 - k.width) || substr(k.times, k.width * n.i + 1, k.width) AS BLOB) AS after8
-FROM step_block k CROSS JOIN number n ON n.i < length(k.steps) / 4
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+FROM step_window k CROSS JOIN number n ON n.i < length(k.steps) / 4
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW step_raw AS
-SELECT s.bundle, s.place, s.id, s.trace, t.process, s.start_ns, s.seq, s.point,
-  CAST(substr(s.id, 1, 6) ||
-    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(s.number, 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(s.number, 2, 1)))) >> 8) & 255) ||
-    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(s.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(s.number, 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(s.number, 2, 1)))) & 255) AS BLOB) AS span_id,
+SELECT s.bundle, s.place, s.id, s.root, s.trace, t.process, s.start_ns, s.seq, s.point,
+  CAST(substr(s.id, 1, 6) || s.number AS BLOB) AS span_id,
   (((SELECT v FROM byte WHERE b = substr(s.after8, 1, 1)) << 56) |
     ((SELECT v FROM byte WHERE b = substr(s.after8, 2, 1)) << 48) |
     ((SELECT v FROM byte WHERE b = substr(s.after8, 3, 1)) << 40) |
@@ -337,7 +440,7 @@ LEFT JOIN clock w ON w.boot_ns = coalesce((SELECT max(boot_ns) FROM clock WHERE 
 
 -- One row per value. at: what its slot says. The steps of a block are those that its values belong to.
 CREATE VIEW value_block AS
-SELECT o.bundle, o.place, o.id, o.trace, o.slot, o.heads, o.payload, o.wire, 256 * n.i AS first, s.spans,
+SELECT o.bundle, o.place, o.id, o.root, o.trace, o.slot, o.heads, o.payload, o.wire, 256 * n.i AS first, s.spans,
   substr(s.fields, 1280 * n.i + 1, 1280) AS fields,
   substr(o.slots, o.slots_at + o.slot * (s.field_slot + 256 * n.i) + 1, 256 * o.slot) AS slots,
   (((SELECT v FROM byte WHERE b = substr(s.fields, 1280 * n.i + 2 + 1, 1)) << 8) |
@@ -349,7 +452,7 @@ SELECT o.bundle, o.place, o.id, o.trace, o.slot, o.heads, o.payload, o.wire, 256
     (((SELECT v FROM byte WHERE b = substr(s.fields, 1280 * n.i + 2 + 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(s.fields, 1280 * n.i + 2 + 2, 1))))) AS steps
 FROM operation_raw o JOIN shape s ON s.key = o.shape CROSS JOIN number n ON n.i < (length(s.fields) + 1279) / 1280
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 -- Where in the payload the values of a block lie, from base to top, when it is long: only that goes on.
 CREATE VIEW value_range AS
@@ -362,19 +465,26 @@ FROM value_block k WHERE length(k.payload) > 65536
 UNION ALL SELECT k.*, x'00000000', NULL FROM value_block k WHERE length(k.payload) IS NULL OR length(k.payload) <= 65536;
 
 CREATE VIEW value_span AS
-SELECT k.bundle, k.place, k.id, k.trace, k.slot, k.heads, k.wire, k.first, k.spans, k.fields, k.slots, k.first_step, k.steps, k.payload,
+SELECT k.bundle, k.place, k.id, k.root, k.trace, k.slot, k.heads, k.wire, k.first, k.fields, k.slots, k.first_step, k.steps, k.payload,
   (((SELECT v FROM byte WHERE b = substr(k.base4, 1, 1)) << 24) |
     ((SELECT v FROM byte WHERE b = substr(k.base4, 2, 1)) << 16) |
     ((SELECT v FROM byte WHERE b = substr(k.base4, 3, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(k.base4, 4, 1))) AS base, (((SELECT v FROM byte WHERE b = substr(k.top4, 1, 1)) << 24) |
     ((SELECT v FROM byte WHERE b = substr(k.top4, 2, 1)) << 16) |
     ((SELECT v FROM byte WHERE b = substr(k.top4, 3, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(k.top4, 4, 1))) AS top
+    (SELECT v FROM byte WHERE b = substr(k.top4, 4, 1))) AS top,
+  iif(length(k.spans) > 5120, coalesce((((SELECT v FROM byte WHERE b = substr((SELECT min(substr(k.steps, 4 * n.i + 3, 2)) FROM number n WHERE n.i < length(k.steps) / 4 AND substr(k.steps, 4 * n.i + 3, 2) <> x'0000'), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr((SELECT min(substr(k.steps, 4 * n.i + 3, 2)) FROM number n WHERE n.i < length(k.steps) / 4 AND substr(k.steps, 4 * n.i + 3, 2) <> x'0000'), 2, 1))), 0), 0) AS span_base,
+  iif(length(k.spans) > 5120, substr(k.spans, 20 * (((SELECT v FROM byte WHERE b = substr((SELECT min(substr(k.steps, 4 * n.i + 3, 2)) FROM number n WHERE n.i < length(k.steps) / 4 AND substr(k.steps, 4 * n.i + 3, 2) <> x'0000'), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr((SELECT min(substr(k.steps, 4 * n.i + 3, 2)) FROM number n WHERE n.i < length(k.steps) / 4 AND substr(k.steps, 4 * n.i + 3, 2) <> x'0000'), 2, 1))) + 1, 20 * (1 +
+    (((SELECT v FROM byte WHERE b = substr((SELECT max(substr(k.steps, 4 * n.i + 3, 2)) FROM number n WHERE n.i < length(k.steps) / 4 AND substr(k.steps, 4 * n.i + 3, 2) <> x'0000'), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr((SELECT max(substr(k.steps, 4 * n.i + 3, 2)) FROM number n WHERE n.i < length(k.steps) / 4 AND substr(k.steps, 4 * n.i + 3, 2) <> x'0000'), 2, 1))) - (((SELECT v FROM byte WHERE b = substr((SELECT min(substr(k.steps, 4 * n.i + 3, 2)) FROM number n WHERE n.i < length(k.steps) / 4 AND substr(k.steps, 4 * n.i + 3, 2) <> x'0000'), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr((SELECT min(substr(k.steps, 4 * n.i + 3, 2)) FROM number n WHERE n.i < length(k.steps) / 4 AND substr(k.steps, 4 * n.i + 3, 2) <> x'0000'), 2, 1))))), k.spans) AS spans
 FROM value_range k
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW value_window AS
-SELECT k.bundle, k.place, k.id, k.trace, k.slot, k.heads, k.wire, k.first, k.spans, k.fields, k.slots, k.first_step, k.steps,
+SELECT k.bundle, k.place, k.id, k.root, k.trace, k.slot, k.heads, k.wire, k.first, k.spans, k.span_base, k.fields, k.slots, k.first_step, k.steps,
   coalesce(k.base, 0) AS base,
   iif(k.top IS NULL, k.payload, substr(k.payload, k.base + 1, k.top - k.base + 5 +
     iif((SELECT v FROM byte WHERE b = substr(k.payload, k.top + 1, 1)) < 255,
@@ -383,10 +493,10 @@ SELECT k.bundle, k.place, k.id, k.trace, k.slot, k.heads, k.wire, k.first, k.spa
     ((SELECT v FROM byte WHERE b = substr(substr(k.payload, k.top + 2, 4), 3, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(substr(k.payload, k.top + 2, 4), 4, 1)))))) AS payload
 FROM value_span k
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW value_bytes AS
-SELECT k.bundle, k.place, k.id, k.trace, k.heads, k.payload, k.base, k.wire, k.first + n.i AS i, k.spans, k.steps, k.first_step,
+SELECT k.bundle, k.place, k.id, k.root, k.trace, k.heads, k.payload, k.base, k.wire, k.first + n.i AS i, k.spans, k.span_base, k.steps, k.first_step,
   (((SELECT v FROM byte WHERE b = substr(k.fields, 5 * n.i + 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(k.fields, 5 * n.i + 2, 1))) AS field,
   (((SELECT v FROM byte WHERE b = substr(k.fields, 5 * n.i + 2 + 1, 1)) << 8) |
@@ -394,28 +504,23 @@ SELECT k.bundle, k.place, k.id, k.trace, k.heads, k.payload, k.base, k.wire, k.f
   (SELECT v FROM byte WHERE b = substr(k.fields, 5 * n.i + 4 + 1, 1)) AS coding,
   CAST(substr(x'00000000', 1, 4 - k.slot) || substr(k.slots, k.slot * n.i + 1, k.slot) AS BLOB) AS at4
 FROM value_window k CROSS JOIN number n ON n.i < length(k.fields) / 5
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW value_slots AS
-SELECT v.bundle, v.place, v.id, v.trace, v.heads, v.payload, v.base, v.wire, v.i, v.field, v.step, v.coding,
+SELECT v.bundle, v.place, v.id, v.root, v.trace, v.heads, v.payload, v.base, v.wire, v.i, v.field, v.step, v.coding,
   (((SELECT v FROM byte WHERE b = substr(v.at4, 1, 1)) << 24) |
     ((SELECT v FROM byte WHERE b = substr(v.at4, 2, 1)) << 16) |
     ((SELECT v FROM byte WHERE b = substr(v.at4, 3, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(v.at4, 4, 1))) AS at,
-  substr(v.spans, 20 * (((SELECT v FROM byte WHERE b = substr(v.steps, 4 * (v.step - v.first_step) + 2 + 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(v.steps, 4 * (v.step - v.first_step) + 2 + 2, 1))) + 1, 2) AS number
+  iif(substr(v.steps, 4 * (v.step - v.first_step) + 3, 2) = x'0000', x'0000',
+    substr(v.spans, 20 * ((((SELECT v FROM byte WHERE b = substr(v.steps, 4 * (v.step - v.first_step) + 2 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(v.steps, 4 * (v.step - v.first_step) + 2 + 2, 1))) - v.span_base) + 1, 2)) AS number
 FROM value_bytes v
-UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
 CREATE VIEW value_raw AS
-SELECT v.bundle, v.place, v.i, v.id, v.trace, v.field, v.step, v.coding, v.at, v.wire, v.heads,
-  CAST(substr(v.id, 1, 6) ||
-    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(v.id, 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(v.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(v.number, 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(v.number, 2, 1)))) >> 8) & 255) ||
-    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(v.id, 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(v.id, 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(v.number, 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(v.number, 2, 1)))) & 255) AS BLOB) AS span_id,
+SELECT v.bundle, v.place, v.i, v.id, v.root, v.trace, v.field, v.step, v.coding, v.at, v.wire, v.heads,
+  CAST(substr(v.id, 1, 6) || v.number AS BLOB) AS span_id,
   iif(v.coding IN (3, 4), iif((SELECT v FROM byte WHERE b = substr(v.payload, v.at - v.base + 1, 1)) < 255,
     substr(v.payload, v.at - v.base + 2, (SELECT v FROM byte WHERE b = substr(v.payload, v.at - v.base + 1, 1))),
     substr(v.payload, v.at - v.base + 6, (((SELECT v FROM byte WHERE b = substr(v.payload, v.at - v.base + 1 + 1, 1)) << 24) |
@@ -427,20 +532,11 @@ FROM value_slots v;
 -- The root of a trace is its first operation that has no parent in it: one of the first of the
 -- trace's bundles.
 CREATE VIEW trace_name AS
-SELECT g.trace, (SELECT lower(hex(substr(b.heads, 1, 8))) FROM bundle b WHERE b.key = iif(g.first = g.last, g.first, (
-   SELECT b.key FROM bundle b WHERE b.trace = g.trace
-   ORDER BY (SELECT count(*) FROM bundle d WHERE d.trace = b.trace) > 1 AND EXISTS (
-       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 22 WHERE c.trace = b.trace AND
-         (EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
-                  WHERE e.to_id = substr(b.heads, 1, 8) AND k.makes = 'parent' AND k.grade <> 'ambiguous'
-                    AND substr(e.from_id, 1, 6) = substr(c.heads, 22 * n.i + 1, 6)) OR
-          EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key
-                    AND p.parent = substr(c.heads, 22 * n.i + 1, 8)))),
-     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 1, 1)) << 32) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 2, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 3, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 4, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.heads, 13 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1))) ||
+SELECT g.trace, lower(hex(iif(g.first = g.last, (SELECT substr(b.heads, 1, 8) FROM bundle b WHERE b.key = g.first),
+   (SELECT h.id FROM head_raw h WHERE h.trace = g.trace AND h.start_ns <=
+     coalesce((SELECT f.head_ns FROM head_raw f WHERE f.trace = g.trace AND NOT f.parented ORDER BY f.start_ns LIMIT 1),
+              9223372036854775807)
+   ORDER BY h.parented, h.head_ns, h.id LIMIT 1)))) ||
   coalesce((SELECT value FROM session WHERE name = 'id'), '0000000000000000') AS trace_id
 FROM (SELECT trace, min(key) AS first, max(key) AS last FROM bundle GROUP BY trace) g;
 
@@ -477,34 +573,35 @@ SELECT CAST((SELECT b FROM byte WHERE v = o.key >> 24 & 255) || (SELECT b FROM b
 FROM origin o JOIN shape_sum t ON t.key = o.shape JOIN shape s ON s.key = o.shape
 UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE 0;
 
--- One row per link whose end has its span, in the trace of that end: links of one bundle, and between two.
+-- One row per link whose end has its span, in the trace of that end: links of one bundle, and between two. The n-th
+-- span has number n, unless some were not seen.
 CREATE VIEW link_inside AS
-SELECT b.trace, (SELECT grade FROM link_kind WHERE key = (((SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 7, 2), 2, 1)))) AS grade
+SELECT b.trace, (SELECT grade FROM link_kind WHERE key = (((SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 6 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 6 + 2, 1)))) AS grade
 FROM bundle b JOIN number n ON n.i < length(b.edges) / 8
 WHERE substr(b.edges, 8 * n.i + 5, 2) = x'0000' OR
-  EXISTS (SELECT 1 FROM origin o JOIN shape s ON s.key = o.shape JOIN number i ON i.i < length(s.spans) / 20
-          WHERE o.key = (((SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 9, 4), 1, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 9, 4), 2, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 9, 4), 3, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 9, 4), 4, 1))) AND
-            substr(s.spans, 20 * i.i + 1, 2) = substr(b.edges, 8 * n.i + 5, 2));
+  EXISTS (SELECT 1 FROM origin o JOIN shape s ON s.key = o.shape
+          WHERE o.key = (((SELECT v FROM byte WHERE b = substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 8 + 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 8 + 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 8 + 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 8 + 4, 1))) AND
+            (substr(s.spans, 20 * (((SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 5, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 5, 2), 2, 1))) + 1, 2) = substr(b.edges, 8 * n.i + 5, 2) OR
+             EXISTS (SELECT 1 FROM number i WHERE i.i < length(s.spans) / 20 AND substr(s.spans, 20 * i.i + 1, 2) = substr(b.edges, 8 * n.i + 5, 2))));
 
 CREATE VIEW link_between AS
 SELECT b.trace, (SELECT grade FROM link_kind WHERE key = e.kind) AS grade
 FROM bundle b JOIN number n ON n.i < length(b.heads) / 22
 JOIN edge e ON e.to_id BETWEEN substr(b.heads, 22 * n.i + 1, 8) AND CAST(substr(b.heads, 22 * n.i + 1, 6) || x'ffff' AS BLOB)
 WHERE e.to_id = substr(b.heads, 22 * n.i + 1, 8) OR
-  EXISTS (SELECT 1 FROM origin o JOIN shape s ON s.key = o.shape JOIN number i ON i.i < length(s.spans) / 20
-          WHERE o.key = (((SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 9, 4), 1, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 9, 4), 2, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 9, 4), 3, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 9, 4), 4, 1))) AND
-            ((((SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * i.i + 1, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * i.i + 1, 2), 2, 1)))) & 65535 =
-            (((SELECT v FROM byte WHERE b = substr(substr(e.to_id, 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(e.to_id, 7, 2), 2, 1))));
+  EXISTS (SELECT 1 FROM origin o JOIN shape s ON s.key = o.shape
+          WHERE o.key = (((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 8 + 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 8 + 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 8 + 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 8 + 4, 1))) AND
+            (substr(s.spans, 20 * (((SELECT v FROM byte WHERE b = substr(substr(e.to_id, 7, 2), 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(substr(e.to_id, 7, 2), 2, 1))) + 1, 2) = substr(e.to_id, 7, 2) OR
+             EXISTS (SELECT 1 FROM number i WHERE i.i < length(s.spans) / 20 AND substr(s.spans, 20 * i.i + 1, 2) = substr(e.to_id, 7, 2))));
 
 -- What the operations of a trace add up to, without unpacking a span. open: only its spans tell when it ended;
 -- root: the bundle whose first operation is the trace's root.
@@ -520,19 +617,10 @@ SELECT t.*, b.heads, b.payload, k.status, k.name_coding,
     (SELECT v FROM byte WHERE b = substr(substr(b.slots, 2 * k.name_slot + 1, 2), 2, 1)))) AS name_at,
   coalesce((SELECT offset_ns FROM clock WHERE boot_ns <= t.start_ns ORDER BY boot_ns DESC LIMIT 1),
     (SELECT offset_ns FROM clock ORDER BY boot_ns LIMIT 1), 0) AS wall_ns
-FROM (SELECT g.*, iif(g.first = g.last, g.first, (SELECT b.key FROM bundle b WHERE b.trace = g.trace
-   ORDER BY (SELECT count(*) FROM bundle d WHERE d.trace = b.trace) > 1 AND EXISTS (
-       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 22 WHERE c.trace = b.trace AND
-         (EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
-                  WHERE e.to_id = substr(b.heads, 1, 8) AND k.makes = 'parent' AND k.grade <> 'ambiguous'
-                    AND substr(e.from_id, 1, 6) = substr(c.heads, 22 * n.i + 1, 6)) OR
-          EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key
-                    AND p.parent = substr(c.heads, 22 * n.i + 1, 8)))),
-     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 1, 1)) << 32) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 2, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 3, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 4, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.heads, 13 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1)) AS root
+FROM (SELECT g.*, iif(g.first = g.last, g.first, (SELECT h.key FROM head_raw h WHERE h.trace = g.trace AND h.start_ns <=
+     coalesce((SELECT f.head_ns FROM head_raw f WHERE f.trace = g.trace AND NOT f.parented ORDER BY f.start_ns LIMIT 1),
+              9223372036854775807)
+   ORDER BY h.parented, h.head_ns, h.id LIMIT 1)) AS root
       FROM (SELECT b.trace, min(b.key) AS first, max(b.key) AS last, min(b.start_ns) AS start_ns,
               max(b.start_ns + b.duration_ns) AS end_ns, max(b.duration_ns IS NULL) AS open,
               count(DISTINCT k.process) AS processes, sum(k.spans) AS spans, max(k.failed) AS failed,
@@ -543,32 +631,53 @@ FROM (SELECT g.*, iif(g.first = g.last, g.first, (SELECT b.key FROM bundle b WHE
             CROSS JOIN known k ON k.origin4 = substr(b.heads, 22 * n.i + 8 + 1, 4) GROUP BY b.trace) g) t
 JOIN bundle b ON b.key = t.root JOIN known k ON k.origin4 = substr(b.heads, 8 + 1, 4);
 
--- One row per span: when it ended. These are looked up by trace from within another query: SQLite must be able
+-- One row per operation: when the last of its spans ended. These are looked up by trace from within another query: SQLite must be able
 -- to make them a part of it.
 CREATE VIEW end_raw AS
-SELECT b.trace, b.start_ns + (((SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 14, 5), 1, 1)) << 32) |
-    ((SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 14, 5), 2, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 14, 5), 3, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 14, 5), 4, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 14, 5), 5, 1))) +
-  iif(substr(s.spans, 20 * i.i + 10, 3) = x'ffffff', 0,
-  (SELECT (((SELECT v FROM byte WHERE b = substr(e.at8, 1, 1)) << 56) |
+SELECT b.trace, b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 13 + 1, 1)) << 32) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 13 + 2, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 13 + 3, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 13 + 4, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 13 + 5, 1))) +
+  (SELECT max(iif(substr(w.spans, 20 * i.i + 10, 3) = x'ffffff', 0, (SELECT (((SELECT v FROM byte WHERE b = substr(e.at8, 1, 1)) << 56) |
     ((SELECT v FROM byte WHERE b = substr(e.at8, 2, 1)) << 48) |
     ((SELECT v FROM byte WHERE b = substr(e.at8, 3, 1)) << 40) |
     ((SELECT v FROM byte WHERE b = substr(e.at8, 4, 1)) << 32) |
     ((SELECT v FROM byte WHERE b = substr(e.at8, 5, 1)) << 24) |
     ((SELECT v FROM byte WHERE b = substr(e.at8, 6, 1)) << 16) |
     ((SELECT v FROM byte WHERE b = substr(e.at8, 7, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(e.at8, 8, 1))) FROM (SELECT CAST(substr(x'0000000000000000', 1, 8 - CASE (SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 13, 1)) & 3 WHEN 0 THEN 3 WHEN 1 THEN 4 WHEN 2 THEN 5 ELSE 8 END) || substr(b.times, iif(n.i, (((SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 19, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 19, 2), 2, 1))), 0) + CASE (SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 13, 1)) & 3 WHEN 0 THEN 3 WHEN 1 THEN 4 WHEN 2 THEN 5 ELSE 8 END * (((SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * i.i + 10, 3), 1, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * i.i + 10, 3), 2, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(s.spans, 20 * i.i + 10, 3), 3, 1))) + 1, CASE (SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 13, 1)) & 3 WHEN 0 THEN 3 WHEN 1 THEN 4 WHEN 2 THEN 5 ELSE 8 END) AS BLOB) AS at8) e)) AS end_ns
+    (SELECT v FROM byte WHERE b = substr(e.at8, 8, 1)))
+     FROM (SELECT CAST(substr(x'0000000000000000', 1, 8 - w.width) ||
+             substr(w.ends, w.width * ((((SELECT v FROM byte WHERE b = substr(w.spans, 20 * i.i + 9 + 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(w.spans, 20 * i.i + 9 + 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(w.spans, 20 * i.i + 9 + 3, 1))) - w.base) + 1, w.width) AS BLOB) AS at8) e)))
+   FROM (SELECT k.spans, k.width, k.base, substr(b.times, k.times_at + k.width * k.base + 1, k.width * (k.top - k.base + 1)) AS ends
+     FROM (SELECT j.spans, coalesce((((SELECT v FROM byte WHERE b = substr((SELECT min(substr(j.spans, 20 * i.i + 10, 3)) FROM number i
+           WHERE i.i < length(j.spans) / 20 AND substr(j.spans, 20 * i.i + 10, 3) <> x'ffffff'), 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr((SELECT min(substr(j.spans, 20 * i.i + 10, 3)) FROM number i
+           WHERE i.i < length(j.spans) / 20 AND substr(j.spans, 20 * i.i + 10, 3) <> x'ffffff'), 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr((SELECT min(substr(j.spans, 20 * i.i + 10, 3)) FROM number i
+           WHERE i.i < length(j.spans) / 20 AND substr(j.spans, 20 * i.i + 10, 3) <> x'ffffff'), 3, 1))), 0) AS base,
+             (((SELECT v FROM byte WHERE b = substr((SELECT max(substr(j.spans, 20 * i.i + 10, 3)) FROM number i
+           WHERE i.i < length(j.spans) / 20 AND substr(j.spans, 20 * i.i + 10, 3) <> x'ffffff'), 1, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr((SELECT max(substr(j.spans, 20 * i.i + 10, 3)) FROM number i
+           WHERE i.i < length(j.spans) / 20 AND substr(j.spans, 20 * i.i + 10, 3) <> x'ffffff'), 2, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr((SELECT max(substr(j.spans, 20 * i.i + 10, 3)) FROM number i
+           WHERE i.i < length(j.spans) / 20 AND substr(j.spans, 20 * i.i + 10, 3) <> x'ffffff'), 3, 1))) AS top,
+             CASE (SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 13, 1)) & 3 WHEN 0 THEN 3 WHEN 1 THEN 4 WHEN 2 THEN 5 ELSE 8 END AS width,
+             iif(n.i, (((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 18 + 1, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 18 + 2, 1))), 0) AS times_at
+       FROM (SELECT substr(s.spans, 5120 * q.i + 1, 5120) AS spans FROM number q WHERE q.i < (length(s.spans) + 5119) / 5120
+             UNION ALL SELECT NULL WHERE 0) j
+       UNION ALL SELECT NULL, NULL, NULL, NULL, NULL WHERE 0) k
+     UNION ALL SELECT NULL, NULL, NULL, NULL WHERE 0) w
+   JOIN number i ON i.i < length(w.spans) / 20) AS end_ns
 FROM bundle b JOIN number n ON n.i < length(b.heads) / 22
-JOIN origin o ON o.key = (((SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 9, 4), 1, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 9, 4), 2, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 9, 4), 3, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 9, 4), 4, 1)))
-JOIN shape s ON s.key = o.shape JOIN number i ON i.i < length(s.spans) / 20;
+JOIN origin o ON o.key = (((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 8 + 1, 1)) << 24) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 8 + 2, 1)) << 16) |
+    ((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 8 + 3, 1)) << 8) |
+    (SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 8 + 4, 1)))
+JOIN shape s ON s.key = o.shape;
 
 -- One row per operation whose parent is not in its trace (so far).
 CREATE VIEW orphan_raw AS
@@ -579,7 +688,8 @@ JOIN origin o ON o.key = (((SELECT v FROM byte WHERE b = substr(substr(b.heads, 
     ((SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 9, 4), 3, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 9, 4), 4, 1)))
 JOIN shape s ON s.key = o.shape
-WHERE iif((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 13, 1)) & 16,
+WHERE (SELECT p.id NOT NULL AND NOT EXISTS (SELECT 1 FROM bundle c WHERE c.trace = b.trace AND instr(c.heads, p.id) % 22 = 1)
+  FROM (SELECT CAST(iif((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 13, 1)) & 16,
   substr(b.payload, 2 + iif((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 13, 1)) & 4,
     (((SELECT v FROM byte WHERE b = substr(substr(b.slots, iif(n.i, (((SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 21, 2), 1, 1)) << 8) |
     (SELECT v FROM byte WHERE b = substr(substr(b.heads, 22 * n.i + 21, 2), 2, 1))), 0) + 4 * (s.field_slot + length(s.fields) / 5) + 1, 4), 1, 1)) << 24) |
@@ -599,9 +709,7 @@ WHERE iif((SELECT v FROM byte WHERE b = substr(b.heads, 22 * n.i + 13, 1)) & 16,
     (SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * l.i + 7, 2), 2, 1)))
        WHERE l.i < length(b.edges) / 8 AND substr(b.edges, 8 * l.i + 4, 3) =
          CAST((SELECT b FROM byte WHERE v = n.i) || x'0000' AS BLOB) AND j.makes = 'parent' AND j.grade <> 'ambiguous')
-   ORDER BY CASE k.grade WHEN 'exact' THEN 0 WHEN 'strong' THEN 1 ELSE 2 END, e.from_id LIMIT 1))
-  NOT IN (SELECT substr(c.heads, 22 * m.i + 1, 6) FROM bundle c JOIN number m ON m.i < length(c.heads) / 22
-          WHERE c.trace = b.trace);
+   ORDER BY CASE k.grade WHEN 'exact' THEN 0 WHEN 'strong' THEN 1 ELSE 2 END, e.from_id LIMIT 1)) || x'0000' AS BLOB) AS id LIMIT 1) p);
 
 -- One row per trace: that of its root, with what its spans add up to.
 CREATE VIEW trace AS
@@ -633,20 +741,7 @@ SELECT t.trace, lower(hex(substr(t.heads, 1, 8))) ||
 FROM trace_sum t;
 
 CREATE VIEW span AS
-SELECT s.trace, 
-  (SELECT lower(hex(substr(b.heads, 1, 8))) FROM bundle b WHERE b.trace = s.trace
-   ORDER BY (SELECT count(*) FROM bundle d WHERE d.trace = b.trace) > 1 AND EXISTS (
-       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 22 WHERE c.trace = b.trace AND
-         (EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
-                  WHERE e.to_id = substr(b.heads, 1, 8) AND k.makes = 'parent' AND k.grade <> 'ambiguous'
-                    AND substr(e.from_id, 1, 6) = substr(c.heads, 22 * n.i + 1, 6)) OR
-          EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key
-                    AND p.parent = substr(c.heads, 22 * n.i + 1, 8)))),
-     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 1, 1)) << 32) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 2, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 3, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 4, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.heads, 13 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1) ||
+SELECT s.trace, lower(hex(s.root)) ||
   coalesce((SELECT value FROM session WHERE name = 'id'), '0000000000000000') AS trace_id, lower(hex(s.id)) AS span_id, nullif(lower(hex(s.parent)), '') AS parent_id,
        s.name, c.kind_name, c.operation,
        CASE c.kind WHEN 1 THEN 'INTERNAL' WHEN 2 THEN 'SERVER' WHEN 3 THEN 'CLIENT'
@@ -664,19 +759,7 @@ JOIN class c ON c.key = s.class
 LEFT JOIN process p ON p.key = s.process AND NOT s.marks & 128;
 
 CREATE VIEW event AS
-SELECT s.trace, (SELECT lower(hex(substr(b.heads, 1, 8))) FROM bundle b WHERE b.trace = s.trace
-   ORDER BY (SELECT count(*) FROM bundle d WHERE d.trace = b.trace) > 1 AND EXISTS (
-       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 22 WHERE c.trace = b.trace AND
-         (EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
-                  WHERE e.to_id = substr(b.heads, 1, 8) AND k.makes = 'parent' AND k.grade <> 'ambiguous'
-                    AND substr(e.from_id, 1, 6) = substr(c.heads, 22 * n.i + 1, 6)) OR
-          EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key
-                    AND p.parent = substr(c.heads, 22 * n.i + 1, 8)))),
-     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 1, 1)) << 32) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 2, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 3, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 4, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.heads, 13 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1) ||
+SELECT s.trace, lower(hex(s.root)) ||
   coalesce((SELECT value FROM session WHERE name = 'id'), '0000000000000000') AS trace_id, lower(hex(s.span_id)) AS span_id, s.seq, p.name,
        strftime('%Y-%m-%dT%H:%M:%S', (s.start_ns + s.after_ns + s.wall_ns) / 1000000000, 'unixepoch') ||
          printf('.%06dZ', (s.start_ns + s.after_ns + s.wall_ns) / 1000 % 1000000) AS time,
@@ -687,29 +770,12 @@ JOIN point p ON p.number = s.point;
 
 -- value is INTEGER, REAL or TEXT; bytes are shown as hexadecimal. cut_from: bytes there were.
 CREATE VIEW attribute AS
-SELECT v.trace, (SELECT lower(hex(substr(b.heads, 1, 8))) FROM bundle b WHERE b.trace = v.trace
-   ORDER BY (SELECT count(*) FROM bundle d WHERE d.trace = b.trace) > 1 AND EXISTS (
-       SELECT 1 FROM bundle c JOIN number n ON n.i < length(c.heads) / 22 WHERE c.trace = b.trace AND
-         (EXISTS (SELECT 1 FROM edge e JOIN link_kind k ON k.key = e.kind
-                  WHERE e.to_id = substr(b.heads, 1, 8) AND k.makes = 'parent' AND k.grade <> 'ambiguous'
-                    AND substr(e.from_id, 1, 6) = substr(c.heads, 22 * n.i + 1, 6)) OR
-          EXISTS (SELECT 1 FROM parent_raw p WHERE p.bundle = b.key
-                    AND p.parent = substr(c.heads, 22 * n.i + 1, 8)))),
-     b.start_ns + (((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 1, 1)) << 32) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 2, 1)) << 24) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 3, 1)) << 16) |
-    ((SELECT v FROM byte WHERE b = substr(b.heads, 13 + 4, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(b.heads, 13 + 5, 1))), substr(b.heads, 1, 8) LIMIT 1) ||
+SELECT v.trace, lower(hex(v.root)) ||
   coalesce((SELECT value FROM session WHERE name = 'id'), '0000000000000000') AS trace_id, lower(hex(v.span_id)) AS span_id, v.step AS seq, f.name, f.type,
        CASE WHEN v.coding = 1 THEN v.at
             WHEN v.coding = 2 THEN (SELECT text FROM string WHERE id = v.at)
-            WHEN v.coding = 5 THEN lower(hex(v.wire)) || lower(hex(CAST(substr(substr(v.heads, 22 * (v.at >> 8) + 1, 8), 1, 6) ||
-    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(substr(v.heads, 22 * (v.at >> 8) + 1, 8), 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(substr(v.heads, 22 * (v.at >> 8) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(CAST(x'00' || (SELECT b FROM byte WHERE byte.v = v.at & 255) AS BLOB), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(CAST(x'00' || (SELECT b FROM byte WHERE byte.v = v.at & 255) AS BLOB), 2, 1)))) >> 8) & 255) ||
-    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(substr(v.heads, 22 * (v.at >> 8) + 1, 8), 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(substr(v.heads, 22 * (v.at >> 8) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(CAST(x'00' || (SELECT b FROM byte WHERE byte.v = v.at & 255) AS BLOB), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(CAST(x'00' || (SELECT b FROM byte WHERE byte.v = v.at & 255) AS BLOB), 2, 1)))) & 255) AS BLOB))) || '01'
+            WHEN v.coding = 5 THEN lower(hex(v.wire)) ||
+              lower(hex(CAST(substr(v.heads, 22 * (v.at >> 8) + 1, 6) || x'00' || (SELECT b FROM byte WHERE byte.v = v.at & 255) AS BLOB))) || '01'
             WHEN f.type = 'bytes' THEN lower(hex(iif(v.coding = 4, substr(v.bytes, 5), v.bytes)))
             WHEN f.type = 'str' THEN CAST(iif(v.coding = 4, substr(v.bytes, 5), v.bytes) AS TEXT)
             WHEN f.type = 'f64' THEN CAST(CAST(v.bytes AS TEXT) AS REAL)
@@ -724,20 +790,8 @@ FROM value_raw v
 JOIN field f ON f.number = v.field;
 
 CREATE VIEW link AS
-SELECT b.trace, lower(hex(CAST(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 1, 6) ||
-    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 2, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 2, 2), 2, 1)))) >> 8) & 255) ||
-    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 2, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 2, 2), 2, 1)))) & 255) AS BLOB))) AS from_id,
-       lower(hex(CAST(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 1, 6) ||
-    (SELECT b FROM byte WHERE v = (((((SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 5, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 5, 2), 2, 1)))) >> 8) & 255) ||
-    (SELECT b FROM byte WHERE v = ((((SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 7, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 8), 7, 2), 2, 1))) + (((SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 5, 2), 1, 1)) << 8) |
-    (SELECT v FROM byte WHERE b = substr(substr(b.edges, 8 * n.i + 5, 2), 2, 1)))) & 255) AS BLOB))) AS to_id,
+SELECT b.trace, lower(hex(CAST(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 1, 1)) + 1, 6) || substr(b.edges, 8 * n.i + 2, 2) AS BLOB))) AS from_id,
+       lower(hex(CAST(substr(b.heads, 22 * (SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 4, 1)) + 1, 6) || substr(b.edges, 8 * n.i + 5, 2) AS BLOB))) AS to_id,
        k.rule, k.makes, k.evidence, k.grade, k.also
 FROM bundle b JOIN number n ON n.i < length(b.edges) / 8
 JOIN link_kind k ON k.key = (((SELECT v FROM byte WHERE b = substr(b.edges, 8 * n.i + 6 + 1, 1)) << 8) |

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "store/ids.h"
+
 /* Kinds, statuses: the numbers of OpenTelemetry's protobuf. */
 enum osp_span_kind {
 	OSP_SPAN_INTERNAL = 1,
@@ -74,7 +76,7 @@ struct osp_step {
 
 /* One span of an operation: [0] is the operation itself, the others its nested spans. */
 struct osp_row_span {
-	uint16_t number;       /* 0, or n of the n-th nested span opened: id = operation id + n */
+	uint16_t number;       /* 0, or n of the n-th nested span opened */
 	uint16_t parent;       /* index into the row's spans; 0 for the operation */
 	const char *kind_name; /* catalogue name of operation or nested span: "handle_notify" */
 	const char *name;      /* for people: "handle foo/bar" */
@@ -87,7 +89,7 @@ struct osp_row_span {
 
 /* An operation as a store keeps it. */
 struct osp_row {
-	uint64_t id;	    /* span id of the operation */
+	uint64_t id;	    /* span id of the operation: a multiple of OSP_SPAN_IDS */
 	uint64_t trace;	    /* key of the trace it belongs to: derived, may change (patch) */
 	uint64_t parent_id; /* operation of the same process that this one is a child of, or 0 */
 	uint32_t process;   /* key of struct osp_process_row; of one that was reported: told whom */

@@ -509,7 +509,7 @@ static int write_edge(struct sqlite_store *s, const struct sqlite_link *l)
 /* Two stored operations may have this link in a bundle: it must not be there twice. */
 static int open_for_link(struct sqlite_store *s, const struct osp_edge *e)
 {
-	uint64_t from = e->from & ~0xffffull, to = e->to & ~0xffffull;
+	uint64_t from = osp_span_operation(e->from), to = osp_span_operation(e->to);
 	struct sqlite_member *m;
 
 	if (find_member(&s->batch, from) || find_member(&s->batch, to) ||
@@ -522,8 +522,8 @@ static int open_for_link(struct sqlite_store *s, const struct osp_edge *e)
 static int place_link(struct sqlite_store *s, uint32_t i, uint32_t *firsts)
 {
 	struct sqlite_link *l = &s->batch.links[i];
-	struct sqlite_member *from = find_member(&s->batch, l->edge.from & ~0xffffull);
-	struct sqlite_member *to = find_member(&s->batch, l->edge.to & ~0xffffull);
+	struct sqlite_member *from = find_member(&s->batch, osp_span_operation(l->edge.from));
+	struct sqlite_member *to = find_member(&s->batch, osp_span_operation(l->edge.to));
 
 	if (!from || !to || from->bundle != to->bundle || l->seq ||
 	    sqlite_place_has_edge(s, l->edge.from))

@@ -130,7 +130,7 @@ static int add_cut(struct encoding *e, const struct osp_value *v)
 static int find_place(const struct sqlite_store *s, uint64_t span_id)
 {
 	for (size_t i = 0; i < s->id_count; i++)
-		if (s->ids[i] == (span_id & ~0xffffull))
+		if (s->ids[i] == osp_span_operation(span_id))
 			return (int)i;
 	return -1;
 }

@@ -27,17 +27,16 @@ enum {
 
 /*
  * All our own sites of a binary share a link: closing two of them takes a grace period more (40 ms)
- * than closing one. When they are switched they are linked anew, all of them; the kernel side
- * takes a step that traps twice for it once (bpf/twice.h), but cannot for foreign sites.
+ * than closing one. When they are switched they are linked anew, all of them, and then the old link
+ * is closed; the kernel side takes a step that traps twice for it once (bpf/twice.h). It cannot for
+ * foreign sites: each foreign point has a link of its own, so that a site that stays keeps its one.
  */
-enum group { OWN, FOREIGN, GROUPS };
-
-enum { LINKS_MAX = 24 }; /* of one binary; more changes than that make them anew */
+enum { OWN_LINKS = 2, LINKS_MAX = OWN_LINKS + OSP_CATALOGUE_POINTS };
 
 struct attachment {
 	struct attachment *next;
 	struct osp_binary *binary;	    /* borrowed: the table's */
-	struct osp_links *links[LINKS_MAX]; /* NULL = free */
+	struct osp_links *links[LINKS_MAX]; /* our own, then by point; NULL = none */
 	struct osp_links *mapped;	    /* of a dynamic linker's notice, or NULL */
 	struct osp_attach_result result;
 	uint32_t first_site;
@@ -139,11 +138,6 @@ static int add_numbers(struct osp_attach *a, const struct osp_binary *b)
 	return 0;
 }
 
-static enum group group_of(const struct osp_site *s)
-{
-	return s->point->foreign ? FOREIGN : OWN;
-}
-
 static enum osp_use use_now(const struct osp_site *s)
 {
 	return !s->attached ? OSP_USE_NONE : s->carried ? OSP_USE_CARRY : OSP_USE_TRAP;
@@ -152,9 +146,10 @@ static enum osp_use use_now(const struct osp_site *s)
 /* What is to be done with the sites of a binary. Arrays of its count of sites; owned. */
 struct plan {
 	enum osp_use *use; /* to come; only of sites that can be attached */
-	size_t *which;	   /* the sites of the group at hand */
+	size_t *which;	   /* the sites of the link at hand */
 	struct osp_hook *hooks;
-	bool broken[LINKS_MAX]; /* links with a site that does not stay: to be closed */
+	bool own;		/* something changes at our own sites */
+	bool broken[LINKS_MAX]; /* links that do not stay: to be closed */
 };
 
 static void clear_plan(struct plan *p)
@@ -164,40 +159,33 @@ static void clear_plan(struct plan *p)
 	free(p->hooks);
 }
 
-/* Links that a foreign site leaves; those of our own sites, if anything is to change there. */
+/* Links of foreign points that nobody wants now; that of our own sites, if anything is to change there. */
 static void break_links(struct plan *p, const struct osp_binary *b)
 {
-	bool own = false;
-
 	for (size_t i = 0; i < b->count; i++) {
 		const struct osp_site *s = &b->sites[i];
 
 		if (use_now(s) == p->use[i])
 			continue;
-		if (group_of(s) == OWN)
-			own = true;
+		if (!s->point->foreign)
+			p->own = true;
 		else if (s->attached)
 			p->broken[s->link] = true;
 	}
-	for (size_t i = 0; own && i < b->count; i++)
-		if (b->sites[i].attached && group_of(&b->sites[i]) == OWN)
-			p->broken[b->sites[i].link] = true;
+	for (size_t i = 0; i < OWN_LINKS; i++)
+		p->broken[i] = p->own;
 }
 
 static int init_plan(struct plan *p, const struct osp_attach *a, struct attachment *at)
 {
 	const struct osp_binary *b = at->binary;
-	size_t n = b->count ? b->count : 1, links = 0;
+	size_t n = b->count ? b->count : 1;
 
 	p->use = calloc(n, sizeof(*p->use));
 	p->which = calloc(n, sizeof(*p->which));
 	p->hooks = calloc(n, sizeof(*p->hooks));
 	if (!p->use || !p->which || !p->hooks)
 		return -ENOMEM;
-	for (size_t i = 0; i < LINKS_MAX; i++)
-		links += at->links[i] != NULL;
-	for (size_t i = 0; i < LINKS_MAX; i++)
-		p->broken[i] = at->links[i] && links > LINKS_MAX - 2 * GROUPS;
 	for (size_t i = 0; i < b->count; i++)
 		p->use[i] = b->sites[i].state == OSP_SITE_KNOWN ? use_of(a, &b->sites[i])
 								: OSP_USE_NONE;
@@ -205,30 +193,19 @@ static int init_plan(struct plan *p, const struct osp_attach *a, struct attachme
 	return 0;
 }
 
-/* The sites of a group that need a link: new ones, and those whose link goes. */
-static size_t list_group(const struct plan *p, const struct attachment *at, enum group group)
+/* The sites that a link is for: those of a foreign point, or all our own. */
+static size_t list_sites(const struct plan *p, const struct osp_binary *b,
+			 const struct osp_point *foreign)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < at->binary->count; i++) {
-		const struct osp_site *s = &at->binary->sites[i];
+	for (size_t i = 0; i < b->count; i++) {
+		const struct osp_point *point = b->sites[i].point;
 
-		if (p->use[i] == OSP_USE_NONE || group_of(s) != group)
-			continue;
-		if (use_now(s) != p->use[i] || p->broken[s->link])
+		if (p->use[i] != OSP_USE_NONE && (foreign ? point == foreign : !point->foreign))
 			p->which[n++] = i;
 	}
 	return n;
-}
-
-/* There is one: a plan leaves room for a link per group. */
-static uint8_t find_free_link(const struct attachment *at)
-{
-	uint8_t i = 0;
-
-	while (at->links[i])
-		i++;
-	return i;
 }
 
 /* Nothing could be made in its place. */
@@ -238,26 +215,27 @@ static void keep_link(struct plan *p, const struct osp_site *s)
 		p->broken[s->link] = false;
 }
 
-static int link_group(struct osp_attach *a, struct attachment *at, struct plan *p, enum group group)
+/* Links the sites of the list, at that place. */
+static int link_list(struct osp_attach *a, struct attachment *at, struct plan *p, size_t n,
+		     uint16_t place)
 {
 	struct osp_binary *b = at->binary;
-	size_t n = list_group(p, at, group);
-	uint8_t link = find_free_link(at);
+	bool foreign = place >= OWN_LINKS;
 	int r = 0;
 
 	for (size_t k = 0; !r && k < n; k++) {
 		struct osp_site *s = &b->sites[p->which[k]];
 		uint32_t site = at->first_site + (uint32_t)p->which[k];
 
-		if (group == FOREIGN)
+		if (foreign)
 			r = add_spec(a, s, site);
 		fill_hook(a, &p->hooks[k], s, p->use[p->which[k]] == OSP_USE_CARRY, site);
 	}
-	if (!n || r)
+	if (r)
 		return r;
-	r = osp_links_open(&at->links[link],
-			   group == FOREIGN ? a->programs.foreign : a->programs.step, a->form,
-			   b->fd, p->hooks, n);
+	r = osp_links_open(&at->links[place], foreign ? a->programs.foreign : a->programs.step,
+			   a->form, b->fd, p->hooks, n);
+	p->broken[place] = false;
 	for (size_t k = 0; k < n; k++) {
 		struct osp_site *s = &b->sites[p->which[k]];
 
@@ -268,12 +246,41 @@ static int link_group(struct osp_attach *a, struct attachment *at, struct plan *
 		}
 		s->attached = !s->reason;
 		s->carried = p->use[p->which[k]] == OSP_USE_CARRY;
-		s->link = link;
+		s->link = place;
 	}
 	return r;
 }
 
-/* Links that some site has left are closed; those that stayed are in new ones by now. */
+/* All our own sites, if any of them changes. */
+static int link_own(struct osp_attach *a, struct attachment *at, struct plan *p)
+{
+	size_t n = p->own ? list_sites(p, at->binary, NULL) : 0;
+
+	return n ? link_list(a, at, p, n, at->links[0] != NULL) : 0;
+}
+
+/* The foreign points that have no link yet, each once. */
+static int link_foreign(struct osp_attach *a, struct attachment *at, struct plan *p)
+{
+	bool tried[OSP_CATALOGUE_POINTS] = {false};
+	int r = 0;
+
+	for (size_t i = 0; i < at->binary->count; i++) {
+		const struct osp_point *point = at->binary->sites[i].point;
+		int e;
+
+		if (p->use[i] == OSP_USE_NONE || !point->foreign || tried[point->number] ||
+		    at->links[OWN_LINKS + point->number])
+			continue;
+		tried[point->number] = true;
+		e = link_list(a, at, p, list_sites(p, at->binary, point),
+			      (uint16_t)(OWN_LINKS + point->number));
+		r = r ? r : e;
+	}
+	return r;
+}
+
+/* Sites of links that are closed are in new ones by now, if they stay. */
 static void close_broken(struct attachment *at, const struct plan *p)
 {
 	struct osp_links *old[LINKS_MAX] = {NULL};
@@ -299,17 +306,14 @@ static void close_broken(struct attachment *at, const struct plan *p)
 static int link_sites(struct osp_attach *a, struct attachment *at)
 {
 	struct plan p _cleanup_(clear_plan) = {0};
-	int r = init_plan(&p, a, at);
+	int r = init_plan(&p, a, at), e;
 
 	if (r)
 		return r;
-	for (int g = 0; g < GROUPS; g++) {
-		int e = link_group(a, at, &p, (enum group)g);
-
-		r = r ? r : e;
-	}
+	r = link_own(a, at, &p);
+	e = link_foreign(a, at, &p);
 	close_broken(at, &p);
-	return r;
+	return r ? r : e;
 }
 
 static int link_linker(struct osp_attach *a, struct attachment *at)

@@ -31,7 +31,7 @@ struct osp_site {
 	const char *reason;		 /* of a refusal; also set when attaching failed */
 	bool attached;			 /* by a loader */
 	bool carried;			 /* so that it is stamped without a trap (user/form.h) */
-	uint8_t link;			 /* attach.c's: by which of its links */
+	uint16_t link;			 /* attach.c's: by which of its links */
 };
 
 struct osp_binary {

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "store/ids.h"
+
 enum {
 	CONTEXT_TRUE_SIZE = 25,
 	/* The flags of a record that tell of its steps: not how it is timed, nor of losses before. */
@@ -348,8 +350,8 @@ static bool may_be_run(const struct osp_decoder *d)
 	const struct osp_record *r = d->record;
 	struct osp_record_step s;
 
-	if (r->kind != OSP_RECORD_STEP || (r->flags & TELLING) != OSP_RECORD_CLEARED || !r->op_id ||
-	    d->size < 2 * sizeof(s))
+	if (r->kind != OSP_RECORD_STEP || (r->flags & TELLING) != OSP_RECORD_CLEARED ||
+	    !osp_span_is_operation(r->op_id) || d->size < 2 * sizeof(s))
 		return false;
 	memcpy(&s, d->data, sizeof(s));
 	return s.size < d->size - sizeof(s);

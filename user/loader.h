@@ -85,9 +85,8 @@ int osp_loader_attach(struct osp_loader *l, struct osp_binary *b, struct osp_att
 
 /*
  * Something else is wanted from here on: attaches what is missing in the binaries that are
- * attached, then detaches what is too much; what stays is never without its trap (for a moment
- * some foreign sites may count twice). *attached: sites that are now. -errno, told, of the first binary
- * that could not be switched; the others were.
+ * attached, then detaches what is too much; what stays is never without its trap. *attached: sites
+ * that are now. -errno, told, of the first binary that could not be switched; the others were.
  */
 int osp_loader_switch(struct osp_loader *l, const struct osp_wanted *wanted, size_t *attached);
 

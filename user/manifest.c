@@ -158,6 +158,10 @@ static const char *message_text(const struct osp_publication *message)
 		return "failed";
 	if (message->spread && message->span->status == OSP_SPAN_OK)
 		return "nobody is subscribed";
+	if (message->spread)
+		return message->span->marks & OSP_MARK_INCOMPLETE
+			       ? "who is subscribed is not known yet"
+			       : "who is subscribed may be lost";
 	return "who looks for its subscribers is not recorded";
 }
 

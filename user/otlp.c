@@ -1,6 +1,6 @@
 /*
  * The OTLP exporter. Spans of many traces are gathered by process, so that a session that fits
- * gives exactly one resource per process; a larger one is written in slices of OSP_OTLP_SPANS and
+ * gives exactly one resource per process; a larger one is written in slices of OSP_OTLP_HELD and
  * memory stays bounded. Fed by cmd_export.c with spans from cursors; writes to a FILE.
  */
 #include "user/otlp.h"
@@ -26,7 +26,7 @@ struct osp_otlp {
 	struct osp_session *session;	/* borrowed: outlives the exporter */
 	FILE *out;			/* borrowed: closed by the caller */
 	struct otlp_process *processes; /* owned */
-	size_t process_count, span_count;
+	size_t process_count, held;	/* held: spans, and events of them */
 	bool begun;
 	const struct osp_trace *trace; /* the one being added */
 	int64_t offset;		       /* boot to wall time, for all of it */
@@ -258,12 +258,15 @@ static int find_trace_id(const struct osp_otlp *o, uint64_t span_id, uint8_t id[
 {
 	_cleanup_(osp_cursor_close) struct osp_cursor *c = NULL;
 	struct osp_store *store = o->session->store;
+	uint64_t operation = osp_span_operation(span_id), key;
 	struct osp_span root;
 	struct osp_trace t;
-	uint64_t key;
-	int r = osp_store_find_span(store, span_id, &key);
+	int r;
 
 	memcpy(id, o->trace->id, 16);
+	if (osp_map_find(&o->operations, &operation, sizeof(operation)))
+		return 0;
+	r = osp_store_find_span(store, span_id, &key);
 	if (r == -ENOENT || (!r && key == o->trace->key))
 		return 0;
 	r = r ? r : osp_store_spans(store, key, &c);
@@ -374,7 +377,7 @@ static int write_processes(struct osp_otlp *o)
 	for (size_t i = 0; !r && i < o->process_count; i++)
 		if (json_array_size(o->processes[i].spans))
 			r = write_process(o, &o->processes[i]);
-	o->span_count = 0;
+	o->held = 0;
 	return r;
 }
 
@@ -439,7 +442,8 @@ int osp_otlp_write(struct osp_otlp *o, const struct osp_trace *t, const struct o
 
 		if (!r && json_array_append_new(list, span))
 			r = -ENOMEM;
-		if (!r && ++o->span_count >= OSP_OTLP_SPANS)
+		o->held += 1 + spans[i].event_count;
+		if (!r && o->held >= OSP_OTLP_HELD)
 			r = write_processes(o);
 	}
 	return r;

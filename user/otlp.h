@@ -10,7 +10,9 @@
 
 struct osp_otlp;
 
-enum { OSP_OTLP_SPANS = 20000 }; /* spans held before they are written; then resources repeat */
+enum {
+	OSP_OTLP_HELD = 100000
+}; /* spans and events until they are written; then resources repeat */
 
 /* Begins a request on `f`. Both are borrowed until it is freed. -ENOMEM. */
 int osp_otlp_new(struct osp_otlp **out, struct osp_session *s, FILE *f);

@@ -38,9 +38,8 @@ static bool has_room(const struct osp_stitch *s, const struct osp_run *run,
 {
 	size_t steps = (o ? o->step_count : 0) + run->count;
 
-	return run->nested + run->count <= UINT16_MAX - (run->event.op_id & UINT16_MAX) &&
-	       steps < s->pool.max_steps && steps < UINT16_MAX / 2 &&
-	       s->pool.bytes + SPARE_BYTES < s->pool.max_bytes &&
+	return run->nested + run->count < OSP_SPAN_IDS && steps < s->pool.max_steps &&
+	       steps < UINT16_MAX / 2 && s->pool.bytes + SPARE_BYTES < s->pool.max_bytes &&
 	       (o || s->stats.open < s->limits.operations);
 }
 

@@ -132,6 +132,7 @@ void osp_stitch_expect(const struct osp_stitch *s, uint32_t slot, uint64_t op_id
 	osp_closed_expect(&s->closed, &key);
 }
 
+/* False: nothing tells which operation it is. Programs may say anything, not only ids that there can be. */
 static bool make_key(struct osp_passing *p)
 {
 	bool given = true;
@@ -140,7 +141,7 @@ static bool make_key(struct osp_passing *p)
 	p->key.words[2] = 0;
 	if (p->operation->key == OSP_KEY_OP) {
 		p->key.words[0] = p->event->op_id;
-		given = p->event->op_id;
+		given = osp_span_is_operation(p->event->op_id);
 	} else {
 		p->key.words[0] = p->event->tid;
 		p->key.words[1] |= (uint64_t)p->operation->number << 32;

@@ -112,12 +112,9 @@ static void set_status(struct osp_open *o, size_t span, const struct osp_span_ac
  */
 static uint16_t next_number(const struct osp_open *o, const struct osp_event *e)
 {
-	/* Ids of operations are 2^16 apart; one that is not (a program may say anything) has less room. */
-	uint16_t last = (uint16_t)(UINT16_MAX - (o->id & UINT16_MAX));
-
-	if (!e->point->foreign && e->nested > o->last_nested && e->nested <= last)
+	if (!e->point->foreign && e->nested > o->last_nested)
 		return e->nested;
-	return o->last_nested < last ? (uint16_t)(o->last_nested + 1) : o->last_nested;
+	return o->last_nested < UINT16_MAX ? (uint16_t)(o->last_nested + 1) : o->last_nested;
 }
 
 /* The innermost span that stays open: where one that is opened now lies. */

@@ -42,7 +42,7 @@ FIGURES = [
     ("start_ms_over_bare", "start over bare libbpf, ms", "<= 50"),
 ]
 # Seconds that each part takes about on two quiet CPUs: (quick, whole). Busy ones need twice that.
-TAKES = {"detached": (20, 30), "rates": (70, 435), "losses": (50, 115), "broadcaster": (35, 95), "pipeline": (10, 35), "store": (15, 145),
+TAKES = {"detached": (20, 30), "rates": (70, 435), "losses": (50, 115), "broadcaster": (35, 95), "pipeline": (10, 35), "store": (15, 275),
          "startstop": (10, 15)}
 PARTS = {"detached": detached, "rates": rates, "losses": losses, "broadcaster": broadcaster}
 
@@ -55,7 +55,7 @@ def programs(s):
         "pipeline": ("(d), (e) The pipeline by stage, open operations, length", [s.program("bench/pipeline")],
                      ["--messages", "20000", "--times", "1"], []),
         "store": ("(d), (e) The store by step, size, length; in millions of spans", [s.program("bench/store")], ["0.2"],
-                  ["1", "10"]),
+                  ["-c", "1", "10"]),
         "startstop": ("(f) Start and stop by sites and processes", [os.path.join(suite.HERE, "startstop.py"), s.build],
                       ["--rounds", "2", "--processes", "1,10"], []),
     }

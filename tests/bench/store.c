@@ -3,13 +3,17 @@
  * 5 operations, 4 links each, with the values that the real programs give), written through batch
  * and store as the recorder writes them, against a plain row-per-event recorder in the same run.
  * Prints ns of CPU per event and bytes per event, by table; never passes or fails.
- * usage: store [-o | --json FILE] [SPANS...]    (in millions; default 1; -o: only ours in full batches, for a profiler)
+ * usage: store [-oc] [--json FILE] [SPANS...]    (in millions, default 1: 12 are a million messages; -o: only
+ * ours in full batches, for a profiler; -c: of the first, also the commands that read a session)
  */
 #include <errno.h>
+#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -444,6 +448,59 @@ static void time_check(void)
 	osp_session_close(&s);
 }
 
+/* ---- the commands that read it ---- */
+
+static void time_command(const char *outspan, const char *const words[4])
+{
+	char *const args[] = {"outspan",	(char *)words[0], file, (char *)words[1],
+			      (char *)words[2], (char *)words[3], NULL};
+	double begun = wall_s();
+	struct rusage used;
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr))
+			_exit(126);
+		execv(outspan, args);
+		_exit(127);
+	}
+	if (wait4(pid, &status, 0, &used) != pid || !WIFEXITED(status) || WEXITSTATUS(status) > 1)
+		status = -1;
+	printf("    outspan %s %s %s: %s%.1f s, of which CPU %.1f s; %.0f MB at most\n", words[0],
+	       words[1] ? words[1] : "", words[2] ? words[2] : "", status < 0 ? "failed, " : "",
+	       wall_s() - begun,
+	       (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+		       (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6,
+	       (double)used.ru_maxrss / 1024);
+	fflush(stdout);
+}
+
+/* Time and memory of each, on the whole session; the program lies beside the folder of this one. */
+static void time_commands(const char *self, uint64_t messages)
+{
+	char outspan[4096], middle[24];
+	const char *const commands[][4] = {{"ls"},
+					   {"ls", "--limit", "10"},
+					   {"show", "last"},
+					   {"show", middle},
+					   {"deliveries"},
+					   {"deliveries", "--json"},
+					   {"check"},
+					   {"losses"},
+					   {"losses", "--json"},
+					   {"export", "-o", "/dev/null"}};
+	const char *slash = strrchr(self, '/');
+
+	snprintf(outspan, sizeof(outspan), "%.*s/../outspan", slash ? (int)(slash - self) : 1,
+		 slash ? self : ".");
+	snprintf(middle, sizeof(middle), "#%" PRIu64, messages / 2);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		time_command(outspan, commands[i]);
+}
+
 /* What run() measured last. */
 static struct {
 	double ns, bytes, longest_ms; /* per event, per event, of a transaction */
@@ -706,15 +763,37 @@ static double run_plain(uint64_t messages)
 	return begun / events * 1e9;
 }
 
+/* What the command line asks for. */
+struct options {
+	bool alone, commands;
+	const char *json;
+};
+
+static void parse(struct options *o, int argc, char **argv)
+{
+	static const struct option table[] = {{"json", required_argument, NULL, 'j'}, {0}};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "ocj:", table, NULL)) >= 0) {
+		o->alone |= c == 'o';
+		o->commands |= c == 'c';
+		o->json = c == 'j' ? optarg : o->json;
+		if (c == '?')
+			exit(2);
+	}
+}
+
 int main(int argc, char **argv)
 {
-	bool alone = argc > 1 && !strcmp(argv[1], "-o");
-	FILE *json = argc > 2 && !strcmp(argv[1], "--json") ? fopen(argv[2], "w") : NULL;
+	struct options o = {0};
+	FILE *json;
+	int first;
 
+	parse(&o, argc, argv);
+	json = o.json ? fopen(o.json, "w") : NULL;
+	first = optind;
 	snprintf(file, sizeof(file), "/tmp/outspan-bench-store-%d.db", (int)getpid());
-	argc -= alone + 2 * !!json;
-	argv += alone + 2 * !!json;
-	for (int i = 1; i < argc || i == 1; i++) {
+	for (int i = first; i < argc || i == first; i++) {
 		double millions = argc > i ? atof(argv[i]) : 1, ours, plain;
 		uint64_t messages = (uint64_t)(millions * 1e6 / SPANS);
 
@@ -724,9 +803,11 @@ int main(int argc, char **argv)
 			fprintf(json,
 				"%c \"store_%gm_ns_per_event\": %.1f, \"store_%gm_bytes_per_event\": %.2f, "
 				"\"store_%gm_longest_transaction_ms\": %.1f",
-				i == 1 ? '{' : ',', millions, last.ns, millions, last.bytes,
+				i == first ? '{' : ',', millions, last.ns, millions, last.bytes,
 				millions, last.longest_ms);
-		if (alone)
+		if (o.commands && i == first)
+			time_commands(argv[0], messages);
+		if (o.alone)
 			continue;
 		run_slowly(1);
 		run_slowly(2);

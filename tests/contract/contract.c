@@ -111,7 +111,7 @@ static void values_keep_type_and_bits(void **state)
 	enum { COUNT = sizeof(values) / sizeof(values[0]) };
 	struct osp_attribute attributes[COUNT];
 	struct small m;
-	struct osp_part p = small_row(&m, 1, 1, 0), got;
+	struct osp_part p = small_row(&m, 0x10000, 1, 0), got;
 	struct osp_cursor *c = NULL;
 
 	for (size_t i = 0; i < COUNT; i++)
@@ -229,12 +229,12 @@ static void patch_applies_before_and_after_its_row(void **state)
 static void pending_patches_add_up(void **state)
 {
 	struct fixture *f = *state;
-	struct osp_part parts[] = {patch(7, 3, OSP_MARK_MAY_BE_CUT),
-				   patch(7, 0, OSP_MARK_TIMED_OUT)};
+	struct osp_part parts[] = {patch(0x70000, 3, OSP_MARK_MAY_BE_CUT),
+				   patch(0x70000, 0, OSP_MARK_TIMED_OUT)};
 
 	write_parts(f, parts, 2);
 
-	expect_dump(f, "patch 0000000000000007 trace=3 marks=0x14\n");
+	expect_dump(f, "patch 0000000000070000 trace=3 marks=0x14\n");
 }
 
 static void patch_survives_the_complete_part(void **state)
@@ -355,7 +355,8 @@ static void malformed_parts_are_refused_by_name(void **state)
 {
 	struct fixture *f = *state;
 	struct small m;
-	struct osp_part p = small_row(&m, 1, 1, 0), q = p;
+	struct osp_part p = small_row(&m, 0x10000, 1, 0), q = p;
+	static const uint16_t between[] = {1, 8, 16, 4096, 65535};
 	struct osp_attribute a = {
 		"a", {.type = OSP_VALUE_STR, .data = "\xff", .size = 1, .true_size = 1}};
 
@@ -378,6 +379,12 @@ static void malformed_parts_are_refused_by_name(void **state)
 	refuse(f, q, "not UTF-8 without NUL");
 	a.value.true_size = 1;
 	refuse(f, q, "true size 1 below 2");
+	for (size_t i = 0; i < sizeof(between) / sizeof(*between); i++) {
+		q = p;
+		q.row.id += between[i];
+		refuse(f, q, "expected a multiple of 65536");
+		refuse(f, patch(q.row.id, 1, 0), "not an operation's id");
+	}
 	refuse(f, edge(0, 1, "parent", "exact"), "edge without an end");
 	refuse(f, edge(2, 1, "child", "exact"), "makes child");
 	refuse(f, edge(2, 1, "parent", "sure"), "grade sure");
@@ -386,6 +393,46 @@ static void malformed_parts_are_refused_by_name(void **state)
 	       "expected 16 lower-case hexadecimal digits");
 	refuse(f, (struct osp_part){.kind = (enum osp_part_kind)99}, "unknown kind of part");
 	expect_dump(f, "");
+}
+
+/*
+ * Operations whose ids are as near as they can be, each with its first and its last nested span, in
+ * traces of two: links from one to the next, within the traces and between them, are found from
+ * both ends, whether the operations are written together or not.
+ */
+static void links_of_neighbours_are_their_own(void **state)
+{
+	enum { COUNT = 8 };
+	struct fixture *f = *state;
+	struct osp_row_span spans[COUNT][3];
+	struct small m[COUNT];
+	struct osp_part rows[COUNT], links[2 * COUNT];
+	size_t n = 0;
+
+	for (size_t i = 0; i < COUNT; i++) {
+		uint64_t id = (i + 1) * OSP_SPAN_IDS;
+
+		rows[i] = small_row(&m[i], id, i / 2 + 1, (int64_t)i);
+		for (uint16_t k = 0; k < 3; k++) {
+			spans[i][k] = m[i].span;
+			spans[i][k].number = (uint16_t)(k == 2 ? OSP_SPAN_IDS - 1 : k);
+		}
+		rows[i].row.spans = spans[i];
+		rows[i].row.span_count = 3;
+		if (i + 1 == COUNT)
+			break;
+		links[n++] = edge(id + OSP_SPAN_IDS - 1, id + OSP_SPAN_IDS, "parent", "exact");
+		links[n++] = edge(id + 1, id + 2 * OSP_SPAN_IDS - 1, "link", "exact");
+	}
+	write_parts(f, rows, COUNT / 2 + 1);
+	write_parts(f, links, n / 2);
+	write_parts(f, rows + COUNT / 2 + 1, COUNT / 2 - 1);
+	write_parts(f, links + n / 2, n - n / 2);
+
+	expect_traces(f, -1, false, "1/6/2/0 2/6/4/1 3/6/4/1 4/6/4/1");
+	expect_tree(f, 1, "10000<0 10001<10000 1ffff<10000 20000<1ffff 20001<20000 2ffff<20000");
+	expect_tree(f, 4,
+		    "70000<6ffff 70001<70000 7ffff<70000 80000<7ffff 80001<80000 8ffff<80000");
 }
 
 static void session_rows_come_in_the_order_of_their_keys(void **state)
@@ -857,6 +904,7 @@ int main(void)
 		BOTH(greater_seq_wins_in_any_order),
 		BOTH(bad_part_refuses_the_whole_batch),
 		BOTH(malformed_parts_are_refused_by_name),
+		BOTH(links_of_neighbours_are_their_own),
 		BOTH(session_rows_come_in_the_order_of_their_keys),
 		BOTH(loss_is_replaced_with_all_its_reasons),
 		BOTH(large_operation_round_trips),

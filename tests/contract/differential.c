@@ -102,6 +102,8 @@ static void random_form(struct pool *p, size_t i)
 			.parent = (uint16_t)(k ? next(k) : 0),
 			.kind_name = NAME,
 			.kind = (enum osp_span_kind)(1 + next(5))};
+	if (row->span_count > 1 && !next(9))
+		p->spans[i][row->span_count - 1].number = OSP_SPAN_IDS - 1;
 	for (size_t k = 0; k < row->step_count; k++) {
 		struct osp_step *s = &p->steps[i][k];
 
@@ -157,8 +159,9 @@ static struct osp_edge random_edge(void)
 	static const char *const makes[] = {"parent", "link", "fan_in"};
 	static const char *const grades[] = {"exact", "strong", "weak", "ambiguous"};
 
-	return (struct osp_edge){.from = random_id() + next(3),
-				 .to = random_id() + next(2),
+	/* to and from the last that there can be, too: the next operation follows at once */
+	return (struct osp_edge){.from = random_id() + (next(9) ? next(3) : OSP_SPAN_IDS - 1),
+				 .to = random_id() + (next(9) ? next(2) : OSP_SPAN_IDS - 1),
 				 .rule = NAME,
 				 .makes = pick(makes, 3),
 				 .evidence = NAME,

@@ -196,7 +196,7 @@ static void cursor_can_be_closed_midway_and_writes_go_on(void **state)
 	struct osp_cursor *c = NULL;
 	struct osp_span span;
 	struct small m;
-	struct osp_part p = small_row(&m, 5, 50, 0);
+	struct osp_part p = small_row(&m, 0x50000, 50, 0);
 
 	write_parts(f, s->parts, s->count);
 	assert_ok(osp_store_spans(f->store, 0, &c));
@@ -204,7 +204,7 @@ static void cursor_can_be_closed_midway_and_writes_go_on(void **state)
 	osp_cursor_close(&c);
 	write_parts(f, &p, 1);
 
-	expect_tree(f, 50, "5<0");
+	expect_tree(f, 50, "50000<0");
 	assert_ok(osp_store_flush(f->store));
 	free(s);
 }

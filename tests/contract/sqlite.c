@@ -279,7 +279,18 @@ static void store_that_was_opened_for_reading_takes_nothing(void **state)
 	assert_non_null(strstr(osp_store_error(f->store), "opened for reading"));
 }
 
-/* ---- batches: rows of one trace, whose names exist nowhere else ---- */
+/* ---- batches: rows of one trace, and a link, whose names exist nowhere else ---- */
+
+enum { BATCHES = 20000 };
+
+/* Of the link of each batch; a text that lasts is known by its address. */
+static const char *rule_of(unsigned batch)
+{
+	static char rules[BATCHES][16];
+
+	snprintf(rules[batch % BATCHES], sizeof(rules[0]), "rule %u", batch);
+	return rules[batch % BATCHES];
+}
 
 /* put: osp_store_write, osp_store_add */
 static int put_batch(struct osp_store *s, unsigned batch,
@@ -288,7 +299,7 @@ static int put_batch(struct osp_store *s, unsigned batch,
 	struct osp_row_span spans[ROWS];
 	struct osp_step steps[ROWS];
 	struct osp_attribute attributes[ROWS];
-	struct osp_part parts[ROWS];
+	struct osp_part parts[ROWS + 1];
 	char names[ROWS][32], value[2000];
 
 	memset(value, 'x', sizeof(value));
@@ -315,7 +326,15 @@ static int put_batch(struct osp_store *s, unsigned batch,
 						     .attributes = &attributes[i],
 						     .attribute_count = 1}};
 	}
-	return put(s, parts, ROWS);
+	parts[ROWS] = (struct osp_part){.kind = OSP_PART_EDGE,
+					.edge = {.from = parts[0].row.id,
+						 .to = parts[1].row.id,
+						 .rule = rule_of(batch),
+						 .makes = "link",
+						 .evidence = "id",
+						 .grade = "exact",
+						 .lasting = true}};
+	return put(s, parts, ROWS + 1);
 }
 
 static int write_batch(struct osp_store *s, unsigned batch)
@@ -338,7 +357,10 @@ static int count_batches(struct osp_store *s)
 		snprintf(name, sizeof(name), "batch %d row %d", (int)span.trace - 1, n % ROWS);
 		if ((int)span.trace != n / ROWS + 1 || strcmp(name, span.name) ||
 		    strcmp(name, span.kind_name) || span.event_count != 1 ||
-		    strcmp(name, span.events[0].name) || strcmp(name, span.attributes[0].name))
+		    strcmp(name, span.events[0].name) || strcmp(name, span.attributes[0].name) ||
+		    span.link_count != (n % ROWS < 2) ||
+		    (span.link_count &&
+		     strcmp(span.links[0].rule, rule_of((unsigned)span.trace - 1))))
 			r = -1;
 		n++;
 		if (r)
@@ -357,7 +379,7 @@ static int fill_up(struct fixture *f, int expected, void (*make_room)(void))
 
 	if (try_open(f, OSP_STORE_CREATE))
 		return 2;
-	for (n = 0; !r && n < 20000; n++)
+	for (n = 0; !r && n < BATCHES; n++)
 		r = write_batch(f->store, (unsigned)n);
 	n--;
 	if (r != expected)
@@ -394,7 +416,7 @@ static void full_file_keeps_whole_batches_and_goes_on(void **state)
 
 	assert_ok(in_child(fill_limit, f));
 	open_store(f, OSP_STORE_READ);
-	assert_in_range(count_batches(f->store), 10, 20000);
+	assert_in_range(count_batches(f->store), 10, BATCHES);
 	expect_query(f, "PRAGMA integrity_check", "ok");
 }
 
@@ -646,158 +668,6 @@ static void recording_that_was_not_closed_reads_the_same(void **state)
 	free(text[1]);
 }
 
-/* What SQLite does for a query, by its own count. */
-static int count_work(const struct fixture *f, const char *sql)
-{
-	sqlite3_stmt *st;
-	sqlite3 *db;
-	int work;
-
-	assert_ok(sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READONLY, NULL));
-	assert_ok(sqlite3_prepare_v2(db, sql, -1, &st, NULL));
-	while (sqlite3_step(st) == SQLITE_ROW)
-		;
-	work = sqlite3_stmt_status(st, SQLITE_STMTSTATUS_VM_STEP, 0);
-	sqlite3_finalize(st);
-	sqlite3_close(db);
-	return work;
-}
-
-/* A list of a million traces must not unpack their spans: that was 100 times as much work. */
-static void traces_are_listed_without_their_spans(void **state)
-{
-	enum { TRACES = 400, SPANS = 30 };
-	struct osp_row_span spans[SPANS];
-	struct osp_part part = {.kind = OSP_PART_ROW,
-				.row = {.complete = true, .spans = spans, .span_count = SPANS}};
-	struct fixture *f = *state;
-	int work[2] = {0};
-
-	for (unsigned i = 0; i < SPANS; i++)
-		spans[i] = (struct osp_row_span){.number = (uint16_t)i,
-						 .kind_name = "piece",
-						 .name = "piece",
-						 .kind = OSP_SPAN_INTERNAL,
-						 .start_ns = 1000,
-						 .end_ns = 2000};
-	open_store(f, OSP_STORE_CREATE);
-	for (uint64_t i = 1; i <= TRACES; i++) {
-		part.row.trace = i;
-		part.row.id = i << 16;
-		assert_ok(osp_store_write(f->store, &part, 1));
-		if (i == TRACES / 2 || i == TRACES)
-			work[i == TRACES] = count_work(f, "SELECT * FROM trace");
-	}
-	close_store(f, true);
-	assert_in_range(work[1] - work[0], TRACES / 2, TRACES / 2 * 1000);
-	expect_query(f, "SELECT count(*), sum(spans), sum(duration_ns) FROM trace",
-		     "400|12000|400000");
-}
-
-/* The views cut long operations into pieces: nothing may be lost or moved where two meet. */
-static void views_unpack_operations_of_any_length(void **state)
-{
-	enum { STEPS = 1300 };
-	static struct osp_step steps[STEPS];
-	static struct osp_attribute values[2 * STEPS];
-	struct osp_row_span spans[2] = {
-		{.kind_name = "work", .kind = OSP_SPAN_INTERNAL},
-		{.number = 3, .kind_name = "piece", .kind = OSP_SPAN_CLIENT}};
-	struct osp_part part = {.kind = OSP_PART_ROW,
-				.row = {.id = 0x70000,
-					.trace = 1,
-					.process = 1,
-					.complete = true,
-					.spans = spans,
-					.span_count = 2,
-					.steps = steps,
-					.step_count = STEPS,
-					.attributes = values}};
-	struct fixture *f = *state;
-
-	/* step i lies 7 i behind the start, in the nested span unless 3 divides i; every fifth has the
-	   value i, those from 500 to 999 have -i as well */
-	for (int i = 0; i < STEPS; i++) {
-		size_t at = part.row.attribute_count;
-
-		steps[i] = (struct osp_step){.time_ns = 1000 + 7 * i,
-					     .name = i % 2 ? "odd" : "even",
-					     .span = i % 3 != 0,
-					     .first_attribute = (uint32_t)at};
-		if (i % 5 == 0)
-			values[at++] =
-				(struct osp_attribute){"fifth", {.type = OSP_VALUE_I64, .i64 = i}};
-		if (i >= 500 && i < 1000)
-			values[at++] =
-				(struct osp_attribute){"minus", {.type = OSP_VALUE_I64, .i64 = -i}};
-		steps[i].attribute_count = (uint32_t)(at - part.row.attribute_count);
-		part.row.attribute_count = at;
-	}
-	for (int i = 0; i < 2; i++) {
-		spans[i].name = "long";
-		spans[i].start_ns = 1000;
-		spans[i].end_ns = 1000 + 7 * STEPS;
-	}
-	open_store(f, OSP_STORE_CREATE);
-	assert_ok(osp_store_write(f->store, &part, 1));
-	close_store(f, true);
-	expect_query(f,
-		     "SELECT count(*), count(DISTINCT seq), sum(after_ns = 7 * seq), "
-		     "sum(name = iif(seq % 2, 'odd', 'even')), "
-		     "sum(span_id = '000000000007000' || iif(seq % 3, '3', '0')) FROM event",
-		     "1300|1300|1300|1300|1300");
-	expect_query(f,
-		     "SELECT name, count(*), count(DISTINCT seq), "
-		     "sum(value = iif(name = 'minus', -seq, seq)), "
-		     "sum(span_id = '000000000007000' || iif(seq % 3, '3', '0')) "
-		     "FROM attribute GROUP BY name",
-		     "fifth|260|260|260|260\nminus|500|500|500|500");
-}
-
-/* Of a payload that is long only the part that a piece needs is looked at. */
-static void views_unpack_values_of_a_long_payload(void **state)
-{
-	enum { VALUES = 600, SIZE = 200 };
-	static char texts[VALUES][SIZE + 1];
-	static struct osp_step steps[VALUES];
-	static struct osp_attribute values[VALUES];
-	struct osp_row_span span = {.kind_name = "work",
-				    .name = "long",
-				    .kind = OSP_SPAN_INTERNAL,
-				    .start_ns = 1000,
-				    .end_ns = 2000};
-	struct osp_part part = {.kind = OSP_PART_ROW,
-				.row = {.id = 0x70000,
-					.trace = 1,
-					.complete = true,
-					.spans = &span,
-					.span_count = 1,
-					.steps = steps,
-					.step_count = VALUES,
-					.attributes = values,
-					.attribute_count = VALUES}};
-	struct fixture *f = *state;
-
-	for (unsigned i = 0; i < VALUES; i++) {
-		snprintf(texts[i], sizeof(texts[i]), "%0200u", i);
-		values[i] = (struct osp_attribute){"digits",
-						   {.type = OSP_VALUE_BYTES,
-						    .data = texts[i],
-						    .size = SIZE,
-						    .true_size = SIZE}};
-		steps[i] = (struct osp_step){.time_ns = 1000 + i,
-					     .name = "step",
-					     .first_attribute = i,
-					     .attribute_count = 1};
-	}
-	open_store(f, OSP_STORE_CREATE);
-	assert_ok(osp_store_write(f->store, &part, 1));
-	close_store(f, true);
-	expect_query(
-		f, "SELECT count(*), sum(value = lower(hex(printf('%0200d', seq)))) FROM attribute",
-		"600|600");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -823,9 +693,6 @@ int main(void)
 		TEST(what_joins_an_old_bundle_is_found_after_a_crash),
 		TEST(reader_sees_the_session_as_it_was_when_it_opened),
 		TEST(recording_that_was_not_closed_reads_the_same),
-		TEST(traces_are_listed_without_their_spans),
-		TEST(views_unpack_operations_of_any_length),
-		TEST(views_unpack_values_of_a_long_payload),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@ import yaml
 import ctl
 import failures
 import harness
+import shop
 import stream
 
 CATALOGUE = os.path.join(harness.ROOT, "probes", "catalogue", "lonelypsp.yaml")
@@ -236,6 +237,30 @@ def test_levels_and_points_are_switched_under_load_and_nothing_is_invented(case)
     kinds = collections.Counter(",".join(steps[i]) for i in whole)
     print(f"# whole operations: {dict(kinds)}, others: {len(steps) - len(whole)}")
     assert set(kinds) <= {"begun,passed,ended", "begun,ended", "ended"} and kinds["begun,passed,ended"], kinds
+
+
+def test_points_of_a_foreign_program_that_stay_are_counted_once_while_others_are_switched(case):
+    system = shop.Shop(case)
+    recorder = stream.Recorder(case, "f.db", "--catalogue", shop.CATALOGUE, "--ring-size", "64M", pids=[system.pid])
+    jobs, burst = 0, 1000  # as many as the pipe takes while nobody reads
+    for n in range(12):
+        numbers = range(jobs + 1, jobs + burst + 1)
+        for number in numbers:
+            system.process.line(str(number))
+        order(recorder, "point", ("query__failed", "job__put")[n // 2 % 2], ("off", "on")[n % 2])
+        system.process.wait_for(f"^job={numbers[-1]} ", "out", seconds=4 * harness.PATIENCE)
+        jobs += burst
+    stream.wait_until(lambda: len(system.jobs()) == jobs, "all jobs are done")
+    session = recorder.stop()
+    session.check_books()
+    failed = sum(line["outcome"] == "failed" for line in system.jobs().values())
+    hits = session.hits(system.pid)
+    print(f"# {jobs} jobs, {failed} failed: {hits}")
+    assert {p: n for p, n in hits.items() if p not in ("query__failed", "job__put")} == {
+        "job__get": jobs, "job__done": jobs - failed, "job__failed": failed,
+        "query__start": 2 * jobs, "query__done": 2 * jobs - failed}, hits
+    assert 0 < hits["query__failed"] < failed and 0 < hits["job__put"] < jobs, hits
+    stream.check_untouched(system.pid)
 
 
 def test_the_governor_steps_down_until_the_limit_is_kept_or_nothing_is_left(case):

@@ -309,7 +309,6 @@ static char *play(const struct osp_catalogue *c, const struct capture *in, const
 			if (is_record(&each)) {
 				r = memcpy(malloc(each.size), each.record, each.size);
 				r->op_id += r->op_id ? round << 40 : 0;
-				r->op_id += r->op_id && round + 1 == ROUNDS ? 65534 : 0;
 				r->time_ns += round * 1000000;
 				each.record = r;
 			}

@@ -2,8 +2,9 @@
 #include "tests/support/far.h"
 
 #include "probes/pubsub/ps_server.h"
+#include "tests/support/ends.h"
 
-enum { PATIENCE_MS = 20000, QUIET_MS = 30 };
+enum { QUIET_MS = 30 };
 
 struct ps_loop *loop;
 struct ps_auth auths[2];
@@ -21,59 +22,38 @@ static struct ps_budget budget;
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
-struct wait {
-	bool (*holds)(void);
-	int rounds;
-	struct ps_timer timer;
-};
-
-static void look(struct ps_timer *t)
+static void wait_until(bool (*holds)(void *what))
 {
-	struct wait *w = t->owner;
-
-	if ((w->holds && w->holds()) || !w->rounds--)
-		ps_loop_stop(loop, 0);
-	else
-		ps_loop_arm(loop, t, 1000000);
+	assert_true(ends_wait(loop, holds, NULL, ENDS_PATIENCE_MS));
 }
 
-static bool wait_ms(bool (*holds)(void), int ms)
+static bool has_frame(void *what)
 {
-	struct wait w = {.holds = holds, .rounds = ms};
-
-	w.timer = (struct ps_timer){.expired = look, .owner = &w};
-	ps_loop_arm(loop, &w.timer, 0);
-	ps_loop_run(loop);
-	return holds && holds();
-}
-
-void wait_until(bool (*holds)(void))
-{
-	assert_true(wait_ms(holds, PATIENCE_MS));
-}
-
-static bool has_frame(void)
-{
+	(void)what;
 	return far.next < far.count;
 }
 
-static bool is_open(void)
+static bool is_open(void *what)
 {
+	(void)what;
 	return far.socket;
 }
 
-static bool is_closed(void)
+static bool is_closed(void *what)
 {
+	(void)what;
 	return far.closed > far.looked_at;
 }
 
-static bool is_gone(void)
+static bool is_gone(void *what)
 {
+	(void)what;
 	return !far.socket;
 }
 
-static bool has_told(void)
+static bool has_told(void *what)
 {
+	(void)what;
 	return told.next < told.count;
 }
 
@@ -179,8 +159,8 @@ struct ps_frame next_frame(enum ps_frame_type type, int64_t counter)
 
 void assert_no_frame(void)
 {
-	wait_ms(NULL, QUIET_MS);
-	assert_false(has_frame());
+	ends_wait(loop, NULL, NULL, QUIET_MS);
+	assert_false(has_frame(NULL));
 }
 
 void assert_closed(unsigned code)
@@ -218,8 +198,8 @@ void assert_told(const char *text)
 
 void assert_nothing_told(void)
 {
-	wait_ms(NULL, QUIET_MS);
-	assert_false(has_told());
+	ends_wait(loop, NULL, NULL, QUIET_MS);
+	assert_false(has_told(NULL));
 }
 
 static int handle(struct ps_handler *h, const struct ps_delivery *d)
@@ -335,17 +315,6 @@ void configure(void)
 
 /* ---- set up ---------------------------------------------------------------------------------- */
 
-static void open_auth(struct ps_auth *a, struct ps_replay **replay)
-{
-	struct ps_replay_options o = {NULL, 50, 100000};
-
-	assert_ok(ps_replay_open(replay, &o));
-	*a = (struct ps_auth){.replay = *replay, .lifetime_s = 120};
-	a->to_broadcaster.type = a->to_subscriber.type = PS_AUTH_HMAC;
-	memset(a->to_broadcaster.key, 1, sizeof(a->to_broadcaster.key));
-	memset(a->to_subscriber.key, 2, sizeof(a->to_subscriber.key));
-}
-
 static void open_server(void)
 {
 	struct ps_sockets_options o = {.count_max = 10,
@@ -378,8 +347,7 @@ int far_set_up(void **state)
 	far = (struct far){0};
 	ps_stateful_init(&far.wire, PS_BROADCASTER, &auths[1]);
 	assert_ok(ps_loop_new(&loop));
-	open_auth(&auths[0], &replays[0]);
-	open_auth(&auths[1], &replays[1]);
+	ends_open_auths(auths, replays);
 	open_server();
 	broadcasters[0].url = url;
 	budget = (struct ps_budget){.message_max = 1 << 20,
@@ -409,8 +377,7 @@ int far_tear_down(void **state)
 	ps_sockets_close(&sockets);
 	ps_stateful_clear(&far.wire);
 	ps_loop_free(&loop);
-	ps_replay_close(&replays[0]);
-	ps_replay_close(&replays[1]);
+	ends_close_auths(replays);
 	assert_int_equal(budget.memory_used, 0);
 	return 0;
 }

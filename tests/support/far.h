@@ -44,7 +44,6 @@ extern struct ps_handler far_handler;
 
 int far_set_up(void **state); /* everything but the session; for cmocka */
 int far_tear_down(void **state);
-void wait_until(bool (*holds)(void));
 
 void open_session(void);
 void close_session(void);     /* at once; and the broadcaster has seen it */

@@ -4,6 +4,8 @@
  */
 #include "tests/support/peers.h"
 
+#include "tests/support/ends.h"
+
 static struct ps_loop *loop;
 static struct ps_sockets *sockets; /* of the clients */
 static struct ps_replay *replays[2];
@@ -13,45 +15,14 @@ struct ps_broadcaster b;
 
 /* ---- the loop until something holds ------------------------------------------------------------ */
 
-struct wait {
-	bool (*holds)(void *what);
-	void *what;
-	int rounds;
-};
-
-static void check(struct ps_timer *t)
-{
-	struct wait *w = t->owner;
-
-	if (w->holds(w->what) || !w->rounds--)
-		ps_loop_stop(loop, 0);
-	else
-		ps_loop_arm(loop, t, 1000000);
-}
-
 void peers_wait_until(bool (*holds)(void *what), void *what)
 {
-	struct wait w = {holds, what, 20000};
-	struct ps_timer t = {.expired = check, .owner = &w};
-
-	ps_loop_arm(loop, &t, 0);
-	ps_loop_run(loop);
-	assert_true(holds(what));
-}
-
-static bool never(void *what)
-{
-	(void)what;
-	return false;
+	assert_true(ends_wait(loop, holds, what, ENDS_PATIENCE_MS));
 }
 
 void wait_ms(int ms)
 {
-	struct wait w = {.holds = never};
-	struct ps_timer t = {.expired = check, .owner = &w};
-
-	ps_loop_arm(loop, &t, ms * 1000000ll);
-	ps_loop_run(loop);
+	ends_wait(loop, NULL, NULL, ms);
 }
 
 /* ---- a client -------------------------------------------------------------------------------- */
@@ -355,21 +326,9 @@ static int open_all(void)
 					     .connect_ns = 5000000000,
 					     .close_ns = 1000000000,
 					     .path = ""};
-	char secret[8 + 86 + 1];
 
 	assert_ok(ps_loop_new(&loop));
-	snprintf(secret, sizeof(secret), "hmac:%086d", 7);
-	secret[sizeof(secret) - 2] = 'A';
-	for (int i = 0; i < 2; i++) {
-		assert_ok(ps_replay_open(&replays[i],
-					 &(struct ps_replay_options){.rows_max = 100000}));
-		assert_ok(ps_auth_parse_secret(&peers_auths[i].to_broadcaster, secret));
-		secret[6] = '1';
-		assert_ok(ps_auth_parse_secret(&peers_auths[i].to_subscriber, secret));
-		secret[6] = '0';
-		peers_auths[i].replay = replays[i];
-		peers_auths[i].lifetime_s = 120;
-	}
+	ends_open_auths(peers_auths, replays);
 	assert_ok(ps_sockets_open(&sockets, loop, &clients));
 	return ps_broadcaster_open(&b, loop, &peers_auths[0], NULL, &options);
 }
@@ -386,11 +345,7 @@ int tear_down(void **state)
 	(void)state;
 	ps_broadcaster_close(&b);
 	ps_sockets_close(&sockets);
-	for (int i = 0; i < 2; i++) {
-		ps_auth_clear_secret(&peers_auths[i].to_broadcaster);
-		ps_auth_clear_secret(&peers_auths[i].to_subscriber);
-		ps_replay_close(&replays[i]);
-	}
+	ends_close_auths(replays);
 	ps_loop_free(&loop);
 	return 0;
 }

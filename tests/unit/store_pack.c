@@ -230,22 +230,6 @@ static void whatever_differs_gives_another_shape(void **state)
 	unlink(file);
 }
 
-static void a_span_never_takes_the_id_of_another_operation(void **state)
-{
-	struct osp_store *s = begin();
-	struct osp_part p = operation(id + 0xffff);
-
-	(void)state;
-	assert_err(-EINVAL, osp_store_write(s, &p, 1));
-	assert_non_null(strstr(osp_store_error(s), "another operation's"));
-	p.row.id = id + 0xfffe;
-	assert_ok(osp_store_write(s, &p, 1));
-	end(s);
-	assert_query("SELECT group_concat(span_id) FROM (SELECT span_id FROM span ORDER BY 1)",
-		     "000102030405fffe,000102030405ffff");
-	unlink(file);
-}
-
 /* Books without reasons are not asked for any; those that had some lose them again. */
 static void reasons_of_a_loss_are_replaced(void **state)
 {
@@ -275,5 +259,4 @@ static void reasons_of_a_loss_are_replaced(void **state)
 
 RUN_TESTS(TEST(numbers_are_big_endian_at_every_width), TEST(an_operation_lies_as_the_schema_says),
 	  TEST(lasting_names_give_the_same_shape), TEST(whatever_differs_gives_another_shape),
-	  TEST(a_span_never_takes_the_id_of_another_operation),
 	  TEST(reasons_of_a_loss_are_replaced))

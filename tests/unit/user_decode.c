@@ -57,7 +57,8 @@ static size_t used;
 static void begin(uint16_t kind, uint32_t point)
 {
 	memset(&bytes, 0, sizeof(bytes));
-	bytes.record = (struct osp_record){.kind = kind, .point = point, .time_ns = 77, .op_id = 5};
+	bytes.record =
+		(struct osp_record){.kind = kind, .point = point, .time_ns = 77, .op_id = 0x50000};
 	used = 0;
 }
 
@@ -155,7 +156,7 @@ static void own_arguments_are_read_as_they_lie_in_the_block(void **state)
 
 	assert_ptr_equal(e.point, &own);
 	assert_int_equal(e.time_ns, 77);
-	assert_int_equal(e.op_id, 5);
+	assert_int_equal(e.op_id, 0x50000);
 	assert_memory_equal(e.values[0].data, "hello", 5);
 	assert_int_equal(e.values[0].size, 5);
 	assert_int_equal(e.values[0].true_size, 20);

@@ -303,6 +303,29 @@ static void a_malformed_step_is_a_loss_of_its_point(void **state)
 	tree_free(&tree);
 }
 
+/* Programs may say anything, and what lies between two ids belongs to the first one's nested spans. */
+static void a_step_of_an_operation_that_cannot_be_is_a_loss(void **state)
+{
+	static const uint64_t ids[] = {0, 8, 65535, 65537, UINT64_MAX};
+	const struct osp_point *point =
+		osp_catalogue_find_point(catalogue, "tasks", "request__queued");
+	struct osp_record r = {.kind = OSP_RECORD_STEP, .process = 1, .point = point->number};
+	struct osp_input in = {.kind = OSP_INPUT_RECORD, .record = &r, .size = sizeof(r)};
+	struct osp_pipeline_stats stats;
+	struct osp_pipeline *p;
+
+	(void)state;
+	assert_int_equal(osp_pipeline_new(&p, catalogue, NULL, ignore, NULL), 0);
+	for (r.ordinal = 0; r.ordinal < sizeof(ids) / sizeof(*ids); r.ordinal++) {
+		r.op_id = ids[r.ordinal];
+		assert_int_equal(osp_pipeline_push(p, &in), 0);
+	}
+	osp_pipeline_stats(p, &stats);
+	assert_int_equal(stats.lost[OSP_LOSS_DECODE], sizeof(ids) / sizeof(*ids));
+	assert_int_equal(stats.open, 0);
+	osp_pipeline_free(&p);
+}
+
 static void a_step_that_comes_twice_is_stored_once(void **state)
 {
 	uint64_t bytes[(sizeof(struct osp_record) + 64) / 8] = {0};
@@ -476,6 +499,7 @@ int main(void)
 		cmocka_unit_test(the_sinks_error_comes_back_and_stays),
 		cmocka_unit_test(senseless_inputs_are_counted),
 		cmocka_unit_test(a_malformed_step_is_a_loss_of_its_point),
+		cmocka_unit_test(a_step_of_an_operation_that_cannot_be_is_a_loss),
 		cmocka_unit_test(a_step_that_comes_twice_is_stored_once),
 		cmocka_unit_test(a_hundred_thousand_operations_can_be_open),
 		cmocka_unit_test(link_ends_are_forgotten_in_their_order),
