@@ -282,7 +282,8 @@ void ps_session_disable(struct ps_session *s, const struct ps_frame *f)
 
 static void connection_lost(struct offer *o)
 {
-	lonelypsp_handle_compressor__connection_lost(lonelypsp_handle_compressor_at_in_use(&o->op));
+	lonelypsp_handle_compressor__connection_lost_in_in_use(
+		lonelypsp_handle_compressor_at_in_use(&o->op));
 	free_offer(o, "connection_lost");
 }
 

@@ -153,13 +153,14 @@ static void resending(struct ps_session_notification *n)
 
 static void dropped_sent(struct ps_session_notification *n)
 {
-	lonelypsp_stateful_notify__dropped_sent(lonelypsp_stateful_notify_at_turn(&n->op));
+	lonelypsp_stateful_notify__dropped_sent_in_turn(lonelypsp_stateful_notify_at_turn(&n->op));
 	finish(n, PS_OUTCOME_EXHAUSTED, "ambiguous");
 }
 
 static void dropped_unsent(struct ps_session_notification *n)
 {
-	lonelypsp_stateful_notify__dropped_unsent(lonelypsp_stateful_notify_at_turn(&n->op));
+	lonelypsp_stateful_notify__dropped_unsent_in_turn(
+		lonelypsp_stateful_notify_at_turn(&n->op));
 	finish(n, PS_OUTCOME_EXHAUSTED, "abandoned");
 }
 
