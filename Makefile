@@ -158,7 +158,7 @@ demo: setup ## one broadcaster, three subscribers, a stitched trace
 
 check: setup ## build and run every test; last line: N passed, N failed, N skipped
 	$(Q)$(MAKE) --no-print-directory all tests peers-environment
-	$(Q)$(MAKE) --no-print-directory O=$(O)/san SAN=address,undefined CFLAGS='-O1 -g' unit-programs
+	$(Q)$(MAKE) --no-print-directory O=$(O)/san SAN=address,undefined CFLAGS='-O1 -g -DOUTSPAN_CHECKED' unit-programs
 	$(Q)scripts/check $(O)
 
 # ---- tests: tests/unit/X.c and tests/golden/X.c are cmocka programs ------------------------------
@@ -193,7 +193,7 @@ $(FUZZ_CORPORA): $(O)/corpus/%: tests/fuzz/%.hex scripts/fuzz-seeds
 .PHONY: fuzz fuzz-programs
 fuzz-programs: $(FUZZ_PROGRAMS) $(FUZZ_CORPORA)
 fuzz: ## build the fuzz targets and corpora (build/fuzz/tests/fuzz/*, build/fuzz/corpus/*)
-	$(Q)$(MAKE) --no-print-directory O=$(O)/fuzz CC=$(CLANG) CFLAGS='-O1 -g' \
+	$(Q)$(MAKE) --no-print-directory O=$(O)/fuzz CC=$(CLANG) CFLAGS='-O1 -g -DOUTSPAN_CHECKED' \
 		SAN=fuzzer-no-link,address,undefined fuzz-programs
 
 unit: unit-programs ## unit, golden and contract tests (no root)

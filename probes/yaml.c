@@ -226,7 +226,7 @@ static int read_document(struct reader *r, const struct osp_node **out)
 		if (e)
 			return e;
 		if (type == YAML_STREAM_END_EVENT)
-			return root ? 0 : fail_at(r, 0, "expected a catalogue, got an empty file");
+			return root ? 0 : fail_at(r, 0, "expected YAML, got an empty file");
 	}
 }
 
@@ -237,7 +237,7 @@ int osp_node_parse(struct osp_load *l, const char *text, size_t size, const stru
 
 	if (!yaml_parser_initialize(&r.parser))
 		return -ENOMEM;
-	yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, size);
+	yaml_parser_set_input_string(&r.parser, (const unsigned char *)(size ? text : ""), size);
 	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
 	e = read_document(&r, out);
 	yaml_parser_delete(&r.parser);

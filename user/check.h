@@ -69,7 +69,7 @@ struct osp_check {
 	struct osp_check_blind *blind; /* owned */
 	size_t blind_count;
 	size_t rules;		       /* of the user's */
-	struct osp_check_state *state; /* owned: of check.c */
+	struct osp_check_state *state; /* owned: of checker.h */
 };
 
 /*

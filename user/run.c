@@ -264,14 +264,16 @@ static int take_whole(struct osp_stitch *s, struct osp_run *run, struct coming *
 
 int osp_stitch_run(struct osp_stitch *s, struct osp_tracee *t, struct osp_run *run, size_t *seen)
 {
-	const struct osp_operation *operation = run->steps[0].point->operations[0];
+	const struct osp_point *first = run->steps[0].point;
+	const struct osp_operation *operation =
+		first->operation_count ? first->operations[0] : NULL;
 	struct coming c = {.passing = {.tracee = t, .operation = operation}};
 	struct osp_passing *p = &c.passing;
 	struct osp_outcome *outcome;
 	bool ends;
 	int r;
 
-	if (!run->steps[0].point->operation_count || operation->key != OSP_KEY_OP)
+	if (!operation || operation->key != OSP_KEY_OP)
 		return TAKE_STEPS;
 	p->automaton = s->automata[operation->number];
 	p->key = osp_stitch_own_key(t->slot, run->event.op_id);

@@ -83,6 +83,7 @@ struct ps_parcel *ps_outbox_next(struct ps_outbox *b)
 		ps_spool_init(&p->own, b->budget);
 		p->message = &p->own;
 		p->filelike = false;
+		p->known_digest = NULL;
 		return p;
 	}
 	return NULL;
@@ -134,6 +135,7 @@ void ps_outbox_send(struct ps_outbox *b, struct ps_parcel *p)
 		p->ws.topic = b->topic;
 		p->ws.message = p->message;
 		p->ws.filelike = p->filelike;
+		p->ws.known_digest = p->known_digest;
 		p->ws.done = ws_done;
 		p->ws.owner = p;
 		ps_session_notify(&b->ws, &p->ws);
@@ -141,6 +143,7 @@ void ps_outbox_send(struct ps_outbox *b, struct ps_parcel *p)
 		p->http.topic = b->topic;
 		p->http.message = p->message;
 		p->http.filelike = p->filelike;
+		p->http.known_digest = p->known_digest;
 		p->http.done = http_done;
 		p->http.owner = p;
 		ps_publisher_start(&b->http, &p->http);

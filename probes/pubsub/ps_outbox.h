@@ -13,6 +13,7 @@ struct ps_parcel {
 	struct ps_spool own;		/* the message, unless it is another: */
 	const struct ps_spool *message; /* borrowed; ps_outbox_next sets it to `own` */
 	bool filelike;			/* it is read from a file */
+	const uint8_t *known_digest;	/* its SHA-512; borrowed; NULL: it is hashed */
 	bool busy;
 	/* private to ps_outbox.c */
 	struct ps_outbox *outbox;

@@ -11,6 +11,7 @@
 #include "probes/pubsub/ps_peer.h"
 #include "probes/pubsub/ps_system.h"
 #include "user/base/cleanup.h"
+#include "user/base/log.h"
 
 enum stage { MAKING, TO_BE_ENABLED, IN_USE, TO_BE_DISABLED };
 
@@ -153,8 +154,10 @@ static void prepare_failed(struct offer *o, enum ps_compressor_fault fault)
 	struct ps_peer *p = o->peer;
 	struct ps_compressor *c = o->compressor;
 
+	osp_warn("compressor %llu: %s", (unsigned long long)c->id,
+		 ps_compressor_fault_to_str(fault));
 	lonelypsp_compressor__prepare_failed(lonelypsp_compressor_at_prepared(&o->op));
-	free_offer(o, ps_compressor_fault_to_str(fault));
+	free_offer(o, "prepare_failed");
 	ps_compressors_remove(&p->compressors, &c);
 }
 

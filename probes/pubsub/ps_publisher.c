@@ -331,19 +331,36 @@ static void hashed(struct ps_notification *n)
 	attempt(n);
 }
 
+static int plan(struct ps_notification *n)
+{
+	const struct ps_publisher *p = n->publisher;
+	int64_t wait_ns;
+	int r = ps_retry_init(&n->retry, p->broadcasters, p->broadcaster_count, p->passes);
+
+	if (!r)
+		n->url = ps_retry_next(&n->retry, &wait_ns);
+	return r;
+}
+
 static void start_without_hash(struct ps_notification *n)
 {
-	int64_t wait_ns;
-
 	PS_STEP(lonelypsp_notify__start_without_hash(lonelypsp_notify_begin(&n->op), n->topic.data,
 						     n->topic.size, n->message->size, n->filelike));
-	if (hash(n) || ps_retry_init(&n->retry, n->publisher->broadcasters,
-				     n->publisher->broadcaster_count, n->publisher->passes)) {
+	if (hash(n) || plan(n))
 		fail_later(n);
-		return;
-	}
-	n->url = ps_retry_next(&n->retry, &wait_ns);
-	hashed(n);
+	else
+		hashed(n);
+}
+
+static void start_with_hash(struct ps_notification *n)
+{
+	PS_STEP(lonelypsp_notify__start_with_hash(lonelypsp_notify_begin(&n->op), n->topic.data,
+						  n->topic.size, n->message->size, n->filelike));
+	memcpy(n->digest, n->known_digest, sizeof(n->digest));
+	if (plan(n))
+		fail_later(n);
+	else
+		attempt(n);
 }
 
 void ps_publisher_start(struct ps_publisher *p, struct ps_notification *n)
@@ -354,7 +371,10 @@ void ps_publisher_start(struct ps_publisher *p, struct ps_notification *n)
 	n->identifier_size = 0;
 	n->reason = "none";
 	n->url = "";
-	start_without_hash(n);
+	if (n->known_digest)
+		start_with_hash(n);
+	else
+		start_without_hash(n);
 }
 
 void ps_publisher_clear(struct ps_notification *n)

@@ -38,6 +38,7 @@ struct ps_notification {
 	struct ps_bytes topic;		/* borrowed */
 	const struct ps_spool *message; /* borrowed */
 	bool filelike;			/* the message is read from a file */
+	const uint8_t *known_digest;	/* its SHA-512; borrowed; NULL: it is hashed */
 	void (*done)(struct ps_notification *n);
 	void *owner;
 	/* results */
@@ -61,7 +62,7 @@ struct ps_notification {
 	int64_t attempt_begin_ns;
 };
 
-/* Hashes the message and sends it. `done` follows, never from within this function. */
+/* Hashes the message, unless its hash is known, and sends it. `done` follows, never from within this function. */
 void ps_publisher_start(struct ps_publisher *p, struct ps_notification *n);
 
 /* Stops a message that is on its way (without `done`) and frees what it holds. */

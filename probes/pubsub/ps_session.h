@@ -157,6 +157,7 @@ struct ps_session_notification {
 	struct ps_bytes topic;		/* borrowed */
 	const struct ps_spool *message; /* borrowed */
 	bool filelike;			/* the message is read from a file */
+	const uint8_t *known_digest;	/* its SHA-512; borrowed; NULL: it is hashed */
 	void (*done)(struct ps_session_notification *n);
 	void *owner;
 	/* results */
@@ -190,7 +191,7 @@ struct ps_session_notification {
 };
 
 /*
- * Hashes the message and queues it: messages are sent, and sent again after a connection is lost,
+ * Hashes the message, unless its hash is known, and queues it: messages are sent, and sent again after a connection is lost,
  * in this order. `done` follows, never from within this function.
  */
 void ps_session_notify(struct ps_session *s, struct ps_session_notification *n);

@@ -135,6 +135,13 @@ static void connection_lost(struct ps_session_notification *n)
 	log_attempt(n, "connection_lost");
 }
 
+/* It was about to be sent, but something else had the connection. */
+static void connection_lost_unsent(struct ps_session_notification *n)
+{
+	PS_STEP(lonelypsp_stateful_notify__connection_lost_in_sending(
+		lonelypsp_stateful_notify_at_sending(&n->op)));
+}
+
 static void resending(struct ps_session_notification *n)
 {
 	PS_STEP(lonelypsp_stateful_notify__resending(lonelypsp_stateful_notify_at_lost(&n->op)));
@@ -459,8 +466,12 @@ void ps_session_notify_lost(struct ps_session *s)
 		connection_lost(n);
 		resending(n);
 	}
-	if (s->next)
+	if (s->next && s->next->is_ready) {
+		connection_lost_unsent(s->next);
+		resending(s->next);
+	} else if (s->next) {
 		unpack(s->next); /* its compressor is of the lost connection */
+	}
 	s->next = osp_list_empty(&s->messages) ? NULL : entry(s->messages.next);
 }
 
@@ -524,15 +535,26 @@ static void queue_full(struct ps_session_notification *n)
 	finish(n, PS_OUTCOME_FAILED, "queue_full");
 }
 
-static void hashed(struct ps_session_notification *n)
+static void queue(struct ps_session_notification *n)
 {
 	struct ps_session *s = n->session;
 
-	PS_STEP(lonelypsp_stateful_notify__hashed(lonelypsp_stateful_notify_at_hashed(&n->op)));
 	if (s->message_count > s->options.unsent_max)
 		queue_full(n);
 	else
 		queued(n);
+}
+
+static void fail(struct ps_session_notification *n)
+{
+	lonelypsp_stateful_notify_leave(&n->op, EIO);
+	finish(n, PS_OUTCOME_FAILED, "failed");
+}
+
+static void hashed(struct ps_session_notification *n)
+{
+	PS_STEP(lonelypsp_stateful_notify__hashed(lonelypsp_stateful_notify_at_hashed(&n->op)));
+	queue(n);
 }
 
 static int new_identifier(struct ps_session_notification *n)
@@ -551,12 +573,22 @@ static void start_without_hash(struct ps_session_notification *n)
 	PS_STEP(lonelypsp_stateful_notify__start_without_hash(
 		lonelypsp_stateful_notify_begin(&n->op), n->topic.data, n->topic.size,
 		n->message->size, n->filelike));
-	if (!ps_session_hash(n->message, n->digest) && !new_identifier(n)) {
+	if (ps_session_hash(n->message, n->digest) || new_identifier(n))
+		fail(n);
+	else
 		hashed(n);
-		return;
-	}
-	lonelypsp_stateful_notify_leave(&n->op, EIO);
-	finish(n, PS_OUTCOME_FAILED, "failed");
+}
+
+static void start_with_hash(struct ps_session_notification *n)
+{
+	PS_STEP(lonelypsp_stateful_notify__start_with_hash(lonelypsp_stateful_notify_begin(&n->op),
+							   n->topic.data, n->topic.size,
+							   n->message->size, n->filelike));
+	memcpy(n->digest, n->known_digest, sizeof(n->digest));
+	if (new_identifier(n))
+		fail(n);
+	else
+		queue(n);
 }
 
 void ps_session_notify(struct ps_session *s, struct ps_session_notification *n)
@@ -576,5 +608,8 @@ void ps_session_notify(struct ps_session *s, struct ps_session_notification *n)
 	n->reason = "none";
 	osp_list_add(&s->messages, &n->node);
 	s->message_count++;
-	start_without_hash(n);
+	if (n->known_digest)
+		start_with_hash(n);
+	else
+		start_without_hash(n);
 }

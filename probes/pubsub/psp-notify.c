@@ -30,6 +30,7 @@ enum option_key {
 	QUIET,
 	IN_FLIGHT,
 	ASK_REPORT,
+	DIGEST,
 };
 
 enum { LINE_MAX_BYTES = 16 << 20 };
@@ -43,6 +44,7 @@ static const struct argp_option options[] = {
 	{"count", COUNT, "N", 0, "publish the message N times", 1},
 	{"rate", RATE, "R", 0, "at most R messages per second", 1},
 	{"numbered", NUMBERED, NULL, 0, "add a blank and the number, from 1, to each message", 1},
+	{"sha512", DIGEST, "HEX", 0, "the message's SHA-512, which is not computed again", 1},
 	{"identifier", IDENTIFIER, "HEX", 0, "use this identifier for every message (random ones)",
 	 1},
 	{"retries", RETRIES, "N", 0, "passes over all broadcasters, at least 1 (2)", 1},
@@ -75,6 +77,8 @@ struct program {
 	bool lines_wanted, numbered, quiet, unambiguous, ask_report;
 	uint8_t identifier[PS_IDENTIFIER_MAX];
 	size_t identifier_size;
+	uint8_t digest[PS_DIGEST_SIZE];
+	bool has_digest;
 	unsigned retries;
 	struct ps_session_argp ws;
 	unsigned in_flight;
@@ -100,6 +104,14 @@ static void set_identifier(struct program *p, const char *hex, struct argp_state
 	    osp_text_unhex(p->identifier, size, hex, strlen(hex)))
 		argp_error(state, "--identifier %s: expected 1 to 255 bytes in hexadecimal", hex);
 	p->identifier_size = size;
+}
+
+static void set_digest(struct program *p, const char *hex, struct argp_state *state)
+{
+	if (osp_text_unhex(p->digest, sizeof(p->digest), hex, strlen(hex)))
+		argp_error(state, "--sha512 %s: expected %d bytes in hexadecimal", hex,
+			   PS_DIGEST_SIZE);
+	p->has_digest = true;
 }
 
 static void set_rate(struct program *p, const char *text, struct argp_state *state)
@@ -159,6 +171,8 @@ static error_t check(struct program *p, struct argp_state *state)
 		argp_error(state, "--numbered: not with --file or -");
 	if (p->ask_report && p->ws.wanted)
 		argp_error(state, "--ask-report: not with --ws");
+	if (p->has_digest && (p->numbered || p->lines_wanted))
+		argp_error(state, "--sha512: not with --numbered or --stdin-lines");
 	if (p->in_flight > 1 && !p->ws.wanted)
 		argp_error(state, "--in-flight: only with --ws");
 	if (p->ws.wanted && p->identifier_size > PS_FRAME_IDENTIFIER_MAX)
@@ -192,6 +206,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case IDENTIFIER:
 		set_identifier(p, arg, state);
+		return 0;
+	case DIGEST:
+		set_digest(p, arg, state);
 		return 0;
 	case RETRIES:
 		p->retries = (unsigned)ps_options_number(arg, "retries", state);
@@ -275,6 +292,7 @@ static void publish(struct program *p, struct ps_parcel *parcel)
 	if (!p->lines_wanted && !p->numbered)
 		parcel->message = &p->message;
 	parcel->filelike = p->file != NULL;
+	parcel->known_digest = p->has_digest ? p->digest : NULL;
 	p->started++;
 	ps_outbox_send(&p->outbox, parcel);
 	if (!is_last(p) && p->outbox.busy < p->outbox.count)

@@ -21,6 +21,7 @@ def losses(session):
 def check_left_out(session, kept, reason="sampled"):
     """What is not stored is `reason`, exactly, at the points that every message passes once."""
     session.check_books()
+    harness.check(session.case, session.path)  # what is left out is no finding
     hits = session.hits()
     for point in ONCE:
         counts = [c for (_, p), c in hits.items() if p == point and c[0]]
@@ -132,6 +133,7 @@ def test_subscribing_is_taken_by_its_topic_and_without_one(case):
     assert roots == ["subscribe a/*", "subscribe a/b"], roots
     assert all(t.line["processes"] == 2 and not t.marks() for t in session.traces), session.traces
     session.check_books()
+    harness.check(session.case, session.path)  # what is left out is no finding
 
 
 def test_conditions_take_what_they_hold_for(case):
@@ -157,6 +159,7 @@ def check_limit(case, *form):
     wholes = sorted((len(t.spans), t.line["processes"], t.marks()) for t in session.traces)
     assert wholes == [(6, 3, [])] * len(kept["a/other"]) + [(9, 4, [])] * len(kept["a/b"]), wholes
     session.check_books()
+    harness.check(session.case, session.path)  # what is left out is no finding
     assert {r for (_, r), n in losses(session).items() if n} == {"limited"}, losses(session)
     # each message is decided about where its first operation ends: within the seconds of the recording
     (first, last), = session.sql("SELECT min(start_ns), max(start_ns + duration_ns) FROM bundle")

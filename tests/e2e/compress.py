@@ -77,6 +77,7 @@ def test_dictionaries_are_trained_used_and_replaced(case):
         assert [(s["status"], s["code"], events(s)[-1]) for s in found] == [
             ("ok", None, end), ("unset", "connection_lost", "connection_lost")], (operation, found)
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_preset_of_both_sides_serves_small_messages_both_ways(case):
@@ -98,6 +99,8 @@ def test_a_preset_of_both_sides_serves_small_messages_both_ways(case):
         words = [e for s in spans_of(session, operation, "publish") for e in events(s) if e in (step, "compressor_skipped")]
         assert words == ["compressor_skipped"] + [step] * 10 + ["compressor_skipped"], (operation, words)
     session.check_no_loss()
+    # both ends of two sessions, and of two compressors in each
+    harness.check_accepts(session, attach_began_in_the_middle=4 + 8)
 
 
 def test_another_dictionary_of_the_same_number_ends_the_connection_or_shows_in_the_message(case):

@@ -170,7 +170,7 @@ def test_only_root_and_the_recording_user_may_order(case):
 def test_the_user_behind_sudo_may_order(case):
     system = stream.System(case)
     recorder = stream.Recorder.__new__(stream.Recorder)
-    recorder.file = case.path("f.db")
+    recorder.case, recorder.file = case, case.path("f.db")
     recorder.process = case.start("outspan", "record", "-p", str(system.broadcaster.pid), "-o", recorder.file,
                                   env=dict(os.environ, SUDO_UID="65534", SUDO_GID="65534"))
     recorder.pid = recorder.process.pid

@@ -66,6 +66,7 @@ def test_every_delivery_is_told_as_the_logs_have_it(case):
     recorder = Recorder(case, [shift.broadcaster, shift.publisher, *shift.subscribers])
     entries = [publish(shift.publisher, f"message {n}") for n in range(MESSAGES)]
     session = recorder.stop()
+    harness.check_accepts(session)
     sums = check(case, shift, session, entries, shift.subscribers)
     assert sums["with_receipt"] == 3 * MESSAGES and sums["unknown"] == sums["open"] == 0
     missing, again = told(case, session, "--missing", status=1)
@@ -80,6 +81,7 @@ def test_receivers_that_nobody_records_are_told_as_such(case):
     recorder = Recorder(case, [shift.broadcaster, shift.publisher])
     entries = [publish(shift.publisher, f"message {n}") for n in range(MESSAGES)]
     session = recorder.stop()
+    harness.check_accepts(session)
     sums = check(case, shift, session, entries, [])
     assert sums["with_receipt"] == 0
     text = case.run("outspan", "deliveries", session.path).text()
@@ -93,6 +95,7 @@ def test_a_message_that_comes_to_nobody_is_missing(case):
     publish(heard, "nobody wants it")
     publish(unheard, "nobody may have it", "failed")
     session = recorder.stop()
+    harness.check_accepts(session)
     messages, sums = told(case, session, "--missing", status=1)
     assert [(m["name"], m["failed"], m["code"]) for m in messages] == [("publish wrong", True, "retries_exhausted")], messages
     assert (sums["messages"], sums["failed"], sums["deliveries"]) == (2, 1, 0), sums
@@ -122,6 +125,7 @@ def test_web_sockets_behind_the_broadcaster_count_one_by_one(case):
     killed.stop(signal.SIGKILL)
     broadcaster.wait_log("stateful_deliver", 6)
     session = recorder.stop()
+    harness.check_accepts(session, attach_began_in_the_middle=1)
     messages, sums = told(case, session)
     own, reached = broadcaster.url + "/v1/receive_for_websockets", ["delivered", None, 1, "seen", True, False]
     for message, last in zip(messages, (reached, ["missing", "connection_lost", 0, "none", False, False]), strict=True):

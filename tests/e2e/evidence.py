@@ -75,6 +75,7 @@ def test_without_context_the_same_23_traces_rest_on_message_ids(case):
         assert trace.line["processes"] == 5 and len(trace.spans) == 12 and trace.line["links"] == 4
         assert trace.line["status"] == "ok" and trace.marks() == []
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_untraced_programs_put_nothing_on_the_wire(case):
@@ -124,6 +125,7 @@ def test_forged_deliveries_join_nothing(case):
         assert attribute(span, "messaging.destination.name") == "t"
         assert attribute(span, "lonelypsp.context")[:32] == context[:32]
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_forged_publishes_and_changes_join_nothing(case):
@@ -146,6 +148,7 @@ def test_forged_publishes_and_changes_join_nothing(case):
     check_tables(session, WHOLE, [(0, "handle_notify", "error", "403")], [(0, "handle_subscribe_exact", "error", "403")])
     assert check_publish(session, watched.pair(), entry, EXACT).marks() == []
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def links(trace):
@@ -169,6 +172,7 @@ def test_a_claim_that_its_identifier_contradicts_is_ambiguous_and_harms_nobody(c
     assert links(claim)[0] == ("handle", real.only("attempt ")["span_id"], "trace_context", "ambiguous", "!message_id")
     assert claim.only("deliver ")["linked_by"][0]["grade"] == "exact"  # what follows from it is another matter
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_one_identifier_used_twice_is_ambiguous_and_merged_with_nothing(case):
@@ -191,6 +195,7 @@ def test_one_identifier_used_twice_is_ambiguous_and_merged_with_nothing(case):
     pair.publisher = other
     assert check_publish(session, pair, entry, STRONG).marks() == []
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_one_identifier_used_twice_is_told_apart_by_contexts(case):
@@ -203,6 +208,7 @@ def test_one_identifier_used_twice_is_told_apart_by_contexts(case):
         assert attribute(trace.roots()[0], "messaging.message.body.size") == int(entry["bytes"])
         assert [l[2:] for l in links(trace)] == [EXACT] * 2 and trace.marks() == []
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def exchange_by_hand(watched, tracing):
@@ -251,6 +257,7 @@ def test_an_answer_carries_a_context_only_if_the_request_did(case):
         rows(0, HANDLED), rows(0, HANDLED[2:]), [(0, "handle_subscribe_exact", "ok", "200")],
         [(0, "handle_unsubscribe_exact", "ok", "200")])])
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 harness.main(globals())

@@ -132,6 +132,7 @@ def test_a_subscriber_that_comes_back_is_told_what_it_missed(case):
                  *[[(0, "sweep_missed", "ok", None)]] * len(tells))
     assert entry["subscribers"] == "0"
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_what_was_missed_is_marked_with_a_time(case):
@@ -176,6 +177,7 @@ def test_attempts_follow_at_growing_times_and_end_without_removing_the_subscript
     assert len(peer.told) == 5
     peer.close()
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_subscription_is_removed_after_the_last_attempt_only_if_told_so(case):
@@ -219,6 +221,7 @@ def test_what_a_subscriber_answers_is_judged(case):
     assert marks(path) == [(peer.url + "/receive", None, None, None, 0)]
     peer.close()
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_locked_database_delays_what_came_of_it_and_never_ends_the_sweeping(case):
@@ -251,6 +254,7 @@ def test_a_locked_database_delays_what_came_of_it_and_never_ends_the_sweeping(ca
     assert ("error", "unavailable") in sweeps and sweeps.count(("ok", None)) == 2, sweeps
     peer.close()
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_what_is_missed_while_one_is_being_told_is_told_again(case):
@@ -273,6 +277,7 @@ def test_what_is_missed_while_one_is_being_told_is_told_again(case):
     assert marks(path) == [(peer.url + "/receive", None, None, None, 0)]
     peer.close()
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_who_does_not_want_to_know_any_more_is_not_told(case):
@@ -290,6 +295,7 @@ def test_who_does_not_want_to_know_any_more_is_not_told(case):
     assert events(span) == ["due", "no_recovery", "release_ok"] and (span["status"], span["code"]) == ("ok", None)
     peer.close()
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_marks_survive_a_restart_of_the_broadcaster(case):
@@ -333,6 +339,7 @@ def test_a_subscriber_judges_who_tells_it(case):
     check_tables(session, *[[(0, "handle_missed", "ok" if c == "200" else "error", c)] for c in codes])
     assert subscriber.stop() == 0 and subscriber.process.out.count(b"connection receiving\n") == 1
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_subscriber_that_cannot_check_messages_says_so_until_it_can(case):
@@ -353,6 +360,7 @@ def test_a_subscriber_that_cannot_check_messages_says_so_until_it_can(case):
         {"lonelypsp.connection_lost": True}, {"lonelypsp.connection_lost": False},
         {"lonelypsp.connection_established": True}, {"lonelypsp.connection_established": False}])), told
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 harness.main(globals())

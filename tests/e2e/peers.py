@@ -63,6 +63,7 @@ def test_a_message_reaches_web_sockets_and_http(case):
         trace, = [t for t in session.traces if attribute(t.roots()[0], "messaging.message.id") == entry["identifier"]]
         assert {attribute(s, "lonelypsp.connection") for s in trace.find("deliver a/b")} == connections and len(connections) == 2
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_large_message_is_lent_to_one_web_socket_after_the_other(case):
@@ -87,6 +88,7 @@ def test_a_large_message_is_lent_to_one_web_socket_after_the_other(case):
         span = span_of(session, "stateful_deliver", connection=d["connection"])
         assert span["status"] == "ok" and "spooled" not in events(span), span
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_large_message_is_copied_for_a_subscriber_that_hangs(case):
@@ -111,6 +113,7 @@ def test_a_large_message_is_copied_for_a_subscriber_that_hangs(case):
     queue, = [s for t in session.traces for s in t.spans if s["parent_id"] == relay["span_id"]]
     assert attribute(queue, "lonelypsp.spooled") is True
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_missed_message_is_told(case):
@@ -126,6 +129,7 @@ def test_a_missed_message_is_told(case):
     check_tables(session, [(0, "missed_for_websockets", "ok", "200"), (1, "stateful_missed", "ok", None),
                            (2, "handle_stateful_missed", "ok", None)])
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def ended(case, broadcaster, how, wait=True):
@@ -149,6 +153,7 @@ def test_a_stranger_is_sent_away(case):
     assert broadcaster.stop() == 0
     assert f"connections={count} bad_auth={count}\n".encode() in broadcaster.process.err
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_subscriber_that_is_killed_is_unsubscribed(case):
@@ -171,6 +176,7 @@ def test_a_subscriber_that_is_killed_is_unsubscribed(case):
     assert [attribute(span, "lonelypsp." + a) for a in ("num_exact", "num_globs", "close_reason")] == [1, 1, "DISCONNECTED"]
     assert not broadcaster.log("deliver", outcome="unsubscribed"), "no row was left"
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_broadcaster_that_stops_lets_messages_end_and_says_goodbye(case):
@@ -188,6 +194,7 @@ def test_a_broadcaster_that_stops_lets_messages_end_and_says_goodbye(case):
     assert (span["status"], events(span)[-3:]) == ("ok", ["shutdown", "receiver_unregistered", "closed"])
     assert attribute(span, "lonelypsp.connection") is None and span["marks"] == ["began_before"]
     assert entry["why"] == "the\\x20broadcaster\\x20is\\x20being\\x20stopped"
+    harness.check_accepts(session, attach_began_in_the_middle=1)
 
 
 harness.main(globals())

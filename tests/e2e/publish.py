@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Publishing, recorded while it runs: every message one trace over all processes, also when it fails."""
+import hashlib
 import os
 import re
 import shutil
@@ -7,7 +8,7 @@ import signal
 import socket
 
 import harness
-from pubsub import (EXACT, OTHER_SECRET, Pair, Recorder, check_publish, check_tables, events, hmac_options, publish,
+from pubsub import (EXACT, HMAC, OTHER_SECRET, Pair, Recorder, check_publish, check_tables, events, hmac_options, publish,
                     start_broadcaster, start_publisher, start_subscriber)
 
 MESSAGES = 23
@@ -193,6 +194,26 @@ def test_a_recording_of_the_essential_level_has_no_finding_and_says_what_it_coul
     assert unseen[("handle_notify", "no_more_subscribers", "not observed")] == 7, unseen
     assert unseen[("notify", "hashed", "not observed")] == 7, unseen
     assert not [key for key in unseen if key[2] != "not observed"], unseen
+
+
+def test_a_message_whose_hash_is_known_is_not_hashed_again_and_a_wrong_one_is_refused(case):
+    broadcaster = start_broadcaster(case)
+    recorder = Recorder(case, [broadcaster], "-e", os.path.join(harness.BUILD, "psp-notify"))
+    right, wrong = (hashlib.sha512(text).hexdigest() for text in (b"hello", b"another"))
+    for how in ([], ["--ws"]):
+        for digest, status in ((right, 0), (wrong, 1)):
+            case.run("psp-notify", "--broadcaster", broadcaster.url, *HMAC, *how, "--retries", "1", "--sha512", digest, "t", "hello",
+                     status=status)
+    session = recorder.stop()
+    for operation, code, handled, mismatch in (("notify", "retries_exhausted", "200", "400"),
+                                               ("stateful_notify", "ambiguous", None, "auth_mismatch")):
+        spans = sorted((s for t in session.traces for s in t.roots() if s["operation"] == operation), key=lambda s: s["start_ns"])
+        assert [(s["status"], s["code"]) for s in spans] == [("ok", None), ("error", code)], spans
+        assert all(events(s)[0] == "start_with_hash" and "hashed" not in events(s) for s in spans), spans
+        handles = sorted((s for t in session.traces for s in t.find(operation="handle_" + operation)), key=lambda s: s["start_ns"])
+        assert [(s["status"], s["code"]) for s in handles] == [("ok", handled), ("error", mismatch)], handles
+    session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def closed_url():

@@ -52,7 +52,8 @@ class Program:
     def log(self, what=None, **fields):
         """The lines of its log that say `what` and have these fields, as dictionaries."""
         found = []
-        for line in open(self.log_path).read().splitlines() if os.path.exists(self.log_path) else ():
+        text = open(self.log_path).read() if os.path.exists(self.log_path) else ""
+        for line in text[:text.rfind("\n") + 1].splitlines():  # the last one may be half written
             word, *pairs = line.split(" ")
             entry = dict(pair.split("=", 1) for pair in pairs)
             if what in (None, word) and all(entry.get(k) == str(v) for k, v in fields.items()):
@@ -246,6 +247,10 @@ class Session:
 
     def with_root(self, name):
         return [t for t in self.traces if t.line["root"].startswith(name)]
+
+    def accepted(self):
+        """(operation, status) of those that were seen as a whole"""
+        return self.sql("SELECT DISTINCT operation, status FROM span WHERE kind_name = operation AND marks = ''")
 
     def hits(self):
         """{(pid, point): (hits, stored, lost)}"""

@@ -44,6 +44,7 @@ def test_a_message_for_web_sockets_is_refused_where_there_are_none(case):
     assert sorted(events(s)[-1] for t in session.traces for s in t.spans) == sorted(c[3] for c in cases)
     assert not [s for t in session.traces for s in t.spans if s["links"]]
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_notice_for_web_sockets_is_confirmed_even_where_there_are_none(case):
@@ -63,6 +64,7 @@ def test_a_notice_for_web_sockets_is_confirmed_even_where_there_are_none(case):
     assert [e["status"] for e in broadcaster.log("missed_for_websockets")] == codes
     check_tables(session, *[[(0, "missed_for_websockets", "ok" if c == "200" else "error", c)] for c in codes])
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_broadcaster_without_web_sockets_loses_the_subscription_that_says_it_has_some(case):
@@ -81,6 +83,7 @@ def test_a_broadcaster_without_web_sockets_loses_the_subscription_that_says_it_h
                  [(0, "receive_for_websockets", "error", "400")])
     assert post_change(broadcaster, "unsubscribe/exact", url, b"t", subscribe=False)[0] == 409, "it is gone"
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_another_url_may_be_the_known_one(case):

@@ -75,6 +75,7 @@ def test_messages_between_web_sockets_are_one_trace_each(case):
         check_time(received, only(subscriber.log("receive", identifier=identifier(received))))
         assert trace.line["processes"] == 3 and trace.marks() == []
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_large_message_goes_in_parts_both_ways(case):
@@ -109,6 +110,7 @@ def test_a_large_message_goes_in_parts_both_ways(case):
         "state_changed", "closed"], events(second)
     check_link(connected, second, connected.only("keep a connection"), *CONTEXT, "subscriber_nonce,connection_nonce")
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_what_is_large_is_compressed_both_ways(case):
@@ -140,6 +142,7 @@ def test_what_is_large_is_compressed_both_ways(case):
         assert trace.by_id[span["parent_id"]]["operation"] == "stateful_session"
         assert trace.by_id[link["span_id"]]["operation"] == "compressor" and link["grade"] == "exact"
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_subscriptions_are_made_and_left_over_the_connection(case):
@@ -163,6 +166,7 @@ def test_subscriptions_are_made_and_left_over_the_connection(case):
     assert sorted(attribute(t.spans[0], "lonelypsp.ctr") for t in session.traces) == [-4, -3, -2, -1]
     assert subscriber.stop() == 0
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_broadcaster_that_was_killed_is_found_again_with_all_that_was_wanted(case):
@@ -208,6 +212,7 @@ def test_a_broadcaster_that_was_killed_is_found_again_with_all_that_was_wanted(c
         assert counts == ([1, 1, 0] if program is subscriber else [0, 0, 3]), counts
     assert again.stop() == 0
     session.check_no_loss()
+    harness.check_accepts(session, attach_began_in_the_middle=2)
 
 
 def test_who_has_a_wrong_secret_gets_no_connection(case):
@@ -227,6 +232,7 @@ def test_who_has_a_wrong_secret_gets_no_connection(case):
     for trace in session.with_root("stay connected"):
         assert [e for e in events(trace.spans[0])] == ["start", "waiting_to_retry", "retries_exhausted"]
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_who_is_no_broadcaster_is_given_up(case):
@@ -241,6 +247,7 @@ def test_who_is_no_broadcaster_is_given_up(case):
     check_tables(session, [(0, "stateful_session", "error", "retries_exhausted"), (1, "connection", "error", "connect_failed")],
                  [(0, "stateful_notify", "error", "abandoned")])
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_subscriber_that_is_killed_leaves_its_session_open(case):
@@ -253,6 +260,7 @@ def test_a_subscriber_that_is_killed_leaves_its_session_open(case):
     assert "incomplete" in trace.marks(), trace
     assert only(session.with_root("subscribe t")).table()[0] == (0, "stateful_subscribe_exact", "ok", None)
     session.check_no_loss()
+    harness.check_accepts(session, process_exited=1)
 
 
 harness.main(globals())

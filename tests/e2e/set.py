@@ -92,6 +92,7 @@ def test_a_change_in_bulk_sends_the_whole_set_as_its_child(case):
                  *[[(0, change, "ok", "refcount_only")] for change in ("subscribe_exact", "unsubscribe_exact")])
     assert not [t for t in session.traces if t.marks()]
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_set_of_any_number_is_stored_and_kept(case):
@@ -174,6 +175,7 @@ def test_each_subscription_of_a_set_is_a_step(case):
     assert (entry["added"], entry["removed"], entry["kept"], entry["updated"]) == ("20", "4", "17", "0")
     assert stored(path, URL) == second and stored(path, URL, "glob") == []
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_changed_recovery_url_is_stored(case):
@@ -233,6 +235,7 @@ def test_a_set_that_is_refused_changes_nothing_and_is_told(case):
                            [["received", last] for *_, last in early])
     assert not [s for t in session.traces for s in t.spans if s["links"]]
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_set_that_the_broadcaster_cannot_store_fails_the_change(case):
@@ -254,6 +257,7 @@ def test_a_set_that_the_broadcaster_cannot_store_fails_the_change(case):
                            (1, "set_subscriptions", "error", "retries_exhausted"), *unavailable, *unavailable])
     assert [events(s)[-1] for t in session.traces for s in t.find("handle ")] == ["unavailable"] * 2
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_set_that_is_not_authorized_fails_the_change(case):
@@ -268,6 +272,7 @@ def test_a_set_that_is_not_authorized_fails_the_change(case):
                            (2, "attempt", "error", "refused")], [(0, "handle_set_subscriptions", "error", "403")])
     assert not [s for t in session.traces for s in t.spans if s["links"]]
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_an_answer_with_a_wrong_authorization_is_not_believed(case):
@@ -282,6 +287,7 @@ def test_an_answer_with_a_wrong_authorization_is_not_believed(case):
                  [(0, "check_subscriptions", "error", "bad_auth"), (1, "attempt", "error", "bad_auth"),
                   (2, "handle_check_subscriptions", "ok", "200")])
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 # ---- comparing ---------------------------------------------------------------------------------------
@@ -318,6 +324,7 @@ def test_equal_sets_compare_equal(case):
     check_compared(session, subscriber, broadcaster, mine, theirs)
     check_tables(session, CHECK)
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_difference_is_repaired_by_a_set(case):
@@ -342,6 +349,7 @@ def test_a_difference_is_repaired_by_a_set(case):
     check_tables(session, CHECK + below(1, SET))
     assert subscriber.command("check") == "checked equal outcome=ok status=200"
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_comparing_at_an_interval_repairs_by_itself(case):
@@ -377,6 +385,7 @@ def test_a_comparison_that_is_refused_is_told(case):
     check_tables(session, *refused, [(0, "check_subscriptions", "error", "retries_exhausted"),
                                      (1, "attempt", "error", "retryable_status"), (2, "handle_check_subscriptions", "error", "503")])
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 harness.main(globals())

@@ -162,6 +162,7 @@ static const struct refusal {
 	 "rules.yaml:6: rules: same: arg: expected an argument of notify, not moon"},
 	{"rules:\n  - {name: a, never: notify, colour: red}\n", "rules.yaml:2: rules: colour: "},
 	{"rules: [\n", "rules.yaml:2: expected YAML: "},
+	{"", "rules.yaml:1: expected YAML, got an empty file"},
 };
 
 static void a_bad_file_is_refused_with_file_line_and_key(void **state)

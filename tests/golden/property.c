@@ -93,17 +93,17 @@ static const char *const sequences[] = {
 	"handle_stateful_subscribe_exact received auth_accepted already_subscribed",
 	"handle_stateful_unsubscribe_exact received auth_accepted deregistered sending_confirm",
 	"handle_stateful_unsubscribe_glob received bad_auth_result",
-	"stateful_notify start_without_hash hashed queued compressor_waiting compressed "
-	"sending_first_part connection_lost resending compressor_skipped sending_notify "
-	"confirm_notify",
+	"stateful_notify start_without_hash hashed queued compressed sending_first_part "
+	"connection_lost resending compressor_skipped sending_notify confirm_notify",
+	"stateful_notify start_without_hash hashed queued compressed connection_lost resending "
+	"dropped_unsent",
 	"stateful_notify start_with_hash queue_full",
 	"stateful_notify start_with_hash queued compressor_skipped sending_notify connection_lost "
-	"dropped_sent",
+	"resending dropped_sent",
 	"handle_stateful_notify received part_accepted auth_accepted decompressed "
 	"exact_subscriber_found sending_receive response_received receive_confirmed "
 	"no_more_subscribers sending_confirm_notify",
-	"handle_stateful_notify received part_accepted auth_accepted waiting_compressor "
-	"bad_decompress",
+	"handle_stateful_notify received part_accepted auth_accepted bad_decompress",
 	"handle_stateful_notify received bad_sequence",
 	"stateful_deliver queued compressed sending_first_part receive_confirmed",
 	"stateful_deliver queued compressor_skipped sending_first_part connection_lost",

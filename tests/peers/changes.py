@@ -20,6 +20,7 @@ def record(case, broadcaster, auth):
     client.quit()
     session = recorder.stop()
     session.check_no_loss()
+    harness.check_accepts(session)
     assert not [t for t in session.traces if t.marks()], session.traces
     return [t.spans[0] for t in sorted(session.traces, key=lambda t: t.line["start_ns"])]
 
@@ -54,6 +55,7 @@ def test_a_wrong_token_is_shown_as_refused(case):
         [(0, "notify", "error", "retries_exhausted"), (1, "attempt", "error", "bad_response")],
         [(0, "handle_notify", "error", "401")]])), session.traces
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 harness.main(globals())

@@ -35,6 +35,7 @@ def record_sets(case, *counts):
     assert [t.table() for t in traces] == [SET] * len(counts) + [CHECK], session.traces
     assert all(t.marks() == [] for t in traces)
     session.check_no_loss()
+    harness.check_accepts(session)
     return [t.spans[0] for t in traces], believed.decode(), told.decode()
 
 
@@ -87,6 +88,7 @@ def test_a_missed_message_is_told_20_times_at_once_and_ends_the_subscription(cas
     # the second finds nobody: the subscription went with the mark
     assert second.find("deliver ") == []
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 def test_a_missed_message_that_is_confirmed_counts_as_failed(case):
@@ -108,6 +110,7 @@ def test_a_missed_message_that_is_confirmed_counts_as_failed(case):
     # upstream has no room for a context in MISSED, and 20 alike within seconds are not told apart: none is taken for a fact
     assert {(l["evidence"], l["grade"]) for s in confirmed for l in s["links"]} <= {("recovery_topic", "weak"), ("recovery_topic", "ambiguous")}
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 harness.main(globals())

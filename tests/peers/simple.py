@@ -30,6 +30,8 @@ def publish_simply(case, broadcaster, record):
     subscriber.check_received("a/b", 5, 3)
     publisher.quit()
     session = recorder.stop() if recorder else None
+    if session:
+        harness.check_accepts(session)
     kept = sqlite3.connect(db).execute("SELECT group_concat(name, ' ') FROM stateless_notify_timings GROUP BY notify_id").fetchall()
     return [t.table() for t in session.traces] if session else [], [row[0].split() for row in kept]
 

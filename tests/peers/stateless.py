@@ -107,6 +107,7 @@ def run(case, publisher, broadcaster, subscriber, auth, kind, count, size):
     for trace in published:
         check_trace(trace, size, count, pids, kind + "_subscriber_found")
     session.check_no_loss()
+    harness.check_accepts(session)
 
 
 # Each pair of columns of interest occurs: kinds of program, authorization, pattern, subscribers, size.

@@ -22,9 +22,9 @@ static struct ps_budget budget;
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
-static void wait_until(bool (*holds)(void *what))
+void far_wait_until(bool (*holds)(void *what), void *what)
 {
-	assert_true(ends_wait(loop, holds, NULL, ENDS_PATIENCE_MS));
+	assert_true(ends_wait(loop, holds, what, ENDS_PATIENCE_MS));
 }
 
 static bool has_frame(void *what)
@@ -145,7 +145,7 @@ struct ps_frame next_frame(enum ps_frame_type type, int64_t counter)
 	const char *header;
 	struct osp_buffer *b;
 
-	wait_until(has_frame);
+	far_wait_until(has_frame, NULL);
 	b = &far.got[far.next++];
 	assert_int_equal(ps_frame_decode(&f, &header, PS_SUBSCRIBER, ps_bytes(b->data, b->size)),
 			 0);

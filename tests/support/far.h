@@ -44,6 +44,7 @@ extern struct ps_handler far_handler;
 
 int far_set_up(void **state); /* everything but the session; for cmocka */
 int far_tear_down(void **state);
+void far_wait_until(bool (*holds)(void *what), void *what); /* runs the loop until then */
 
 void open_session(void);
 void close_session(void);     /* at once; and the broadcaster has seen it */

@@ -35,7 +35,7 @@ struct row {
 };
 
 static const struct row yaml_rows[] = {
-	{"empty file", "", "f:1: expected a catalogue, got an empty file"},
+	{"empty file", "", "f:1: expected YAML, got an empty file"},
 	{"no YAML", "a: [1\n", "f:2: expected YAML: did not find expected ',' or ']'"},
 	{"invalid UTF-8", "a: \xff\n", "f:1: expected YAML in UTF-8"},
 	{"second document", HEAD POINTS START STATES "---\na: 1\n",
@@ -637,7 +637,7 @@ static void more_operations_than_the_maximum_are_refused(void **state)
 	free(text);
 }
 
-static void missing_file_is_named(void **state)
+static void missing_and_empty_files_are_named(void **state)
 {
 	struct osp_catalogue *c = NULL;
 	struct osp_catalogue_error error;
@@ -648,6 +648,8 @@ static void missing_file_is_named(void **state)
 	assert_string_equal(error.text,
 			    "/nowhere/x.yaml: expected a readable file: No such file or "
 			    "directory");
+	assert_int_equal(osp_catalogue_read(c, "/dev/null", &error), -EINVAL);
+	assert_string_equal(error.text, "/dev/null:1: expected YAML, got an empty file");
 	osp_catalogue_free(&c);
 }
 
@@ -699,7 +701,7 @@ int main(void)
 		cmocka_unit_test(sixty_four_states_are_the_maximum),
 		cmocka_unit_test(file_too_large_is_refused),
 		cmocka_unit_test(more_operations_than_the_maximum_are_refused),
-		cmocka_unit_test(missing_file_is_named),
+		cmocka_unit_test(missing_and_empty_files_are_named),
 		cmocka_unit_test(damaged_catalogues_do_no_harm),
 	};
 

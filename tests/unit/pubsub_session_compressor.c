@@ -253,6 +253,13 @@ static void a_compressed_stream_is_confirmed_by_what_was_sent(void **state)
 	free_notification(n);
 }
 
+static bool is_packed(void *what)
+{
+	const struct ps_session_notification *n = what;
+
+	return n->is_ready;
+}
+
 static void what_was_compressed_for_one_connection_is_not_for_the_next(void **state)
 {
 	struct ps_session_notification *n;
@@ -278,6 +285,47 @@ static void what_was_compressed_for_one_connection_is_not_for_the_next(void **st
 	free_notification(n);
 }
 
+/* Another answer is due first: it waits, packed, while the connection is lost. */
+static void what_waits_compressed_is_compressed_again_for_the_next(void **state)
+{
+	struct ps_session_notification *n;
+	struct ps_frame f;
+
+	(void)state;
+	session_options.acks_max = 1;
+	open_compressing();
+	enable_standard();
+	say_part("i", 0, "hello", 0, 5);
+	next_frame(PS_FRAME_CONFIRM_RECEIVE, -2);
+	assert_told("message t hello");
+	n = notify("t", text);
+	/* goes first: packing takes a turn of the loop */
+	assert_ok(change(true, PS_DB_EXACT, "u"));
+	next_frame(PS_FRAME_SUBSCRIBE_EXACT, -3);
+	far_wait_until(is_packed, n);
+	assert_no_frame();
+	drop_connection();
+	assert_told("lost");
+	assert_false(n->is_ready);
+	accept_connection();
+	say(&(struct ps_frame){.type = PS_FRAME_CONFIRM_CONFIGURE,
+			       .nonce = ps_bytes(far.nonce, sizeof(far.nonce))},
+	    0);
+	assert_told("receiving");
+	for (int64_t i = 1; i <= 2; i++) {
+		struct ps_frame asked = next_frame(PS_FRAME_SUBSCRIBE_EXACT, -i);
+
+		say(&(struct ps_frame){.type = PS_FRAME_CONFIRM_SUBSCRIBE_EXACT, .key = asked.key},
+		    -i);
+	}
+	assert_told("+u ok");
+	f = next_notify(PS_FRAME_NOTIFY);
+	assert_int_equal(f.compressor, 0);
+	assert_int_equal(n->attempts, 1);
+	close_session();
+	free_notification(n);
+}
+
 #define SESSION(name) cmocka_unit_test_setup_teardown(name, far_set_up, far_tear_down)
 
 RUN_TESTS(SESSION(messages_are_decompressed_in_their_order),
@@ -287,4 +335,5 @@ RUN_TESTS(SESSION(messages_are_decompressed_in_their_order),
 	  SESSION(what_does_not_come_to_what_was_said_ends_the_connection),
 	  SESSION(large_messages_are_compressed_small_ones_are_not),
 	  SESSION(a_compressed_stream_is_confirmed_by_what_was_sent),
-	  SESSION(what_was_compressed_for_one_connection_is_not_for_the_next))
+	  SESSION(what_was_compressed_for_one_connection_is_not_for_the_next),
+	  SESSION(what_waits_compressed_is_compressed_again_for_the_next))
