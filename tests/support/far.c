@@ -165,7 +165,7 @@ void assert_no_frame(void)
 
 void assert_closed(unsigned code)
 {
-	wait_until(is_closed);
+	far_wait_until(is_closed, NULL);
 	assert_int_equal(far.codes[far.looked_at++], code);
 }
 
@@ -192,7 +192,7 @@ static void tell(const char *format, ...)
 
 void assert_told(const char *text)
 {
-	wait_until(has_told);
+	far_wait_until(has_told, NULL);
 	assert_string_equal(told.text[told.next++], text);
 }
 
@@ -288,7 +288,7 @@ void open_session(void)
 void close_session(void)
 {
 	ps_session_close(&session);
-	wait_until(is_gone);
+	far_wait_until(is_gone, NULL);
 	far.looked_at = far.closed;
 }
 
@@ -296,7 +296,7 @@ void accept_connection(void)
 {
 	struct ps_frame f;
 
-	wait_until(is_open);
+	far_wait_until(is_open, NULL);
 	f = next_frame(PS_FRAME_CONFIGURE, 0);
 	assert_int_equal(ps_stateful_check(&far.wire, &f, 0), PS_AUTH_OK);
 	far.nonce[0]++;
