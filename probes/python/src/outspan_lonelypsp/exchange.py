@@ -28,8 +28,9 @@ class Exchange:
         self.topic = b""
         self.identifier = b""
         self.tracing = b""
-        self.accepted = False
+        self.accepted = False  # the message, or the news of a missed one, is the application's
         self.handler = 0  # of how many handlers of the application it was given to
+        self.told = 0  # how many of the application's status handlers were told what they are being told
 
     def body_length(self) -> int:
         """Bytes of the request's body as its head says; 0 if it does not."""
