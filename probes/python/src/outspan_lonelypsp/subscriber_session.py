@@ -81,6 +81,8 @@ class Session:
         before, self.state = self.state, state
         if state is not before:
             self._changed(before, state)
+        elif isinstance(state, StateOpen) and self._is_quiet(state):
+            return
         if isinstance(state, StateOpen):
             if not self.stable and state.retry.type == OpenRetryInformationType.STABLE:
                 self.stable = True
@@ -92,6 +94,12 @@ class Session:
         elif isinstance(state, StateConfiguring) and state.send_task is None and not self.configure_sent:
             self.configure_sent = True
             self.op.configure_sent()
+
+    def _is_quiet(self, state: StateOpen) -> bool:
+        """Nothing of what shows a point has changed, as after most steps."""
+        return (self.stable and state.receiving is None and self.incoming.seen is None and
+                state.sending is self.outgoing.sending and not self.compressors.preparing and
+                len(self.outgoing.due) == state.expected_acks.length)
 
     # ---- from state to state ----
 
