@@ -445,7 +445,7 @@ static void implementations_say_what_they_lack(void **state)
 	(void)state;
 	assert_int_equal(c->implementation_count, 2);
 	assert_string_equal(c->implementations[0]->name, "lonelypsc");
-	assert_string_equal(c->implementations[0]->lacks[0]->probe, "subscribe_exact__exit");
+	assert_string_equal(c->implementations[0]->lacks[0]->probe, "subscribe_exact__bad_auth_result");
 	osp_catalogue_free(&c);
 }
 
