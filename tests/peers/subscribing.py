@@ -70,11 +70,11 @@ def check_change(session, broadcaster, host):
     sent = attempt["events"][0]["attributes"]
     assert (sent["server.address"], sent["url.full"], sent["lonelypsp.recovery"]) == \
         (broadcaster.url, host + "/v1/receive", host + "/v1/recover")
-    check_link(subscribe, attempt, handle, "url_topic", "weak")
+    check_link(subscribe, attempt, handle, "hmac", "strong", "url_topic")
     unsubscribe, = session.with_root("unsubscribe a/*")
     _, attempt, handle = chain(unsubscribe)
     assert attempt["events"][0]["attributes"]["lonelypsp.recovery"] == ""
-    check_link(unsubscribe, attempt, handle, "url_glob", "weak")
+    check_link(unsubscribe, attempt, handle, "hmac", "strong", "url_glob")
 
 
 def check_set_and_check(session, etag):
@@ -100,14 +100,23 @@ def test_each_request_is_one_trace_with_the_c_broadcaster(case):
 
 
 def test_what_is_subscribed_already_is_no_failure(case):
-    broadcaster = start("c", case, "none")
-    client = peers.start_client(case, broadcaster)
-    client.ask("subscribe_exact a/b", "^done$")
-    recorder = Recorder(case, [broadcaster, client])
-    client.ask("subscribe_exact a/b", "^done$")
-    session = recorder.stop()
-    check_tables(session, made("subscribe_exact", "409", "409"))
-    check_clean(case, session)
+    """Requests that are alike are told apart by their signatures; without any, one at a time."""
+    for kind, auth in (("c", "hmac"), ("python", "hmac"), ("c", "token")):
+        broadcaster = start(kind, case, auth)
+        client = peers.start_client(case, broadcaster, auth=auth)
+        recorder = Recorder(case, [broadcaster, client], name=f"{kind}-{auth}.db")
+        client.ask("subscribe_exact a/b", "^done$")
+        if auth == "hmac":
+            client.ask("subscribe_exact a/b", "^done$")
+        session = recorder.stop()
+        check_tables(session, made("subscribe_exact"), *[made("subscribe_exact", "409", "409")] * (auth == "hmac"))
+        check_clean(case, session)
+        evidence = ("hmac", "strong", "url_topic") if auth == "hmac" else ("url_topic", "weak")
+        for trace in session.traces:
+            _, attempt, handle = chain(trace)
+            check_link(trace, attempt, handle, *evidence)
+            assert attribute(attempt, "lonelypsp.signature") == attribute(handle, "lonelypsp.signature")
+            assert bool(attribute(handle, "lonelypsp.signature")) == (auth == "hmac")
 
 
 # ---- what the application asks for, and how the client does it -------------------------------------------

@@ -62,6 +62,14 @@ def cause_of(error: BaseException) -> int:
     return 0
 
 
+def signature_of(authorization: Optional[str]) -> str:
+    """What tells a request that is signed with HMAC from all others (`X-HMAC <time>:<nonce>:<mac>`), and may be told to anybody."""
+    if authorization is None or not authorization.startswith("X-HMAC ") or authorization.count(":") < 2:
+        return ""
+    seconds, nonce, _ = authorization[len("X-HMAC "):].split(":", 2)
+    return f"{seconds}:{nonce}"
+
+
 def observer(function: C) -> C:
     """Makes a function that only looks on: whatever it raises is its own affair, not the application's; it gives None then."""
 

@@ -14,11 +14,18 @@ from outspan_lonelypsp.subscriber_requests import missed_checked, missed_confirm
 from outspan_lonelypsp.subscriber_session import Session
 
 
-def request_signed(url: str, recovery: Optional[str], etag: bytes = b"") -> None:
+def signing(url: str, recovery: Optional[str], etag: bytes = b"") -> None:
     """The body of this task's request is being signed."""
     request = subscriber_http.current.get()
     if request is not None:
-        request.signed(url, recovery, etag)
+        request.signing(url, recovery, etag)
+
+
+def signed(authorization: Optional[str]) -> None:
+    """A change is: once, for all broadcasters that it is sent to."""
+    request = subscriber_http.current.get()
+    if request is not None:
+        request.signed(authorization)
 
 
 class TracedAuth(AuthConfigFromParts):
@@ -29,21 +36,25 @@ class TracedAuth(AuthConfigFromParts):
 
     async def authorize_subscribe_exact(self, /, *, tracing: bytes, url: str, recovery: Optional[str], exact: bytes,
                                         now: float) -> Optional[str]:
-        request_signed(url, recovery)
-        return await super().authorize_subscribe_exact(tracing=tracing, url=url, recovery=recovery, exact=exact, now=now)
+        signing(url, recovery)
+        authorization = await super().authorize_subscribe_exact(tracing=tracing, url=url, recovery=recovery, exact=exact, now=now)
+        signed(authorization)
+        return authorization
 
     async def authorize_subscribe_glob(self, /, *, tracing: bytes, url: str, recovery: Optional[str], glob: str,
                                        now: float) -> Optional[str]:
-        request_signed(url, recovery)
-        return await super().authorize_subscribe_glob(tracing=tracing, url=url, recovery=recovery, glob=glob, now=now)
+        signing(url, recovery)
+        authorization = await super().authorize_subscribe_glob(tracing=tracing, url=url, recovery=recovery, glob=glob, now=now)
+        signed(authorization)
+        return authorization
 
     async def authorize_set_subscriptions(self, /, *, tracing: bytes, url: str, strong_etag: StrongEtag,
                                           now: float) -> Optional[str]:
-        request_signed(url, None, strong_etag.etag)
+        signing(url, None, strong_etag.etag)
         return await super().authorize_set_subscriptions(tracing=tracing, url=url, strong_etag=strong_etag, now=now)
 
     async def authorize_check_subscriptions(self, /, *, tracing: bytes, url: str, now: float) -> Optional[str]:
-        request_signed(url, None)
+        signing(url, None)
         return await super().authorize_check_subscriptions(tracing=tracing, url=url, now=now)
 
     async def is_receive_allowed(self, /, *, tracing: bytes, url: str, topic: bytes, message_sha512: bytes, identifier: bytes,

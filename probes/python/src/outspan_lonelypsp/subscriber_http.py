@@ -16,7 +16,7 @@ from lonelypsc.http_client import HttpPubSubClientConnector
 from lonelypsp.stateless.make_strong_etag import StrongEtag
 
 from outspan_lonelypsp import points
-from outspan_lonelypsp.exchange import cause_of, observer
+from outspan_lonelypsp.exchange import cause_of, observer, signature_of
 
 InitializerT = TypeVar("InitializerT")
 NotifierT = TypeVar("NotifierT")
@@ -123,6 +123,7 @@ class Request:
         self.url = ""
         self.recovery: Optional[str] = None
         self.etag = b""
+        self.signature = ""
         self.attempts = 0
         self.answered = False  # the last attempt has a head, and all that is left is its body
         self.broadcasters = len(config.broadcasters)
@@ -130,10 +131,14 @@ class Request:
         self.retry_ambiguous = config.outgoing_retry_ambiguous
 
     @observer
-    def signed(self, url: str, recovery: Optional[str], etag: bytes = b"") -> None:
+    def signing(self, url: str, recovery: Optional[str], etag: bytes) -> None:
         self.url, self.recovery, self.etag = url, recovery, etag
         if isinstance(self.op, points.set_subscriptions):
             self.op.etag_computed(etag)
+
+    @observer
+    def signed(self, authorization: Optional[str]) -> None:
+        self.signature = signature_of(authorization)
 
     @observer
     def sending(self, broadcaster: str) -> None:
@@ -148,7 +153,7 @@ class Request:
         elif isinstance(op, points.check_subscriptions):
             op.sending_request(broadcaster, self.url)
         else:
-            op.sending_request(broadcaster, self.url, self.recovery, self.key)
+            op.sending_request(broadcaster, self.url, self.recovery, self.key, self.signature)
 
     @observer
     def responded(self, status: int) -> None:
