@@ -51,8 +51,7 @@ def connections(session):
 
 
 def check_clean(case, session):
-    session.check_no_loss()
-    peers.check_marks(session)
+    peers.check_whole(session)
     assert harness.check(case, session.path)["findings"] == []
 
 

@@ -33,7 +33,7 @@ def record_sets(case, *counts):
     session = recorder.stop()
     traces = sorted(session.traces, key=lambda t: t.line["start_ns"])
     assert [t.table() for t in traces] == [SET] * len(counts) + [CHECK], session.traces
-    peers.check_marks(session)
+    peers.check_whole(session)
     session.check_no_loss()
     return [t.spans[0] for t in traces], believed.decode(), told.decode()
 

@@ -82,21 +82,16 @@ def start_client(case, broadcaster, *args, auth="none"):
     return Peer(case, "peer_client.py", "--broadcaster", broadcaster.url, *args, auth=auth)
 
 
-def check_marks(session):
-    """
-    No trace is marked, but for those whose other side is not recorded. Each process has the points of both sides, so that
-    outspan expects the other one; near the recording's begin or end it says that this may be why it is missing.
-    """
-    assert {m for t in session.traces for m in t.marks()} <= {"may_be_cut"}, session.traces
-
-
 def c_auth(auth):
     """The C pair's options for the same."""
     return [] if auth == "none" else ["--auth-to-broadcaster", AUTH[auth], "--auth-to-subscriber", AUTH[auth]]
 
 
 def check_whole(session):
-    """No operation is marked. Clients are often not recorded: what came soon after the begin may have had its cause before it."""
+    """
+    No operation is marked. Clients are often not recorded: what came soon after the begin may have had its cause before it,
+    and as each process has the points of both sides, outspan expects the other one.
+    """
     assert not [t for t in session.traces if set(t.marks()) - {"may_be_cut"}], session.traces
     session.check_no_loss()
 
