@@ -54,34 +54,53 @@ void ps_auth_clear_secret(struct ps_secret *s)
 	explicit_bzero(s, sizeof(*s));
 }
 
-static int authorize_hmac(struct osp_buffer *out, const struct ps_secret *s,
-			  const struct ps_signed *m)
+static int sign_hmac(struct osp_buffer *out, const struct ps_secret *s, const struct ps_signed *m,
+		     const struct ps_stamp *stamp)
 {
-	uint64_t seconds = (uint64_t)(ps_system_wall_ns() / 1000000000);
-	char nonce[16], mac64[PS_DIGEST_BASE64 + 1];
-	uint8_t mac[PS_DIGEST_SIZE], bytes[NONCE_BYTES];
-	int r = ps_system_random(bytes, sizeof(bytes));
+	char mac64[PS_DIGEST_BASE64 + 1];
+	uint8_t mac[PS_DIGEST_SIZE];
+	int r = ps_sign_mac(mac, ps_bytes(s->key, sizeof(s->key)), m, stamp->seconds,
+			    ps_bytes_text(stamp->nonce));
 
-	if (r)
-		return r;
-	ps_digest_to_base64url(nonce, ps_bytes(bytes, sizeof(bytes)));
-	r = ps_sign_mac(mac, ps_bytes(s->key, sizeof(s->key)), m, seconds, ps_bytes_text(nonce));
 	if (r)
 		return r;
 	ps_digest_to_base64(mac64, ps_bytes(mac, sizeof(mac)));
-	return osp_buffer_print(out, "X-HMAC %" PRIu64 ":%s:%s", seconds, nonce, mac64);
+	return osp_buffer_print(out, "X-HMAC %s:%s", stamp->text, mac64);
 }
 
-int ps_auth_authorize(struct osp_buffer *out, const struct ps_secret *s, const struct ps_signed *m)
+int ps_auth_stamp(struct ps_stamp *stamp, const struct ps_secret *s)
+{
+	uint8_t bytes[NONCE_BYTES];
+	int r = s->type == PS_AUTH_HMAC ? ps_system_random(bytes, sizeof(bytes)) : 0;
+
+	*stamp = (struct ps_stamp){0};
+	if (r || s->type != PS_AUTH_HMAC)
+		return r;
+	stamp->seconds = (uint64_t)(ps_system_wall_ns() / 1000000000);
+	ps_digest_to_base64url(stamp->nonce, ps_bytes(bytes, sizeof(bytes)));
+	snprintf(stamp->text, sizeof(stamp->text), "%" PRIu64 ":%s", stamp->seconds, stamp->nonce);
+	return 0;
+}
+
+int ps_auth_sign(struct osp_buffer *out, const struct ps_secret *s, const struct ps_signed *m,
+		 const struct ps_stamp *stamp)
 {
 	switch (s->type) {
 	case PS_AUTH_TOKEN:
 		return osp_buffer_print(out, "Bearer %s", s->token);
 	case PS_AUTH_HMAC:
-		return authorize_hmac(out, s, m);
+		return sign_hmac(out, s, m, stamp);
 	default:
 		return 0;
 	}
+}
+
+int ps_auth_authorize(struct osp_buffer *out, const struct ps_secret *s, const struct ps_signed *m)
+{
+	struct ps_stamp stamp;
+	int r = ps_auth_stamp(&stamp, s);
+
+	return r ? r : ps_auth_sign(out, s, m, &stamp);
 }
 
 static enum ps_auth_result check_token(const struct ps_secret *s, struct ps_bytes given)
@@ -146,18 +165,35 @@ struct hmac_header {
 	uint8_t mac[PS_DIGEST_SIZE];
 };
 
-static bool parse_hmac(struct hmac_header *h, struct ps_bytes given)
+/* X-HMAC SECONDS:NONCE:MAC */
+static bool split_hmac(struct ps_bytes *seconds, struct ps_bytes *nonce, struct ps_bytes *mac,
+		       struct ps_bytes given)
 {
 	static const char prefix[] = "X-HMAC ";
-	struct ps_bytes rest, seconds;
 
 	if (given.size < sizeof(prefix) - 1 || memcmp(given.data, prefix, sizeof(prefix) - 1))
 		return false;
-	rest = ps_bytes((const char *)given.data + sizeof(prefix) - 1,
+	*mac = ps_bytes((const char *)given.data + sizeof(prefix) - 1,
 			given.size - (sizeof(prefix) - 1));
-	return split(&seconds, &rest) && split(&h->nonce, &rest) &&
+	return split(seconds, mac) && split(nonce, mac);
+}
+
+static bool parse_hmac(struct hmac_header *h, struct ps_bytes given)
+{
+	struct ps_bytes seconds, mac;
+
+	return split_hmac(&seconds, &h->nonce, &mac, given) &&
 	       parse_seconds(seconds, &h->seconds) && h->nonce.size <= 255 &&
-	       !ps_digest_from_base64(h->mac, sizeof(h->mac), rest, false);
+	       !ps_digest_from_base64(h->mac, sizeof(h->mac), mac, false);
+}
+
+struct ps_bytes ps_auth_stamp_of(struct ps_bytes authorization)
+{
+	struct ps_bytes seconds, nonce, mac;
+
+	if (!split_hmac(&seconds, &nonce, &mac, authorization))
+		return ps_bytes(NULL, 0);
+	return ps_bytes(seconds.data, seconds.size + 1 + nonce.size);
 }
 
 static enum ps_auth_result check_replay(const struct ps_auth *a, const struct hmac_header *h,

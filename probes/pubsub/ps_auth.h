@@ -34,6 +34,13 @@ struct ps_auth {
 /* "none", "token:TOKEN" or "hmac:SECRET" (base64url of 64 bytes). -EINVAL, -ENOMEM. */
 int ps_auth_parse_secret(struct ps_secret *s, const char *text);
 
+/* When something is signed, and the random word that is signed with it; no two are alike. */
+struct ps_stamp {
+	uint64_t seconds;
+	char nonce[16];
+	char text[40]; /* both, as the authorization has them: SECONDS:NONCE; empty without hmac */
+};
+
 /* Sets the secret of a type named as in the secrets file. -EINVAL, -ENOMEM. */
 int ps_auth_set_secret(struct ps_secret *s, const char *type, const char *secret);
 void ps_auth_clear_secret(struct ps_secret *s);
@@ -43,6 +50,14 @@ void ps_auth_clear_secret(struct ps_secret *s);
  * none. -ENOMEM, -EOVERFLOW, -EIO (no random bytes).
  */
 int ps_auth_authorize(struct osp_buffer *out, const struct ps_secret *s, const struct ps_signed *m);
+
+/* The same in two steps, for those who tell the stamp before they sign. -EIO (no random bytes). */
+int ps_auth_stamp(struct ps_stamp *stamp, const struct ps_secret *s);
+int ps_auth_sign(struct osp_buffer *out, const struct ps_secret *s, const struct ps_signed *m,
+		 const struct ps_stamp *stamp);
+
+/* The stamp of an authorization that has come, borrowed from it; empty if that is not hmac's. */
+struct ps_bytes ps_auth_stamp_of(struct ps_bytes authorization);
 
 /*
  * Checks what came with a message; no data (or size 0) is a missing authorization. A valid hmac

@@ -158,12 +158,12 @@ static int change_row(struct change *c)
 		       : ps_db_unsubscribe(c->b->db, c->verb.kind, c->m.url, c->m.key);
 }
 
-static void auth_accepted(struct change *c)
+static void auth_accepted(struct change *c, struct ps_bytes stamp)
 {
 	int r;
 
 	EACH(c, STEP, auth_result, auth_accepted, c->m.url.data, c->m.url.size, c->m.recovery.data,
-	     c->m.recovery.size, c->m.key.data, c->m.key.size, &c->context);
+	     c->m.recovery.size, c->m.key.data, c->m.key.size, stamp.data, stamp.size, &c->context);
 	r = change_row(c);
 	if (r == -EEXIST)
 		already_subscribed(c);
@@ -242,7 +242,7 @@ static void check_authorization(struct change *c)
 	if (result != PS_AUTH_OK)
 		bad_auth_result(c, result);
 	else
-		auth_accepted(c);
+		auth_accepted(c, ps_auth_stamp_of(given));
 }
 
 static void end(struct ps_request *r)

@@ -183,7 +183,8 @@ static void take_answer(struct ps_ask *a, const struct ps_response *r)
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
-static int encode_request(struct ps_change *c, struct ps_bytes tracing)
+static int encode_request(struct ps_change *c, struct ps_bytes tracing,
+			  const struct ps_stamp *stamp)
 {
 	struct ps_subscribe m = {ps_bytes_text(c->s->receive_url), c->result.key, recovery_of(c),
 				 tracing};
@@ -197,7 +198,7 @@ static int encode_request(struct ps_change *c, struct ps_bytes tracing)
 
 	c->ask.body.max = PS_SUBSCRIBE_MAX;
 	r = ps_message_encode_subscribe(&c->ask.body, &m, c->result.subscribe);
-	return r ? r : ps_auth_authorize(&c->ask.authorization, &c->s->auth->to_broadcaster, &s);
+	return r ? r : ps_auth_sign(&c->ask.authorization, &c->s->auth->to_broadcaster, &s, stamp);
 }
 
 static int sending_request(struct ps_ask *a)
@@ -206,11 +207,13 @@ static int sending_request(struct ps_ask *a)
 	struct ps_bytes recovery = recovery_of(c), key = c->result.key;
 	struct outspan_context context;
 	struct ps_tracing tracing;
+	struct ps_stamp stamp;
+	int r = ps_auth_stamp(&stamp, &c->s->auth->to_broadcaster);
 
 	EACH(c, STEP, change_sending, sending_request, a->broadcaster, strlen(a->broadcaster),
 	     c->s->receive_url, strlen(c->s->receive_url), recovery.data, recovery.size, key.data,
-	     key.size, &context);
-	return encode_request(c, ps_trace_bytes(&tracing, &context));
+	     key.size, stamp.text, strlen(stamp.text), &context);
+	return r ? r : encode_request(c, ps_trace_bytes(&tracing, &context), &stamp);
 }
 
 /* The path and the points of the operation. */

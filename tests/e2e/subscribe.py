@@ -54,7 +54,7 @@ def check_change(session, subscriber, broadcaster, change, mine, theirs):
         assert (attribute(attempt, "url.full"), attribute(attempt, change.argument)) == (mine["url"], change.key)
         check_time(attempt, mine)
         span, = trace.children(attempt)
-        check_link(trace, attempt, span, *CONTEXT, "url_topic" if change.kind == "exact" else "url_glob")
+        check_link(trace, attempt, span, *CONTEXT, "hmac,url_topic" if change.kind == "exact" else "hmac,url_glob")
         assert span["process"]["pid"] == broadcaster.pid and span["kind"] == "SERVER"
         assert span["name"] == f"handle {change.verb} {change.key}"
         assert (attribute(span, "url.full"), attribute(span, change.argument)) == (mine["url"], change.key)

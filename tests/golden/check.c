@@ -260,9 +260,9 @@ static void recordings_have_what_is_wrong_in_them_and_nothing_else(void **state)
 
 /* ---- what could not be seen ---- */
 
-enum { ROOM = 64 };
+enum { ROOM = 64 }; /* for the points of an operation */
 
-/* Attaches the points of an operation up to a level in process 1, but for one of them. */
+/* Attaches the points of an operation up to a level in process 3, but for one of them. */
 static size_t attach(struct osp_part parts[ROOM], const struct osp_operation *o,
 		     enum osp_level level, const char *but, int64_t but_from_ns)
 {
@@ -276,7 +276,7 @@ static size_t attach(struct osp_part parts[ROOM], const struct osp_operation *o,
 		if (p->level > level || (is_that && !but_from_ns))
 			continue;
 		parts[n++] = (struct osp_part){.kind = OSP_PART_ATTACH,
-					       .attach = {.process = 1,
+					       .attach = {.process = 3,
 							  .provider = p->provider,
 							  .probe = p->probe,
 							  .level = osp_level_to_str(p->level),
@@ -295,16 +295,18 @@ static const struct osp_operation *operation(const struct osp_catalogue *c, cons
 	return NULL;
 }
 
-/* The subscriber lacks the step, and this is what was attached there. */
+/* The other broadcaster lacks the step, and this is what was attached there. */
 static void expect_unseen(enum osp_level level, int64_t from_ns, enum osp_check_cause cause)
 {
-	static const struct mutation m = {.change = DROP,
-					  .line = "1 op=a subscribe_exact.lock_acquired"};
-	char *text = script_read("tests/golden/subscribe.events"), *mutated = mutate(text, &m);
+	static const struct mutation m = {
+		.change = DROP, .line = "3 op=n tell_missed.response_received status_code=200"};
+	char *text = script_read("tests/golden/missed.events"), *mutated = mutate(text, &m);
 	struct checked c = {.catalogue = script_catalogue(text)};
-	struct osp_part parts[ROOM];
-	size_t n = attach(parts, operation(c.catalogue, "subscribe_exact"), level, "lock_acquired",
+	struct osp_part parts[2 * ROOM];
+	size_t n = attach(parts, operation(c.catalogue, "tell_missed"), level, "response_received",
 			  from_ns);
+
+	n += attach(parts + n, operation(c.catalogue, "missed_for_websockets"), level, "", 0);
 
 	checked_start_with(&c, mutated, path, NULL, parts, n);
 	assert_int_equal(c.check->finding_count, cause ? 0 : 1);
@@ -314,7 +316,7 @@ static void expect_unseen(enum osp_level level, int64_t from_ns, enum osp_check_
 		for (size_t i = 0; i < c.check->blind_count; i++) {
 			const struct osp_check_blind *b = &c.check->blind[i];
 
-			told = told || (!strcmp(b->point->name, "lock_acquired") &&
+			told = told || (!strcmp(b->point->name, "response_received") &&
 					b->cause == cause && b->operations == 1);
 		}
 		assert_true(told);
@@ -329,8 +331,9 @@ static void what_nobody_could_see_is_not_missed(void **state)
 	(void)state;
 	expect_unseen(OSP_LEVEL_DEBUG, 0, OSP_CHECK_NOT_PROVIDED);     /* the others are there */
 	expect_unseen(OSP_LEVEL_ESSENTIAL, 0, OSP_CHECK_NOT_OBSERVED); /* nobody asked for it */
-	expect_unseen(OSP_LEVEL_DEBUG, 1001, OSP_CHECK_NOT_OBSERVED);  /* attached in the middle */
-	expect_unseen(OSP_LEVEL_DEBUG, 1000, OSP_CHECK_NONE); /* attached before: missing */
+	/* attached in the middle; attached before: missing */
+	expect_unseen(OSP_LEVEL_DEBUG, 12000000001, OSP_CHECK_NOT_OBSERVED);
+	expect_unseen(OSP_LEVEL_DEBUG, 12000000000, OSP_CHECK_NONE);
 }
 
 static int make_directory(void **state)

@@ -1,7 +1,13 @@
 """What the package's classes must be to upstream's own types; checked by `mypy --strict`, never run."""
 from typing import Union
 
-from lonelypsc.client import PubSubClient, PubSubClientReceiver
+from lonelypsc.client import (
+    PubSubClient,
+    PubSubClientBulkSubscriptionConnector,
+    PubSubClientConnector,
+    PubSubClientReceiver,
+    PubSubClientTracingNotifyStart,
+)
 from lonelypsc.config.http_config import (
     HttpPubSubBindManualCallback,
     HttpPubSubBindManualConfig,
@@ -9,6 +15,7 @@ from lonelypsc.config.http_config import (
     HttpPubSubConfig,
     make_http_pub_sub_config,
 )
+from lonelypsc.config.ws_config import WebsocketPubSubConfig
 from lonelypsp.auth.config import AuthConfig
 from lonelypsp.tracing.root import TracingBroadcasterRoot
 from lonelypsp.tracing.shared.handle_trusted_notify import HandledTrustedNotify
@@ -26,6 +33,11 @@ from outspan_lonelypsp import broadcaster, subscriber
 from outspan_lonelypsp.broadcaster_fanout import TracedWSReceiver
 from outspan_lonelypsp.missed import TracedLockedMissedInfo
 from outspan_lonelypsp.notify import HandleNotify, Notify
+from outspan_lonelypsp.subscriber_auth import SessionAuth
+from outspan_lonelypsp.subscriber_http import TracedConnector
+from outspan_lonelypsp.subscriber_sending import StatefulNotify
+from outspan_lonelypsp.subscriber_session import Session
+from outspan_lonelypsp.subscriber_socket import TracedSocket
 
 
 def on_the_subscriber(auth: AuthConfig, receiver: PubSubClientReceiver, callback: HttpPubSubBindManualCallback,
@@ -41,7 +53,18 @@ def on_the_subscriber(auth: AuthConfig, receiver: PubSubClientReceiver, callback
         outgoing_http_timeout_sock_read=None, outgoing_http_timeout_sock_connect=None, outgoing_retry_ambiguous=False,
         auth=traced_auth, tracing=root)
     client: PubSubClient[None, StatelessTracingNotifyOnSending] = subscriber.TracedHttpPubSubClient(config)
-    print(start, traced_receiver, traced_callback, client)
+    connector: PubSubClientConnector[None, StatelessTracingNotifyOnSending] = TracedConnector(config)
+    bulk: PubSubClientBulkSubscriptionConnector = TracedConnector(config)
+    print(start, traced_receiver, traced_callback, client, connector, bulk)
+
+
+def on_the_subscriber_with_a_web_socket(config: WebsocketPubSubConfig) -> None:
+    connector: PubSubClientConnector[None, StatefulNotify] = TracedSocket(config)
+    receiver: PubSubClientReceiver = TracedSocket(config)
+    start: PubSubClientTracingNotifyStart[StatefulNotify] = StatefulNotify()
+    traced_auth: AuthConfig = SessionAuth(config, Session(config))
+    client: PubSubClient[None, StatefulNotify] = subscriber.TracedWebsocketPubSubClient(config)
+    print(connector, receiver, start, traced_auth, client)
 
 
 def on_the_broadcaster(auth: AuthConfig, db: DBConfig, retry: MissedRetryConfig, compression: CompressionConfig,

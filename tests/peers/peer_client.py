@@ -1,9 +1,10 @@
 """The real lonelypsc: subscribes, and publishes what it is told to on standard input.
 
 `publish TOPIC SIZE` publishes so many zeros, `publish TOPIC @FILE` what is in the file, answered by `published N`
-(subscribers) or `failed ERROR`; `set N` makes t/0 ... t/N-1 all its subscriptions, answered by `set ETAG`; `check` is
-answered by `etag HEX`; `subscribe_exact TOPIC`, `unsubscribe_glob GLOB` and so on by `done` or `failed ERROR`; `quit`. Of
-each message that comes it says `received TOPIC SIZE SHA512`.
+(subscribers); `set N` makes t/0 ... t/N-1 all its subscriptions, answered by `set ETAG`; `check` is answered by `etag HEX`;
+`subscribe_exact TOPIC`, `unsubscribe_glob GLOB` and so on ask the broadcaster at once, `hold TOPIC` and `release TOPIC`
+count the topic's users as an application's subscriptions do, answered by `done`; or all by `failed ERROR`; `quit`. Of each
+message that comes it says `received TOPIC SIZE SHA512`.
 """
 import asyncio
 import hashlib
@@ -35,7 +36,7 @@ async def make_http(args, stack):
         tracing = SimpleTracingSubscriberRoot(sidecar, settings).stateless
     config = make_http_pub_sub_config(
         bind=outspan.traced_bind(bind) if traced else bind, host=f"http://127.0.0.1:{args.port}",
-        broadcasters=[{"host": args.broadcaster}], outgoing_retries_per_broadcaster=1, message_body_spool_size=10 << 20,
+        broadcasters=[{"host": args.broadcaster}], outgoing_retries_per_broadcaster=args.passes, message_body_spool_size=10 << 20,
         outgoing_http_timeout_total=60, outgoing_http_timeout_connect=None, outgoing_http_timeout_sock_read=30,
         outgoing_http_timeout_sock_connect=5, outgoing_retry_ambiguous=False,
         auth=outspan.TracedAuth(auth) if traced else auth, tracing=tracing)
@@ -43,7 +44,8 @@ async def make_http(args, stack):
 
 
 def make_websocket(args):
-    return WebsocketPubSubClient(make_websocket_pub_sub_config(
+    client = outspan.TracedWebsocketPubSubClient if args.tracing == "outspan" else WebsocketPubSubClient
+    return client(make_websocket_pub_sub_config(
         broadcasters=[{"host": args.broadcaster}], outgoing_initial_connect_retries=2,
         outgoing_min_reconnect_interval=1, max_websocket_message_size=3 << 20, websocket_open_timeout=5,
         websocket_close_timeout=5, websocket_heartbeat_interval=10, websocket_minimal_headers=not args.expanded_headers,
@@ -68,11 +70,8 @@ def read_message(size):
 
 
 async def publish(client, topic, size):
-    try:
-        result = await client.notify(trace_initializer=None, topic=topic.encode(), data=read_message(size))
-        peer.say(f"published {result.notified}")
-    except Exception as error:
-        peer.say(f"failed {type(error).__name__}")
+    result = await client.notify(trace_initializer=None, topic=topic.encode(), data=read_message(size))
+    peer.say(f"published {result.notified}")
 
 
 async def set_subscriptions(args, client, count):
@@ -83,24 +82,28 @@ async def set_subscriptions(args, client, count):
     peer.say(f"set {etag.etag.hex()}")
 
 
-async def change(client, method, key):
-    exact = method.endswith("_exact")
+async def change(client, held, method, key):
+    if method == "hold":
+        held.append(await client.direct_subscribe_exact(topic=key.encode()))
+    elif method == "release":
+        await client.direct_unsubscribe_exact(subscription_id=held.pop())
+    else:
+        await getattr(client.connector, method)(**({"topic": key.encode()} if method.endswith("_exact") else {"glob": key}))
+    peer.say("done")
+
+
+async def command(args, client, held, words):
     try:
-        await getattr(client.connector, method)(**({"topic": key.encode()} if exact else {"glob": key}))
-        peer.say("done")
+        if words[0] == "publish":
+            await publish(client, *words[1:])
+        elif words[0] == "set":
+            await set_subscriptions(args, client, words[1])
+        elif words[0] == "check":
+            peer.say("etag " + (await client.connector.check_subscriptions()).etag.hex())
+        else:
+            await change(client, held, *words)
     except Exception as error:
         peer.say(f"failed {type(error).__name__}")
-
-
-async def command(args, client, words):
-    if words[0] == "publish":
-        await publish(client, *words[1:])
-    elif words[0] == "set":
-        await set_subscriptions(args, client, words[1])
-    elif words[0].startswith(("subscribe_", "unsubscribe_")):
-        await change(client, *words)
-    elif words[0] == "check":
-        peer.say("etag " + (await client.connector.check_subscriptions()).etag.hex())
 
 
 async def run(args):
@@ -116,11 +119,11 @@ async def run(args):
             stack.callback(receiving.cancel)
             receiving.add_done_callback(lambda done: done.cancelled() or done.exception())
         peer.ready(f"port={args.port}")
-        stdin = await peer.lines()
+        stdin, held = await peer.lines(), []
         while line := (await stdin.readline()).decode().split():
             if line[0] == "quit":
                 break
-            await command(args, client, line)
+            await command(args, client, held, line)
 
 
 def main():
@@ -130,6 +133,7 @@ def main():
     parser.add_argument("--glob", action="append", default=[])
     parser.add_argument("--websocket", action="store_true")
     parser.add_argument("--compression", action="store_true", help="over web sockets")
+    parser.add_argument("--passes", type=int, default=1, help="how often every broadcaster is asked over HTTP")
     parser.add_argument("--simple-db", default="simple.db")
     args = parser.parse_args()
     if not args.port:

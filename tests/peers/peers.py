@@ -88,7 +88,10 @@ def c_auth(auth):
 
 
 def check_whole(session):
-    """No operation is marked. Clients are often not recorded: what came soon after the begin may have had its cause before it."""
+    """
+    No operation is marked. Clients are often not recorded: what came soon after the begin may have had its cause before it,
+    and as each process has the points of both sides, outspan expects the other one.
+    """
     assert not [t for t in session.traces if set(t.marks()) - {"may_be_cut"}], session.traces
     session.check_no_loss()
 

@@ -179,7 +179,7 @@ static const char subscribe_exact_automaton[] =
 	"change.BulkLocked lock_acquired() -> change.BulkDone\n"
 	"change.BulkDone bulk_accepted() -> end(ok bulk)\n"
 	"change.BulkDone bulk_failed() -> end(error bulk_failed)\n"
-	"change.Sending sending_request(broadcaster, url, recovery, topic, context) -> change.ResponseReceived open=attempt\n"
+	"change.Sending sending_request(broadcaster, url, recovery, topic, signature, context) -> change.ResponseReceived open=attempt\n"
 	"change.ResponseReceived network_error() -> retry.Determined close=attempt:error/network_error\n"
 	"change.ResponseReceived response_received(status_code) -> change.ResponseAuthResult\n"
 	"change.ResponseAuthResult retryable_status() -> retry.Determined close=attempt:error/retryable_status\n"
@@ -198,7 +198,7 @@ static const char handle_unsubscribe_glob_automaton[] =
 	"handle_change.ReceivedFirst received() -> handle_change.AuthResult\n"
 	"handle_change.AuthResult bad_request() -> end(error 400)\n"
 	"handle_change.AuthResult bad_auth_result(result) -> end(error from result by auth_http)\n"
-	"handle_change.AuthResult auth_accepted(url, recovery, glob, context) -> handle_change.StoreResult\n"
+	"handle_change.AuthResult auth_accepted(url, recovery, glob, signature, context) -> handle_change.StoreResult\n"
 	"handle_change.StoreResult not_subscribed() -> end(error 409)\n"
 	"handle_change.StoreResult unavailable() -> end(error 503)\n"
 	"handle_change.StoreResult stored() -> handle_change.SendingResponse\n"
@@ -434,8 +434,10 @@ static void shipped_links_carry_evidence_and_grades(void **state)
 	assert_string_equal(l->matches[0].to.refs[1].point->probe,
 			    "receive_for_websockets__auth_accepted");
 	l = c->links[2];
-	assert_string_equal(l->matches[1].evidence, "url_topic");
-	assert_int_equal(l->matches[1].grade, OSP_GRADE_WEAK);
+	assert_string_equal(l->matches[1].evidence, "hmac");
+	assert_int_equal(l->matches[1].grade, OSP_GRADE_STRONG);
+	assert_string_equal(l->matches[2].evidence, "url_topic");
+	assert_int_equal(l->matches[2].grade, OSP_GRADE_WEAK);
 	osp_catalogue_free(&c);
 }
 
@@ -446,7 +448,8 @@ static void implementations_say_what_they_lack(void **state)
 	(void)state;
 	assert_int_equal(c->implementation_count, 2);
 	assert_string_equal(c->implementations[0]->name, "lonelypsc");
-	assert_string_equal(c->implementations[0]->lacks[0]->probe, "subscribe_exact__exit");
+	assert_string_equal(c->implementations[0]->lacks[0]->probe,
+			    "subscribe_exact__bad_auth_result");
 	osp_catalogue_free(&c);
 }
 

@@ -271,7 +271,8 @@ static void full_block_spills_before_the_next_step(void **state)
 		struct lonelypsp_subscribe_exact op;
 		unsigned char behind[64];
 	} x;
-	const uint32_t head = sizeof(struct outspan_op), largest = 24 + 4 * (8 + 256) + 8 + 32;
+	const uint32_t head = sizeof(struct outspan_op),
+		       largest = 24 + 4 * (8 + 256) + (8 + 64) + 8 + 32;
 	struct outspan_context out;
 
 	(void)state;
@@ -287,7 +288,7 @@ static void full_block_spills_before_the_next_step(void **state)
 
 		(void)lonelypsp_subscribe_exact__sending_request(
 			lonelypsp_subscribe_exact_at_change_sending(&x.op), long_text, 2000,
-			long_text, 2000, long_text, 2000, long_text, 2000, &out)
+			long_text, 2000, long_text, 2000, long_text, 2000, long_text, 2000, &out)
 			.op;
 		assert_int_equal(x.op.head.used, (spills ? head : before) + largest);
 		assert_int_equal(x.op.head.sequence, n + 1);

@@ -219,6 +219,31 @@ static void what_is_signed_is_accepted_and_new_each_time(void **state)
 	osp_buffer_clear(&b);
 }
 
+static void assert_stamp(const char *authorization, const char *stamp)
+{
+	struct ps_bytes found = ps_auth_stamp_of(ps_bytes_text(authorization));
+
+	assert_int_equal(found.size, strlen(stamp));
+	assert_memory_equal(found.size ? found.data : "", stamp, found.size);
+}
+
+static void a_stamp_can_be_told_before_and_found_in_what_was_signed(void **state)
+{
+	struct osp_buffer b = OSP_BUFFER_INIT(65535);
+	struct ps_stamp stamp;
+
+	(void)state;
+	assert_int_equal(ps_auth_stamp(&stamp, &auth.to_subscriber), 0);
+	assert_int_equal(ps_auth_sign(&b, &auth.to_subscriber, &message, &stamp), 0);
+	assert_int_equal(check(osp_buffer_text(&b)), PS_AUTH_OK);
+	assert_stamp(osp_buffer_text(&b), stamp.text);
+	assert_stamp("X-HMAC 12:ab:", "12:ab");
+	assert_stamp("X-HMAC 12:ab", "");
+	assert_stamp("X-HMAC ", "");
+	assert_stamp("Bearer 12:ab:cd", "");
+	osp_buffer_clear(&b);
+}
+
 static void another_secret_is_forbidden(void **state)
 {
 	(void)state;
@@ -321,6 +346,7 @@ int main(void)
 		TEST(a_nonce_over_255_bytes_is_forbidden),
 		TEST(a_header_cut_at_any_byte_is_refused),
 		TEST(what_is_signed_is_accepted_and_new_each_time),
+		TEST(a_stamp_can_be_told_before_and_found_in_what_was_signed),
 		TEST(another_secret_is_forbidden),
 		TEST(without_random_bytes_nothing_is_signed),
 		TEST(a_full_replay_table_is_unavailable),

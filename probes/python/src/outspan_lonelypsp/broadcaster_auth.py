@@ -9,7 +9,7 @@ from lonelypsp.stateless.make_strong_etag import StrongEtag
 
 from outspan_lonelypsp import broadcaster_notify, missed, points, session
 from outspan_lonelypsp.changes import SetExchange
-from outspan_lonelypsp.exchange import current, find, observer
+from outspan_lonelypsp.exchange import current, find, observer, signature_of
 
 Change = Union[points.handle_subscribe_exact, points.handle_subscribe_glob, points.handle_unsubscribe_exact,
                points.handle_unsubscribe_glob]
@@ -21,12 +21,13 @@ def find_change() -> Optional[Change]:
 
 
 @observer
-def change_checked(url: str, recovery: Optional[str], key: Union[bytes, str], tracing: bytes, result: AuthResult) -> None:
+def change_checked(url: str, recovery: Optional[str], key: Union[bytes, str], tracing: bytes, result: AuthResult,
+                   authorization: Optional[str]) -> None:
     connection, op = session.current.get(), find_change()
     if connection is not None:
         connection.change_checked(url, key, tracing, result)
     elif op is not None and result == AuthResult.OK:
-        op.auth_accepted(url, recovery, key, tracing)
+        op.auth_accepted(url, recovery, key, signature_of(authorization), tracing)
     elif op is not None:
         op.bad_auth_result(result)
 
@@ -167,14 +168,14 @@ class TracedAuth(AuthConfigFromParts):
                                          now: float, authorization: Optional[str]) -> AuthResult:
         result = await super().is_subscribe_exact_allowed(tracing=tracing, url=url, recovery=recovery, exact=exact, now=now,
                                                           authorization=authorization)
-        change_checked(url, recovery, exact, tracing, result)
+        change_checked(url, recovery, exact, tracing, result, authorization)
         return result
 
     async def is_subscribe_glob_allowed(self, /, *, tracing: bytes, url: str, recovery: Optional[str], glob: str,
                                         now: float, authorization: Optional[str]) -> AuthResult:
         result = await super().is_subscribe_glob_allowed(tracing=tracing, url=url, recovery=recovery, glob=glob, now=now,
                                                          authorization=authorization)
-        change_checked(url, recovery, glob, tracing, result)
+        change_checked(url, recovery, glob, tracing, result, authorization)
         return result
 
     async def authorize_confirm_subscribe_exact(self, /, *, tracing: bytes, url: str, recovery: Optional[str],

@@ -28,8 +28,9 @@ class Exchange:
         self.topic = b""
         self.identifier = b""
         self.tracing = b""
-        self.accepted = False
+        self.accepted = False  # the message, or the news of a missed one, is the application's
         self.handler = 0  # of how many handlers of the application it was given to
+        self.told = 0  # how many of the application's status handlers were told what they are being told
 
     def body_length(self) -> int:
         """Bytes of the request's body as its head says; 0 if it does not."""
@@ -59,6 +60,14 @@ def cause_of(error: BaseException) -> int:
     if isinstance(error, TimeoutError):
         return errno.ETIMEDOUT
     return 0
+
+
+def signature_of(authorization: Optional[str]) -> str:
+    """What tells a request that is signed with HMAC from all others (`X-HMAC <time>:<nonce>:<mac>`), and may be told to anybody."""
+    if authorization is None or not authorization.startswith("X-HMAC ") or authorization.count(":") < 2:
+        return ""
+    seconds, nonce, _ = authorization[len("X-HMAC "):].split(":", 2)
+    return f"{seconds}:{nonce}"
 
 
 def observer(function: C) -> C:
