@@ -277,26 +277,23 @@ static int join_gaps(struct osp_books *b)
 	return r;
 }
 
-static const struct osp_books_gap *find_gap(const struct osp_books *b, uint32_t process,
-					    int64_t from_ns, int64_t to_ns)
+const struct osp_books_gap *osp_books_search_gaps(const struct osp_books_gap *gaps, size_t count,
+						  uint32_t process, int64_t from_ns, int64_t to_ns)
 {
-	size_t low = 0, high = b->gap_count;
+	size_t low = 0, high = count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (b->gaps[middle].from_ns <= to_ns)
+		if (gaps[middle].from_ns <= to_ns)
 			low = middle + 1;
 		else
 			high = middle;
 	}
 	/* backwards, as long as an earlier one may reach into the time */
-	while (low-- > 0 && b->gaps[low].reach_ns >= from_ns) {
-		const struct osp_books_gap *g = &b->gaps[low];
-
-		if (g->to_ns >= from_ns && (!process || g->process == process))
-			return g;
-	}
+	while (low-- > 0 && gaps[low].reach_ns >= from_ns)
+		if (gaps[low].to_ns >= from_ns && (!process || gaps[low].process == process))
+			return &gaps[low];
 	return NULL;
 }
 
@@ -307,9 +304,9 @@ bool osp_books_find_gap(const struct osp_books *b, uint32_t process, int64_t fro
 
 	from_ns = add_time(from_ns, -early_ns);
 	to_ns = add_time(to_ns, late_ns);
-	g = process ? find_gap(b, process, from_ns, to_ns) : NULL;
-	if (!g)
-		g = find_gap(b, 0, from_ns, to_ns);
+	g = osp_books_search_gaps(b->gaps, b->gap_count, process, from_ns, to_ns);
+	if (!g && process)
+		g = osp_books_search_gaps(b->gaps, b->gap_count, 0, from_ns, to_ns);
 	if (g)
 		*out = g;
 	return g;

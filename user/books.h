@@ -100,6 +100,10 @@ void osp_books_free(struct osp_books **b);
 /* Goes through the rows of the session: what the losses touched. Takes as long as reading it all. */
 int osp_books_count(struct osp_books *b);
 
+/* Of gaps as the books order them, one of the process (0: of any) that lies in the time, or NULL. */
+const struct osp_books_gap *osp_books_search_gaps(const struct osp_books_gap *gaps, size_t count,
+						  uint32_t process, int64_t from_ns, int64_t to_ns);
+
 /*
  * True if a gap lies in the time, or so near that a partner of what happened then may be lost.
  * *out is one of that process, if there is one; else of any.

@@ -10,20 +10,8 @@ static const int64_t near_ns = 1000000000; /* a loss as near as this may have hi
 bool osp_check_is_lossy(const struct osp_check *c, uint32_t process, int64_t from_ns, int64_t to_ns)
 {
 	const struct osp_check_state *s = c->state;
-	size_t low = 0, high = s->gap_count;
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (s->gaps[middle].from_ns <= to_ns)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	while (low-- > 0 && s->gaps[low].reach_ns >= from_ns)
-		if (s->gaps[low].to_ns >= from_ns && (!process || s->gaps[low].process == process))
-			return true;
-	return false;
+	return osp_books_search_gaps(s->gaps, s->gap_count, process, from_ns, to_ns);
 }
 
 bool osp_check_is_uncertain(const struct osp_check *c, const struct osp_span *root)

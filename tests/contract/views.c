@@ -157,7 +157,7 @@ static void views_unpack_values_of_a_long_payload(void **state)
 }
 
 /* Span i of them: number 2 i, inside span i / 2, from a step on, to the end of as many later. */
-static void fill_spans(struct osp_row_span *spans, struct osp_step *steps, char (*names)[16],
+static void fill_spans(struct osp_row_span *spans, struct osp_step *steps, char (*names)[24],
 		       int count)
 {
 	for (int i = 0; i < count; i++) {
@@ -183,7 +183,7 @@ static void write_long_operation(struct osp_store *s, uint64_t id, uint64_t trac
 {
 	static struct osp_row_span spans[SPANS];
 	static struct osp_step steps[SPANS];
-	static char names[SPANS][16];
+	static char names[SPANS][24];
 	const struct osp_part part = {.kind = OSP_PART_ROW,
 				      .row = {.id = id,
 					      .trace = trace,
@@ -237,7 +237,7 @@ static void views_unpack_names_that_are_no_strings(void **state)
 {
 	enum { TEXTS = 65535, ALONE = 1000 };
 	static struct osp_row_span spans[ALONE];
-	static char names[ALONE][16];
+	static char names[ALONE][24];
 	struct fixture *f = *state;
 
 	open_store(f, OSP_STORE_CREATE);

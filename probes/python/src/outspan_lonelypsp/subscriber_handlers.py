@@ -1,4 +1,6 @@
 """The application's handlers of a lonelypsc that is reached over HTTP: of messages, and of the connection's status."""
+from typing import Callable
+
 from lonelypsc.client import (
     PubSubClientConnectionStatus,
     PubSubClientMessageWithCleanup,
@@ -55,23 +57,23 @@ class TracedHandler:
 
 
 class TracedStatusHandler:
-    """A handler of the connection's status: it hears of a missed message as of a connection that was lost for a moment."""
+    """A handler of the connection's status; `told` hears which one it has been told."""
 
-    def __init__(self, inner: PubSubDirectConnectionStatusReceiver, receiver: "TracedReceiver") -> None:
+    def __init__(self, inner: PubSubDirectConnectionStatusReceiver, told: Callable[[int], None]) -> None:
         self.inner = inner
-        self.receiver = receiver
+        self.told = told
 
     async def on_connection_lost(self) -> None:
         try:
             await self.inner.on_connection_lost()
         finally:
-            lost_told(self.receiver.status_handlers)
+            self.told(points.CONNECTION_STATE_LOST)
 
     async def on_connection_established(self) -> None:
         try:
             await self.inner.on_connection_established()
         finally:
-            established_told(self.receiver.status_handlers)
+            self.told(points.CONNECTION_STATE_OK)
 
     async def on_connection_abandoned(self) -> None:
         await self.inner.on_connection_abandoned()
@@ -88,6 +90,11 @@ class TracedReceiver:
     def connection_status(self) -> PubSubClientConnectionStatus:
         return self.inner.connection_status
 
+    def told(self, connection_state: int) -> None:
+        """One more of the status handlers was told: of a missed message as of a connection that was lost for a moment."""
+        tell = lost_told if connection_state == points.CONNECTION_STATE_LOST else established_told
+        tell(self.status_handlers)
+
     async def setup_receiver(self) -> None:
         await self.inner.setup_receiver()
 
@@ -101,7 +108,7 @@ class TracedReceiver:
         await self.inner.unregister_on_message(registration_id=registration_id)
 
     async def register_status_handler(self, /, *, receiver: PubSubDirectConnectionStatusReceiver) -> int:
-        registered = await self.inner.register_status_handler(receiver=TracedStatusHandler(receiver, self))
+        registered = await self.inner.register_status_handler(receiver=TracedStatusHandler(receiver, self.told))
         self.status_handlers += 1
         return registered
 

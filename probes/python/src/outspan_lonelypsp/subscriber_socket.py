@@ -20,6 +20,7 @@ from lonelypsc.ws_client import CRState, CRStateSetup, CRStateType, WSPubSubConn
 
 from outspan_lonelypsp import points
 from outspan_lonelypsp.subscriber_auth import SessionAuth
+from outspan_lonelypsp.subscriber_handlers import TracedStatusHandler
 from outspan_lonelypsp.subscriber_receiving import Reception
 from outspan_lonelypsp.subscriber_sending import Change, Key, StatefulNotify
 from outspan_lonelypsp.subscriber_session import Session
@@ -97,29 +98,6 @@ class TracedSocketHandler:
             raise
         if not reception.large:
             reception.handler_end(False)
-
-
-class TracedSocketStatusHandler:
-    """A handler of the connection's status; the session knows when all have been told."""
-
-    def __init__(self, inner: PubSubDirectConnectionStatusReceiver, socket: "TracedSocket") -> None:
-        self.inner = inner
-        self.socket = socket
-
-    async def on_connection_lost(self) -> None:
-        try:
-            await self.inner.on_connection_lost()
-        finally:
-            self.socket.told(points.CONNECTION_STATE_LOST)
-
-    async def on_connection_established(self) -> None:
-        try:
-            await self.inner.on_connection_established()
-        finally:
-            self.socket.told(points.CONNECTION_STATE_OK)
-
-    async def on_connection_abandoned(self) -> None:
-        await self.inner.on_connection_abandoned()
 
 
 class TracedSocket:
@@ -221,7 +199,7 @@ class TracedSocket:
         await self.inner.unregister_on_message(registration_id=registration_id)
 
     async def register_status_handler(self, /, *, receiver: PubSubDirectConnectionStatusReceiver) -> int:
-        return await self.inner.register_status_handler(receiver=TracedSocketStatusHandler(receiver, self))
+        return await self.inner.register_status_handler(receiver=TracedStatusHandler(receiver, self.told))
 
     async def unregister_status_handler(self, /, *, registration_id: int) -> None:
         await self.inner.unregister_status_handler(registration_id=registration_id)
