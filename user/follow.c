@@ -119,16 +119,24 @@ static bool is_complete(const struct osp_found *found)
 	return true;
 }
 
-/* Binaries that came since the process was looked at: their sites are half attached meanwhile. */
+/*
+ * Binaries that came since the process was looked at. Those that have points are half attached
+ * meanwhile; of a dynamic linker nobody misses a step.
+ */
 static int attach_new(struct osp_follow *f, uint32_t slot, const struct osp_found *found)
 {
-	int r = osp_feed_attach(f->feed, slot, false, true);
+	bool unsure = false;
+	int r = 0;
 
+	for (size_t i = 0; i < found->binary_count; i++)
+		unsure |= !found->binaries[i]->attachment && found->binaries[i]->known;
+	if (unsure)
+		r = osp_feed_attach(f->feed, slot, false, true);
 	for (size_t i = 0; !r && i < found->binary_count; i++)
 		if (!found->binaries[i]->attachment)
 			osp_follow_binary(f, found->binaries[i]); /* told; the others go on */
 	r = r ? r : osp_feed_sites(f->feed, slot, found);
-	return r ? r : osp_feed_attach(f->feed, slot, false, false);
+	return !r && unsure ? osp_feed_attach(f->feed, slot, false, false) : r;
 }
 
 /* A link can be made and never fire: each process's own memory tells. */
