@@ -106,6 +106,15 @@ uint64_t ps_options_number(const char *text, const char *option, struct argp_sta
 	return n;
 }
 
+unsigned ps_options_count(const char *text, const char *option, struct argp_state *state)
+{
+	uint64_t n = ps_options_number(text, option, state);
+
+	if (!n || n > 1000000)
+		argp_error(state, "--%s %s: expected a number from 1 to 1000000", option, text);
+	return (unsigned)n;
+}
+
 uint64_t ps_options_size(const char *text, const char *option, struct argp_state *state)
 {
 	static const char units[] = "KMGT";

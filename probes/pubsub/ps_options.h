@@ -52,6 +52,8 @@ void ps_options_ready(struct ps_options *o, const char *format, ...)
  */
 uint64_t ps_options_size(const char *text, const char *option, struct argp_state *state);
 uint64_t ps_options_number(const char *text, const char *option, struct argp_state *state);
+/* Of things of which there must be at least one, and at most a million. */
+unsigned ps_options_count(const char *text, const char *option, struct argp_state *state);
 int64_t ps_options_time(const char *text, const char *option, struct argp_state *state);
 
 /* Broadcasters of one --broadcaster option: urls separated by commas, trailing slashes cut. */

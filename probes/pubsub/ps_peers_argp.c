@@ -91,16 +91,6 @@ static enum ps_counting parse_counting(const char *text, struct argp_state *stat
 	return PS_COUNTING_MESSAGES;
 }
 
-/* A number of at least 1: nothing could ever be sent or taken with 0. */
-static unsigned parse_count(const char *text, const char *option, struct argp_state *state)
-{
-	uint64_t n = ps_options_number(text, option, state);
-
-	if (!n || n > 1000000)
-		argp_error(state, "--%s %s: expected a number from 1 to 1000000", option, text);
-	return (unsigned)n;
-}
-
 static bool parse_connection(int key, char *arg, struct ps_peers_options *o,
 			     struct argp_state *state)
 {
@@ -121,13 +111,13 @@ static bool parse_connection(int key, char *arg, struct ps_peers_options *o,
 		o->sockets.message_max = ps_options_size(arg, "max-ws-received", state);
 		return true;
 	case PENDING_SENDS:
-		o->pending_max = parse_count(arg, "max-pending-sends", state);
+		o->pending_max = ps_options_count(arg, "max-pending-sends", state);
 		return true;
 	case UNPROCESSED:
-		o->unprocessed_max = parse_count(arg, "max-unprocessed", state);
+		o->unprocessed_max = ps_options_count(arg, "max-unprocessed", state);
 		return true;
 	case UNACKNOWLEDGED:
-		o->unacknowledged_max = parse_count(arg, "max-unacknowledged", state);
+		o->unacknowledged_max = ps_options_count(arg, "max-unacknowledged", state);
 		return true;
 	case DIRECT_TIMEOUT:
 		o->direct_ns = ps_options_time(arg, "direct-timeout", state);

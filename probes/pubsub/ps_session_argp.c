@@ -85,15 +85,6 @@ static size_t part_size(const char *text, const char *option, struct argp_state 
 	return size;
 }
 
-static unsigned positive(const char *text, const char *option, struct argp_state *state)
-{
-	uint64_t n = ps_options_number(text, option, state);
-
-	if (!n || n > 1000000)
-		argp_error(state, "--%s %s: expected 1 to 1000000", option, text);
-	return (unsigned)n;
-}
-
 static error_t parse_bounds(int key, char *arg, struct ps_session_options *o,
 			    struct argp_state *state)
 {
@@ -105,13 +96,13 @@ static error_t parse_bounds(int key, char *arg, struct ps_session_options *o,
 		o->frame_max = part_size(arg, "ws-receive", state);
 		return 0;
 	case WINDOW:
-		o->window = positive(arg, "window", state);
+		o->window = ps_options_count(arg, "window", state);
 		return 0;
 	case UNSENT:
-		o->unsent_max = positive(arg, "max-unsent", state);
+		o->unsent_max = ps_options_count(arg, "max-unsent", state);
 		return 0;
 	case QUEUE:
-		o->received_max = positive(arg, "max-received", state);
+		o->received_max = ps_options_count(arg, "max-received", state);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
